@@ -1,0 +1,1 @@
+"""What a cluster can live without: ingress, metrics, logging, dashboard, storage."""

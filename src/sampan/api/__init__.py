@@ -1,0 +1,1 @@
+"""The built-in kinds: a folder a group, a file a kind."""

@@ -1,0 +1,109 @@
+"""What the API server must know of a kind, as one value.
+
+A built-in kind is a file in a group's folder that defines one `Kind`; `sampan.api.kinds.KINDS` lists them all in order.
+The functions work on plain documents and are pure: they see no store and no cluster (what needs one, such as allocating
+a Service's address, lives in `apiserver/registry`). A kind from a CustomResourceDefinition is the same value, made at run
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sampan.apimachinery.field import FieldError
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
+
+STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`: as `metav1.TableColumnDefinition`, with the function that fills its cell.
+
+    `cell(object, now)` returns a string, number or boolean. `priority` above 0 shows only with `-o wide`.
+    """
+
+    name: str
+    type: str
+    cell: Callable[[Object, datetime], Any]
+    description: str = ""
+    format: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """`status`, `scale` and others that are a view of the object itself (not streams or reviews, which are handlers).
+
+    `prepare_update(new, old)` copies from `old` into `new` everything this subresource must not change.
+    """
+
+    name: str
+    verbs: tuple[str, ...] = ("get", "patch", "update")
+    resource: Resource | None = None
+    prepare_update: Callable[[Object, Object], None] | None = None
+    validate_update: Callable[[Object, Object], list[FieldError]] | None = None
+
+
+def _nothing(obj: Object) -> None:
+    """No defaults, nothing to reset."""
+
+
+def _nothing_to_prepare(new: Object, old: Object) -> None:
+    """Nothing to reset on update."""
+
+
+def _valid(obj: Object) -> list[FieldError]:
+    return []
+
+
+def _valid_update(new: Object, old: Object) -> list[FieldError]:
+    return []
+
+
+def _no_fields(obj: Object) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Everything about a kind that the generic machinery asks for.
+
+    - `definition`: its OpenAPI definition, e.g. `io.k8s.api.core.v1.Pod`; the structural schema is compiled from it.
+    - `default(obj)`: upstream's defaulting, in place.
+    - `prepare_create(obj)`, `prepare_update(new, old)`: the strategy: drop what a client may not set (status on create;
+      status on an ordinary update), set and raise `metadata.generation` where the kind has one. In place.
+    - `validate(obj)`, `validate_update(new, old)`: rules beyond the schema, with upstream's messages. `validate_update`
+      holds only what compares the two (immutability); the server calls `validate(new)` as well. `metadata` is the
+      server's business except for `valid_name`.
+    - `valid_name(name)`: why the name is not valid, empty if it is (default: DNS-1123 subdomain).
+    - `fields(obj)`: values for field selectors beyond metadata.name and metadata.namespace. `field_names` are their keys.
+    - `columns`: after the leading Name column is *included*, i.e. the whole row.
+    """
+
+    resource: Resource
+    definition: str
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = STANDARD_VERBS
+    default: Callable[[Object], None] = _nothing
+    prepare_create: Callable[[Object], None] = _nothing
+    prepare_update: Callable[[Object, Object], None] = _nothing_to_prepare
+    validate: Callable[[Object], list[FieldError]] = _valid
+    validate_update: Callable[[Object, Object], list[FieldError]] = _valid_update
+    valid_name: Callable[[str], list[str]] | None = None
+    field_names: tuple[str, ...] = ()
+    fields: Callable[[Object], Mapping[str, str]] = _no_fields
+    columns: tuple[Column, ...] = ()
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    default_grace_period_s: Callable[[Object], int] | None = None
+    """For kinds with graceful deletion (Pod): the grace period of an object; None deletes at once."""
+
+    @property
+    def list_kind(self) -> str:
+        return f"{self.resource.kind}List"

@@ -1,0 +1,1 @@
+"""What every API shares and no kind: schema, quantities, selectors, patches, Status errors."""

@@ -1,0 +1,125 @@
+"""Errors of fields, in the words of kube-apiserver (k8s.io/apimachinery/pkg/util/validation/field).
+
+A validation function returns a list of `FieldError`; the API server turns it into one `Invalid` Status with a cause for
+each. `Path` builds the field's path: `Path("spec").child("containers").index(0).child("name")` reads
+`spec.containers[0].name`.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+class ErrorType(enum.Enum):
+    """The reason of a StatusCause, and the words upstream prints for it."""
+
+    NOT_FOUND = ("FieldValueNotFound", "Not found")
+    REQUIRED = ("FieldValueRequired", "Required value")
+    DUPLICATE = ("FieldValueDuplicate", "Duplicate value")
+    INVALID = ("FieldValueInvalid", "Invalid value")
+    NOT_SUPPORTED = ("FieldValueNotSupported", "Unsupported value")
+    FORBIDDEN = ("FieldValueForbidden", "Forbidden")
+    TOO_LONG = ("FieldValueTooLong", "Too long")
+    TOO_MANY = ("FieldValueTooMany", "Too many")
+    INTERNAL = ("InternalError", "Internal error")
+    TYPE_INVALID = ("FieldValueTypeInvalid", "Invalid value")
+
+    @property
+    def reason(self) -> str:
+        return self.value[0]
+
+    @property
+    def words(self) -> str:
+        return self.value[1]
+
+
+_WITHOUT_VALUE = {ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.TOO_LONG, ErrorType.INTERNAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A field's path, immutable; children share their parent's text."""
+
+    text: str = ""
+
+    def child(self, *names: str) -> Path:
+        text = self.text
+        for name in names:
+            text = f"{text}.{name}" if text else name
+        return Path(text)
+
+    def index(self, position: int) -> Path:
+        return Path(f"{self.text}[{position}]")
+
+    def key(self, name: str) -> Path:
+        return Path(f"{self.text}[{name}]")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field. `value` is what was found, shown as upstream shows it."""
+
+    type: ErrorType
+    field: str
+    value: Any = None
+    detail: str = ""
+
+    @property
+    def body(self) -> str:
+        """The message without the field: `Invalid value: "x": must be …`."""
+        text = self.type.words
+        if self.type not in _WITHOUT_VALUE:
+            text += f": {_shown(self.value)}"
+        return f"{text}: {self.detail}" if self.detail else text
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.body}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return "null"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def required(path: Path, detail: str = "") -> FieldError:
+    return FieldError(ErrorType.REQUIRED, str(path), "", detail)
+
+
+def invalid(path: Path, value: Any, detail: str) -> FieldError:
+    return FieldError(ErrorType.INVALID, str(path), value, detail)
+
+
+def not_supported(path: Path, value: Any, supported: Iterable[str]) -> FieldError:
+    """`Unsupported value: "x": supported values: "A", "B"`."""
+    listed = ", ".join(json.dumps(item) for item in sorted(supported))
+    return FieldError(ErrorType.NOT_SUPPORTED, str(path), value, f"supported values: {listed}" if listed else "")
+
+
+def duplicate(path: Path, value: Any) -> FieldError:
+    return FieldError(ErrorType.DUPLICATE, str(path), value)
+
+
+def forbidden(path: Path, detail: str) -> FieldError:
+    return FieldError(ErrorType.FORBIDDEN, str(path), "", detail)
+
+
+def not_found(path: Path, value: Any) -> FieldError:
+    return FieldError(ErrorType.NOT_FOUND, str(path), value)
+
+
+def too_long(path: Path, limit_bytes: int) -> FieldError:
+    return FieldError(ErrorType.TOO_LONG, str(path), "", f"may not be more than {limit_bytes} bytes")
+
+
+def too_many(path: Path, count: int, limit: int) -> FieldError:
+    return FieldError(ErrorType.TOO_MANY, str(path), count, f"must have at most {limit} items")

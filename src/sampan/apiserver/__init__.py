@@ -1,0 +1,1 @@
+"""The only door: authentication, authorisation, admission, registry, discovery."""

@@ -1,0 +1,1 @@
+"""Access to a Kubernetes API: verbs, informers, events, leader election."""

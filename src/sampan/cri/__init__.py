@@ -1,0 +1,1 @@
+"""The container runtime interface: client, containerd as a child process, images."""

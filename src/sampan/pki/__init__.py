@@ -1,0 +1,1 @@
+"""Certificate authority, certificates and their rotation, tokens, kubeconfig."""

@@ -1,0 +1,1 @@
+"""The loop that every controller shares: observe, compare, act."""

@@ -1,0 +1,1 @@
+"""Consistent storage with notification: bytes, revisions and watches, no objects."""

@@ -1,0 +1,1 @@
+"""Published suites and the pytest plugin."""

@@ -1,6 +1,6 @@
 """The verbs of a Kubernetes API over plain JSON documents.
 
-One `Client` for every component; what differs is the `Transport` below it (HTTPS to any API server, or a call to the one
+One `Client` for every component; what differs is the `Transport` below it (HTTPS to any API server, or a call to one
 in the same process). Every method raises the errors of `sampan.apimachinery.errors` and nothing else; a connection that
 cannot be made or breaks is `ServiceUnavailable`.
 """
@@ -8,7 +8,7 @@ cannot be made or breaks is `ServiceUnavailable`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +20,9 @@ from sampan.apimachinery.object import Object, name_of, namespace_of
 from sampan.apimachinery.resource import Resource
 
 PatchType: TypeAlias = Literal["json", "merge", "strategic", "apply"]
+
+Query: TypeAlias = dict[str, list[str]]
+"""Query parameters; repeated keys keep their order."""
 
 PATCH_CONTENT_TYPES: Mapping[str, str] = {
     "json": "application/json-patch+json",
@@ -61,7 +64,8 @@ class Client:
     ) -> Object:
         """A list document: `items`, and `metadata` with resourceVersion and, if there is more, continue."""
         query = _query(
-            labelSelector=label_selector, fieldSelector=field_selector, limit=limit or "", resourceVersion=resource_version,
+            labelSelector=label_selector, fieldSelector=field_selector, limit=limit or "",
+            resourceVersion=resource_version,
             resourceVersionMatch=resource_version_match, **{"continue": continue_token},
         )
         return await self._json("GET", resource.path(namespace), query)
@@ -69,7 +73,7 @@ class Client:
     async def watch(
         self, resource: Resource, namespace: str | None = None, *, resource_version: str = "", label_selector: str = "",
         field_selector: str = "", timeout_s: int = 0, bookmarks: bool = True,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the stream. Raises Expired when it is too old."""
         query = _query(
             watch="true", resourceVersion=resource_version, labelSelector=label_selector, fieldSelector=field_selector,
@@ -84,7 +88,7 @@ class Client:
                 yield WatchEvent(event["type"], event["object"])
 
     async def create(
-        self, resource: Resource, obj: Object, namespace: str | None = None, *, name: str = "", subresource: str = "",
+        self, resource: Resource, obj: Object, namespace: str | None = None, *, name: str = "", subresource: str = ""
     ) -> Object:
         """Create `obj` (or post it to a subresource of `name`). Raises AlreadyExists, Invalid, Forbidden."""
         path = resource.path(namespace or namespace_of(obj) or None, name, subresource)
@@ -128,21 +132,21 @@ class Client:
         return await self._json("DELETE", resource.path(namespace), query)
 
     async def raw(
-        self, method: str, path: str, query: Mapping[str, list[str]] | None = None, body: Any = None,
+        self, method: str, path: str, query: Query | None = None, body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Any request; the answer as it came, errors raised."""
         return await self._send(method, path, dict(query or {}), body, headers)
 
     async def _json(
-        self, method: str, path: str, query: dict[str, list[str]], body: Any = None,
+        self, method: str, path: str, query: Query, body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Object:
         response = await self._send(method, path, query, body, headers)
         return orjson.loads(response.body)  # type: ignore[no-any-return]
 
     async def _send(
-        self, method: str, path: str, query: dict[str, list[str]], body: Any = None,
+        self, method: str, path: str, query: Query, body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         sent = {"accept": "application/json", **(headers or {})}
@@ -156,7 +160,7 @@ class Client:
         return response
 
 
-async def lines(response: Response) -> AsyncIterator[bytes]:
+async def lines(response: Response) -> AsyncGenerator[bytes, None]:
     """The lines of a streamed answer, without their ends, empty ones left out."""
     if response.stream is None:
         for line in response.body.splitlines():
@@ -179,5 +183,5 @@ def _document(body: bytes) -> Any:
         return body.decode(errors="replace")
 
 
-def _query(**values: Any) -> dict[str, list[str]]:
+def _query(**values: Any) -> Query:
     return {key: [str(value)] for key, value in values.items() if value != ""}

@@ -7,7 +7,7 @@ without a gap, and history is kept, so that a read can be served as of an earlie
 
 Guarantees that `sampan.testing.check_store` checks on every backend:
 - a write that returned survives a crash at any instant; a write that raised left no trace;
-- watches are ordered by revision, gap-free, and all events of one watch that are committed together may arrive together;
+- watches are ordered by revision and gap-free; events that committed together may arrive together;
 - a revision older than the compaction point raises `Compacted`, never a partial answer.
 
 Values are opaque. They do not contain the revision: the API server adds it on the way out.

@@ -40,6 +40,9 @@ class Subresource:
     """`status`, `scale` and others that are a view of the object itself (not streams or reviews, which are handlers).
 
     `prepare_update(new, old)` copies from `old` into `new` everything this subresource must not change.
+
+    Where the wire shows another kind (`scale` shows a Scale), `resource` names it, `to_view(object)` makes that document
+    and `from_view(view, object)` writes into the object, in place, what the view may change.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Subresource:
     resource: Resource | None = None
     prepare_update: Callable[[Object, Object], None] | None = None
     validate_update: Callable[[Object, Object], list[FieldError]] | None = None
+    to_view: Callable[[Object], Object] | None = None
+    from_view: Callable[[Object, Object], None] | None = None
 
 
 def _nothing(obj: Object) -> None:
@@ -81,7 +86,7 @@ class Kind:
       holds only what compares the two (immutability); the server calls `validate(new)` as well. `metadata` is the
       server's business except for `valid_name`.
     - `valid_name(name)`: why the name is not valid, empty if it is (default: DNS-1123 subdomain).
-    - `fields(obj)`: values for field selectors beyond metadata.name and metadata.namespace. `field_names` are their keys.
+    - `fields(obj)`: values for field selectors beyond metadata.name and metadata.namespace; `field_names`, their keys.
     - `columns`: after the leading Name column is *included*, i.e. the whole row.
     """
 
@@ -103,6 +108,12 @@ class Kind:
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     default_grace_period_s: Callable[[Object], int] | None = None
     """For kinds with graceful deletion (Pod): the grace period of an object; None deletes at once."""
+    storage_resource: Resource | None = None
+    """Set when this kind is a second view of objects that another kind stores (events.k8s.io Event, autoscaling/v1)."""
+    from_storage: Callable[[Object], Object] | None = None
+    """The stored kind's document as this kind; a new document that may share parts with the one given."""
+    to_storage: Callable[[Object], Object] | None = None
+    """The inverse: this kind's document as the stored kind."""
 
     @property
     def list_kind(self) -> str:

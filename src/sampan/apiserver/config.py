@@ -1,0 +1,42 @@
+"""How an API server is configured: one frozen value, files given by path so that they can rotate while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class APIServerConfig:
+    """`authorization` False switches authentication and authorisation off (unit tests, the simulator)."""
+
+    advertise_address: str = "127.0.0.1"
+    advertise_port: int = 6443
+    service_cidr: str = "10.96.0.0/16"
+    node_ports: tuple[int, int] = (30000, 32767)
+    cluster_domain: str = "cluster.local"
+    authorization: bool = True
+    anonymous: bool = True
+    client_ca_file: str = ""
+    requestheader_client_ca_file: str = ""
+    token_file: str = ""
+    service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
+    service_account_key_files: tuple[str, ...] = ()
+    """Public (or private) keys in PEM that verify ServiceAccount tokens."""
+    service_account_signing_key_file: str = ""
+    api_audiences: tuple[str, ...] = ()
+    """Audiences of the server itself; the issuer when empty."""
+    kubelet_client_cert_file: str = ""
+    kubelet_client_key_file: str = ""
+    kubelet_ca_file: str = ""
+    audit_log_path: str = ""
+    audit_policy_file: str = ""
+    disable_admission: tuple[str, ...] = ()
+    enable_admission: tuple[str, ...] = ()
+    encryption_key_file: str = ""
+    max_body_bytes: int = 3 * 1024 * 1024
+    request_timeout_s: float = 60.0
+    watch_window_events: int = 4096
+    """Events kept a kind for watches that come back."""
+    watch_queue_events: int = 1024
+    """Events a slow watcher may owe before it is cut off."""
+    bookmark_interval_s: float = 60.0

@@ -1,0 +1,54 @@
+"""What is known of one request while it travels through the server.
+
+The first link of the chain fills in what the URL says (verb, group, resource, names); authentication adds the user;
+later links and handlers leave warnings and audit annotations, which the chain turns into `Warning` headers and audit
+events. One context lives exactly as long as its request, or, for a watch, as its stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sampan.api.kind import Kind
+from sampan.apimachinery.http import Request, UserInfo
+
+READ_VERBS = frozenset({"get", "list", "watch"})
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request.
+
+    For a resource request `verb` is get, list, watch, create, update, patch, delete or deletecollection and `resource`
+    the plural; otherwise `verb` is the lower-case HTTP method and only `request.path` matters. `subpath` is what
+    follows a `proxy` subresource, with its leading slash. `kind` is None for resources that no storage backs (reviews),
+    and for unknown ones.
+    """
+
+    request: Request
+    verb: str = ""
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    subpath: str = ""
+    kind: Kind | None = None
+    user: UserInfo | None = None
+    impersonator: UserInfo | None = None
+    """Who really asked, when `user` is impersonated."""
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    audit_id: str = ""
+    received_s: float = 0.0
+    """`effects.monotonic()` when the request arrived."""
+    long_running: bool = False
+    """A watch or a stream: no timeout, no seat held."""
+
+    def warn(self, text: str) -> None:
+        """A `Warning: 299` header of the answer; repeated texts are sent once."""
+        if text not in self.warnings:
+            self.warnings.append(text)

@@ -1,0 +1,1 @@
+"""Kinds times storage: how objects are stored, cached, listed and changed."""

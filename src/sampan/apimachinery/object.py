@@ -1,6 +1,6 @@
 """API objects are plain JSON documents; this module has the accessors that everything uses on them.
 
-An object is a `dict` exactly as it travels on the wire. The accessors never insert anything into the document they read.
+An object is a `dict` exactly as it travels on the wire. The accessors never insert anything into what they read.
 """
 
 from __future__ import annotations

@@ -1,0 +1,52 @@
+# sampan: one command each. `make up` on a bare Debian 12 machine, as root, is enough.
+PYTHON ?= python3
+BIN := .venv/bin
+CLUSTER ?= sampan
+PACKAGES := containerd runc containernetworking-plugins nftables libnftables1 iproute2 iptables conntrack \
+            busybox-static ca-certificates python3-venv procps util-linux
+
+.PHONY: up down test check format bench install packages
+
+up: install
+	@$(BIN)/sampan up --name $(CLUSTER)
+	@$(BIN)/python examples/hello/run.py --name $(CLUSTER)
+
+down:
+	@if [ -x $(BIN)/sampan ]; then $(BIN)/sampan down --name $(CLUSTER); else echo "nothing is installed, so nothing runs"; fi
+
+install: packages .venv/installed
+
+# Debian's postinst scripts may start a system containerd; sampan runs its own and leaves that one alone.
+packages:
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing Debian packages:" $$missing; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; } >.packages.log 2>&1 \
+	    || { tail -20 .packages.log; exit 1; }; \
+	  rm -f .packages.log; \
+	fi
+
+.venv/installed: pyproject.toml
+	@echo "installing sampan into .venv"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' 2>.pip.log || { cat .pip.log; exit 1; }
+	@rm -f .pip.log
+	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+test: install
+	@$(BIN)/python -m pytest -n 2 -q -m "not e2e" tests
+	@$(BIN)/python -m pytest -q -m e2e tests/e2e
+
+check: install
+	@$(BIN)/ruff check src tests bench examples
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q -n 2 tests/tidy
+
+bench: install
+	@$(BIN)/python -m bench
+
+format: install
+	@$(BIN)/ruff check --fix src tests bench examples

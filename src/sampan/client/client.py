@@ -31,6 +31,9 @@ PATCH_CONTENT_TYPES: Mapping[str, str] = {
     "apply": "application/apply-patch+yaml",
 }
 
+_PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
@@ -61,25 +64,31 @@ class Client:
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = "",
         limit: int = 0, continue_token: str = "", resource_version: str = "", resource_version_match: str = "",
+        metadata_only: bool = False,
     ) -> Object:
-        """A list document: `items`, and `metadata` with resourceVersion and, if there is more, continue."""
+        """A list document: `items`, and `metadata` with resourceVersion and, if there is more, continue.
+
+        With `metadata_only` the items are PartialObjectMetadata: apiVersion, kind and metadata.
+        """
         query = _query(
             labelSelector=label_selector, fieldSelector=field_selector, limit=limit or "",
             resourceVersion=resource_version,
             resourceVersionMatch=resource_version_match, **{"continue": continue_token},
         )
-        return await self._json("GET", resource.path(namespace), query)
+        headers = {"accept": _PARTIAL_LIST} if metadata_only else None
+        return await self._json("GET", resource.path(namespace), query, headers=headers)
 
     async def watch(
         self, resource: Resource, namespace: str | None = None, *, resource_version: str = "", label_selector: str = "",
-        field_selector: str = "", timeout_s: int = 0, bookmarks: bool = True,
+        field_selector: str = "", timeout_s: int = 0, bookmarks: bool = True, metadata_only: bool = False,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the stream. Raises Expired when it is too old."""
         query = _query(
             watch="true", resourceVersion=resource_version, labelSelector=label_selector, fieldSelector=field_selector,
             timeoutSeconds=timeout_s or "", allowWatchBookmarks="true" if bookmarks else "",
         )
-        response = await self._send("GET", resource.path(namespace), query)
+        headers = {"accept": _PARTIAL} if metadata_only else None
+        response = await self._send("GET", resource.path(namespace), query, headers=headers)
         async with contextlib.aclosing(lines(response)) as stream:
             async for line in stream:
                 event = orjson.loads(line)

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from cri_api.v1 import api_pb2 as pb
-from cri_api.v1 import api_pb2_grpc as stubs
+from cri_api.v1 import api_pb2_grpc
 
 from sampan.cri import wire
 from sampan.cri.runtime import (
@@ -42,6 +42,7 @@ CALL_TIMEOUT_S = 120.0
 PULL_TIMEOUT_S = 3600.0
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
+stubs: Any = api_pb2_grpc
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.enable_http_proxy", 0),

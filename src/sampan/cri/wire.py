@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
-from cri_api.v1 import api_pb2 as pb
+from cri_api.v1 import api_pb2
 
 from sampan.cri.runtime import (
     AuthConfig,
@@ -31,6 +31,7 @@ from sampan.cri.runtime import (
     SeccompProfile,
 )
 
+pb: Any = api_pb2  # enumerations arrive here as plain numbers, which the stubs' types refuse
 _STATES: dict[int, ContainerState] = {0: "CREATED", 1: "RUNNING", 2: "EXITED", 3: "UNKNOWN"}
 _MODES: dict[int, NamespaceMode] = dict(enumerate(get_args(NamespaceMode)))
 _PROFILES = {"RuntimeDefault": 0, "Unconfined": 1, "Localhost": 2}

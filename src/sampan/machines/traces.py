@@ -1,0 +1,213 @@
+"""Finds what a cluster left on this machine: processes, namespaces, mounts, cgroups.
+
+A process belongs to a cluster when a pid file names it, when it sits in one of the cluster's network namespaces or
+cgroups, or when its environment carries the cluster's marker. Never is it found by what it is called. The process
+that asks, and those that started it, are never in the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sampan.machines import namespace
+from sampan.machines.layout import CGROUP_ROOT, CLUSTER_VARIABLE, CNI_CACHE, NETNS_DIR, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A live process. `started` (clock ticks since boot) tells it from a later one with the same number."""
+
+    pid: int
+    started: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Everything of one cluster that is on the machine now; falsy when there is nothing."""
+
+    processes: list[Process] = field(default_factory=list)
+    namespaces: list[Path] = field(default_factory=list)
+    mounts: list[str] = field(default_factory=list)
+    cgroups: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.processes or self.namespaces or self.mounts or self.cgroups or self.files)
+
+    def __str__(self) -> str:
+        lines = [f"process {p.pid} {p.command}" for p in self.processes]
+        lines += [f"namespace {path}" for path in self.namespaces]
+        lines += [f"mount {path}" for path in self.mounts]
+        lines += [f"cgroup {path}" for path in self.cgroups]
+        lines += [f"directory {path}" for path in self.files]
+        return "\n".join(lines)
+
+
+def leftovers(cluster: str, layout: Layout | None = None) -> Leftovers:
+    """What the cluster has on this machine now."""
+    place = layout or Layout(cluster)
+    namespaces = network_namespaces(place)
+    return Leftovers(
+        processes=processes(place, {namespace.inode(path) for path in namespaces}),
+        namespaces=namespaces, mounts=mounts(place), cgroups=cgroups(place), files=files(place),
+    )
+
+
+def network_namespaces(layout: Layout) -> list[Path]:
+    """Pods' namespaces first, then nodes', then the fabric's."""
+    names = layout.namespaces()
+    own = [namespace.path_of(name) for name in names if namespace.exists(name)]
+    own.sort(key=lambda path: path.name == layout.fabric)
+    known = {namespace.inode(path) for path in own}
+    pods = [
+        path for path in _pod_namespace_files(layout)
+        if namespace.is_namespace(path) and namespace.inode(path) not in known
+        and (path.is_relative_to(layout.run) or path.is_relative_to(layout.state) or _is_neighbour(path, own))
+    ]
+    inodes = {namespace.inode(path) for path in pods}
+    in_cgroups = {inode for pid in _pids_in_cgroups(layout) if (inode := _namespace_of(pid))}
+    # A pod whose node is gone already has no cable left to follow, but its processes may still be in the cluster's
+    # cgroups.
+    orphans = [path for path in NETNS_DIR.glob("cni-*") if namespace.is_namespace(path)
+               and namespace.inode(path) in in_cgroups - inodes - known]
+    return [*pods, *orphans, *own]
+
+
+def processes(layout: Layout, namespaces: set[int]) -> list[Process]:
+    """The cluster's live processes; `namespaces` are the inodes of its network namespaces."""
+    spared = _ancestors()
+    marker = f"{CLUSTER_VARIABLE}={layout.name}".encode()
+    recorded = set(_recorded_pids(layout))
+    in_cgroups = _pids_in_cgroups(layout)
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) in spared:
+            continue
+        pid = int(entry.name)
+        mine = pid in in_cgroups or _namespace_of(pid) in namespaces or marker in _environment(pid)
+        process = read_process(pid)
+        if process and (mine or (pid in recorded and b"sampan" in _command_line(pid))):
+            found.append(process)
+    return found
+
+
+def mounts(layout: Layout) -> list[str]:
+    """Mount points below the cluster's directories, the last mounted first: the order in which they can go."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4])
+        path = Path(point)
+        if path.is_relative_to(layout.state) or path.is_relative_to(layout.run):
+            found.append(point)
+    return found[::-1]
+
+
+def cgroups(layout: Layout) -> list[Path]:
+    """The cluster's directories in every hierarchy, v1 and v2, children before parents."""
+    roots = [CGROUP_ROOT, *(p for p in CGROUP_ROOT.iterdir() if p.is_dir())] if CGROUP_ROOT.is_dir() else []
+    found = []
+    for root in roots:
+        top = root / layout.cgroup
+        if top.is_dir():
+            found += [Path(directory) for directory, _, _ in os.walk(top, topdown=False)]
+    return found
+
+
+def files(layout: Layout) -> list[Path]:
+    """The cluster's two directories, as far as they are there, and what libcni cached of its pods."""
+    return [p for p in (layout.state, layout.run) if p.exists()] + _cached_results(layout)
+
+
+def read_process(pid: int) -> Process | None:
+    """The process with this number, None when it is gone or a zombie."""
+    try:
+        # The command's name is in parentheses and may hold anything; what follows the last one is regular.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] in "ZX":
+        return None
+    command = _command_line(pid).replace(b"\0", b" ").decode(errors="replace").strip()
+    return Process(pid, int(fields[19]), command[:120])
+
+
+def _pod_namespace_files(layout: Layout) -> Iterator[Path]:
+    yield from NETNS_DIR.glob("cni-*")
+    for point in mounts(layout):
+        yield Path(point)
+
+
+def _cached_results(layout: Layout) -> list[Path]:
+    """libcni's notes, called NETWORK-CONTAINER-INTERFACE, of every container that was in the cluster's pod network."""
+    names = [p.name for p in CNI_CACHE.iterdir()] if CNI_CACHE.is_dir() else []
+    own = re.compile(rf"{re.escape(layout.network)}-([0-9a-f]{{64}})-.*")
+    containers = {match[1] for name in names if (match := own.fullmatch(name))}
+    return [CNI_CACHE / name for name in names if any(part in containers for part in name.split("-"))]
+
+
+def _is_neighbour(path: Path, own: list[Path]) -> bool:
+    """True when a cable leads from one of the cluster's nodes into the namespace: the node has an id for it."""
+    from pyroute2 import IPRoute
+
+    def has_id() -> bool:
+        with path.open("rb") as handle, IPRoute() as route:
+            answer = route.get_netnsid(fd=handle.fileno())
+            number = answer["nsid"] if isinstance(answer, dict) else answer
+            return bool(number is not None and 0 <= int(number) < 0x7FFFFFFF)
+
+    return any(namespace.call_in(node.name, has_id) for node in own if node.parent == NETNS_DIR)
+
+
+def _recorded_pids(layout: Layout) -> Iterator[int]:
+    for file in layout.pids.glob("*.pid") if layout.pids.is_dir() else ():
+        text = file.read_text().strip()
+        if text.isdigit():
+            yield int(text)
+
+
+def _pids_in_cgroups(layout: Layout) -> set[int]:
+    found: set[int] = set()
+    for directory in cgroups(layout):
+        try:
+            found.update(int(line) for line in (directory / "cgroup.procs").read_text().split())
+        except OSError:
+            continue  # a cgroup that vanished since, or a threaded one, whose processes its parent lists
+    return found
+
+
+def _namespace_of(pid: int) -> int:
+    try:
+        return namespace.inode(f"/proc/{pid}/ns/net")
+    except OSError:
+        return 0
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _ancestors() -> set[int]:
+    """This process and all that started it."""
+    pid, found = os.getpid(), set()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except FileNotFoundError:
+            break
+    return found

@@ -1,1 +1,1 @@
-"""The pod network: CNI configuration and routes between nodes."""
+"""The pod network of a node: its CNI configuration, and the routes to the pods of other nodes."""

@@ -1,0 +1,77 @@
+"""What the command line asks of local clusters. `sampan.cmd.local_cluster` is the implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+
+class OperationError(Exception):
+    """Something a person can mend; `hint` says how."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+Progress: TypeAlias = Callable[[str], None]
+"""Told what is being done now, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """`wait_s` 0 returns as soon as everything has been started."""
+
+    name: str
+    nodes: int = 1
+    separate: bool = False
+    wait_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """A process: its pid (0: not running) and what its parts say."""
+
+    name: str
+    pid: int
+    parts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """A cluster as `sampan status` shows it."""
+
+    name: str
+    server: str
+    kubeconfig: str
+    ready: bool
+    waiting_for: tuple[str, ...]
+    processes: tuple[ProcessStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing `sampan doctor` looked at. `fix` is the exact command that mends it."""
+
+    what: str
+    fine: bool
+    detail: str = ""
+    fix: str = ""
+
+
+class LocalClusters(Protocol):
+    """The clusters on this machine."""
+
+    def up(self, options: UpOptions, progress: Progress) -> Awaitable[ClusterStatus]: ...
+    def down(self, name: str, progress: Progress) -> Awaitable[list[str]]: ...
+    def status(self, name: str) -> Awaitable[ClusterStatus | None]: ...
+    def names(self) -> Sequence[str]: ...
+    def kubeconfig(self, name: str) -> Path: ...
+    def merge_kubeconfig(self, name: str, into: Path | None) -> Path: ...
+    def load_images(self, name: str, archives: Sequence[Path]) -> Awaitable[list[str]]: ...
+    def build_image(self, name: str, recipe: Path) -> Awaitable[list[str]]: ...
+    def images(self, name: str) -> Awaitable[list[dict[str, str]]]: ...
+    def remove_image(self, name: str, reference: str) -> Awaitable[None]: ...
+    def doctor(self) -> list[Finding]: ...

@@ -100,6 +100,8 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
+    """The request's, as text: the Node authoriser lets a kubelet list pods only with `spec.nodeName=` itself."""
 
 
 class Authorizer(Protocol):

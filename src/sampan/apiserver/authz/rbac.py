@@ -1,0 +1,57 @@
+"""Role-based access control: the roles and bindings in the server's own watch cache decide.
+
+The compiled index and the decisions made with it are kept while none of the four kinds changes (`Reader.version`); a
+changed role takes effect on the next request. Decisions are remembered by question, at most `MEMORY` of them.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from sampan.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from sampan.apiserver.authz.rbac_index import RBACIndex
+from sampan.apiserver.seams import Attributes, Reader, ServerParts, Verdict
+
+MEMORY = 8192
+
+Question: TypeAlias = tuple[object, ...]
+_KINDS = (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
+
+
+class RBAC:
+    """The RBAC authoriser; `index` is also what the rules review and the escalation check read."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._versions: tuple[int, ...] = ()
+        self._index: RBACIndex | None = None
+        self._decided: dict[Question, Verdict] = {}
+
+    @property
+    def index(self) -> RBACIndex:
+        """Up to date with the watch cache."""
+        versions = tuple(self._reader.version(kind) for kind in _KINDS)
+        if self._index is None or versions != self._versions:
+            self._index = RBACIndex.of(*(self._reader.list(kind) for kind in _KINDS))
+            self._versions = versions
+            self._decided.clear()
+        return self._index
+
+    async def authorize(self, attributes: Attributes) -> Verdict:
+        index = self.index
+        user = attributes.user
+        question = (
+            user.name, user.groups, attributes.verb, attributes.group, attributes.resource, attributes.subresource,
+            attributes.namespace, attributes.name, attributes.path if not attributes.is_resource else None,
+        )
+        verdict = self._decided.get(question)
+        if verdict is None:
+            verdict = index.authorize(attributes)
+            if len(self._decided) >= MEMORY:
+                self._decided.clear()
+            self._decided[question] = verdict
+        return verdict
+
+
+def build(parts: ServerParts) -> RBAC:
+    return RBAC(parts.reader)

@@ -1,0 +1,185 @@
+"""Validation of `metadata`, on create and on update, in upstream's words (k8s.io/apimachinery/pkg/api/validation).
+
+The functions take whole objects and return `FieldError`s; they see no store. On create, the name has already been
+generated. On update, the server has already copied what a client may not set from the old object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sampan.apimachinery import names
+from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, required, too_long
+from sampan.apimachinery.names import NameCheck
+from sampan.apimachinery.object import Object, meta
+
+ANNOTATIONS_LIMIT_BYTES: Final = 256 * 1024
+IMMUTABLE: Final = "field is immutable"
+_ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
+_ROOT: Final = Path("metadata")
+_MAX_MANAGER: Final = 128
+
+
+def validate_create(
+    obj: Object, *, namespaced: bool, valid_name: NameCheck = names.dns1123_subdomain
+) -> list[FieldError]:
+    """What is wrong with the metadata of an object about to be created."""
+    metadata = meta(obj)
+    errors: list[FieldError] = []
+    prefix, name = metadata.get("generateName") or "", metadata.get("name") or ""
+    if prefix:
+        errors += _each(_ROOT.child("generateName"), prefix, names.prefix_of(valid_name)(prefix))
+    if name:
+        errors += _each(_ROOT.child("name"), name, valid_name(name))
+    else:
+        errors.append(required(_ROOT.child("name"), "name or generateName is required"))
+    errors += _namespace(metadata.get("namespace") or "", namespaced)
+    if (metadata.get("generation") or 0) < 0:
+        errors.append(invalid(_ROOT.child("generation"), metadata["generation"], "must be greater than or equal to 0"))
+    errors += validate_labels(metadata.get("labels"), _ROOT.child("labels"))
+    errors += validate_annotations(metadata.get("annotations"), _ROOT.child("annotations"))
+    errors += validate_owner_references(metadata.get("ownerReferences"), _ROOT.child("ownerReferences"))
+    errors += validate_finalizers(metadata.get("finalizers"), _ROOT.child("finalizers"))
+    errors += validate_managed_fields(metadata.get("managedFields"), _ROOT.child("managedFields"))
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    """What is wrong with the metadata of `new`, which is to replace `old`."""
+    fresh, stored = meta(new), meta(old)
+    errors: list[FieldError] = []
+    if stored.get("deletionTimestamp"):
+        errors += _no_new_finalizers(fresh.get("finalizers"), stored.get("finalizers"))
+    if not fresh.get("resourceVersion"):
+        errors.append(invalid(_ROOT.child("resourceVersion"), "", "must be specified for an update"))
+    if (fresh.get("generation") or 0) < (stored.get("generation") or 0):
+        errors.append(invalid(_ROOT.child("generation"), fresh.get("generation") or 0, "must not be decremented"))
+    for name, absent in (
+        ("name", ""), ("namespace", ""), ("uid", ""), ("creationTimestamp", None), ("deletionTimestamp", None),
+        ("deletionGracePeriodSeconds", None),
+    ):
+        errors += immutable(fresh.get(name) or absent, stored.get(name) or absent, _ROOT.child(name))
+    errors += validate_labels(fresh.get("labels"), _ROOT.child("labels"))
+    errors += validate_annotations(fresh.get("annotations"), _ROOT.child("annotations"))
+    errors += validate_owner_references(fresh.get("ownerReferences"), _ROOT.child("ownerReferences"))
+    errors += validate_managed_fields(fresh.get("managedFields"), _ROOT.child("managedFields"))
+    return errors
+
+
+def immutable(new: Any, old: Any, path: Path) -> list[FieldError]:
+    """`field is immutable` unless the two are equal."""
+    return [] if new == old else [invalid(path, new, IMMUTABLE)]
+
+
+def validate_labels(labels: Mapping[str, str] | None, path: Path) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for key, value in (labels or {}).items():
+        errors += _each(path, key, names.qualified_name(key))
+        errors += _each(path, value, names.label_value(value))
+    return errors
+
+
+def validate_annotations(annotations: Mapping[str, str] | None, path: Path) -> list[FieldError]:
+    errors: list[FieldError] = []
+    size = 0
+    for key, value in (annotations or {}).items():
+        errors += _each(path, key, names.qualified_name(key.lower()))
+        size += len(key.encode()) + len(value.encode("utf-8", "surrogatepass"))
+    if size > ANNOTATIONS_LIMIT_BYTES:
+        errors.append(too_long(path, ANNOTATIONS_LIMIT_BYTES))
+    return errors
+
+
+def validate_finalizers(finalizers: Iterable[str] | None, path: Path) -> list[FieldError]:
+    listed = list(finalizers or ())
+    errors: list[FieldError] = []
+    for finalizer in listed:
+        errors += _each(path, finalizer, names.qualified_name(finalizer))
+    if _ORPHAN in listed and _FOREGROUND in listed:
+        errors.append(invalid(path, listed, f"finalizer {_ORPHAN} and {_FOREGROUND} cannot be both set"))
+    return errors
+
+
+def validate_owner_references(references: Iterable[Object] | None, path: Path) -> list[FieldError]:
+    listed = list(references or ())
+    errors: list[FieldError] = []
+    controller = ""
+    for reference in listed:
+        errors += _owner_reference(reference, path)
+        if reference.get("controller"):
+            current = f"{reference.get('kind', '')}/{reference.get('name', '')}"
+            if controller:
+                errors.append(invalid(
+                    path, listed,
+                    'Only one reference can have Controller set to true. Found "true" in references for '
+                    f"{controller} and {current}",
+                ))
+            else:
+                controller = current
+    return errors
+
+
+def validate_managed_fields(entries: Iterable[Object] | None, path: Path) -> list[FieldError]:
+    """The shape of `managedFields`; whether the field sets parse is the apply machinery's business."""
+    errors: list[FieldError] = []
+    for position, entry in enumerate(entries or ()):
+        at = path.index(position)
+        operation = entry.get("operation", "")
+        if operation not in ("Apply", "Update"):
+            errors.append(invalid(at.child("operation"), operation, "must be `Apply` or `Update`"))
+        if (entry.get("fieldsType") or "") not in ("", "FieldsV1"):
+            errors.append(invalid(at.child("fieldsType"), entry["fieldsType"], "must be `FieldsV1`"))
+        errors += validate_field_manager(entry.get("manager") or "", at.child("manager"))
+        if len((entry.get("subresource") or "").encode()) > 256:
+            errors.append(too_long(at.child("subresource"), 256))
+    return errors
+
+
+def validate_field_manager(manager: str, path: Path) -> list[FieldError]:
+    """Printable, and no longer than 128 bytes."""
+    errors: list[FieldError] = []
+    if len(manager.encode("utf-8", "surrogatepass")) > _MAX_MANAGER:
+        errors.append(too_long(path, _MAX_MANAGER))
+    for position, char in enumerate(manager):
+        if not char.isprintable():
+            errors.append(invalid(path, manager, f"invalid character '{char}' (at position {position})"))
+    return errors
+
+
+def _each(path: Path, value: Any, messages: Iterable[str]) -> list[FieldError]:
+    return [invalid(path, value, message) for message in messages]
+
+
+def _namespace(namespace: str, namespaced: bool) -> list[FieldError]:
+    path = _ROOT.child("namespace")
+    if not namespaced:
+        return [forbidden(path, "not allowed on this type")] if namespace else []
+    if not namespace:
+        return [required(path)]
+    return _each(path, namespace, names.dns1123_label(namespace))
+
+
+def _owner_reference(reference: Object, path: Path) -> list[FieldError]:
+    errors: list[FieldError] = []
+    api_version = reference.get("apiVersion") or ""
+    if not api_version.rpartition("/")[2] or api_version.count("/") > 1:
+        errors.append(invalid(path.child("apiVersion"), api_version, "version must not be empty"))
+    errors += [
+        invalid(path.child(field), "", "must not be empty")
+        for field in ("kind", "name", "uid") if not reference.get(field)
+    ]
+    if api_version == "v1" and reference.get("kind") == "Event":
+        errors.append(invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner"))
+    return errors
+
+
+def _no_new_finalizers(new: Iterable[str] | None, old: Iterable[str] | None) -> list[FieldError]:
+    extra = sorted(set(new or ()) - set(old or ()))
+    if not extra:
+        return []
+    shown = ", ".join(f'"{finalizer}"' for finalizer in extra)
+    return [forbidden(
+        _ROOT.child("finalizers"),
+        f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}",
+    )]

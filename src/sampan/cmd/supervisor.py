@@ -58,6 +58,16 @@ def start_time(pid: int) -> str:
         return ""
 
 
+def running_pid(cluster: ClusterLayout, name: str) -> int:
+    """The pid of a supervised process (or of "supervisor" itself) if it runs now, else 0."""
+    try:
+        recorded = json.loads((cluster.run_dir / "pids" / f"{name}.json").read_text())
+    except (OSError, ValueError):
+        return 0
+    alive = recorded["start_time"] and start_time(recorded["pid"]) == recorded["start_time"]
+    return int(recorded["pid"]) if alive else 0
+
+
 class Process:
     """One supervised process: started or adopted, watched until it ends."""
 
@@ -100,13 +110,9 @@ class Process:
         self._pid_file.unlink(missing_ok=True)
 
     def _adopt(self) -> bool:
-        try:
-            recorded = json.loads(self._pid_file.read_text())
-        except (OSError, ValueError):
+        self.pid = running_pid(self._cluster, self.spec.name)
+        if not self.pid:
             return False
-        if not recorded["start_time"] or start_time(recorded["pid"]) != recorded["start_time"]:
-            return False
-        self.pid = recorded["pid"]
         log.info("adopted %s (pid %d)", self.spec.name, self.pid)
         return True
 

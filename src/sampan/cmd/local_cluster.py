@@ -1,0 +1,254 @@
+"""Clusters on this machine: up, down, status, images; what `sampan.cli.operations` asks for.
+
+`up` may be called at any time. It makes what is missing (directories, keys, network namespaces, configuration, the
+supervisor) and leaves alone what is there, so it creates a cluster, mends one, and brings one back after a reboot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sampan import effects
+from sampan.cli.operations import (
+    ClusterStatus,
+    Finding,
+    OperationError,
+    ProcessStatus,
+    Progress,
+    UpOptions,
+)
+from sampan.cmd import credentials, doctor, layout, readiness, supervisor, topology
+from sampan.cmd.layout import ClusterLayout
+from sampan.cmd.process import ask_health
+from sampan.machines.layout import CLUSTER_VARIABLE
+
+_FIRST_PORT, _LAST_PORT = 6443, 6543
+_POLL_S = 0.05
+
+
+class LocalClusters:
+    """The clusters whose state is on this machine."""
+
+    async def up(self, options: UpOptions, progress: Progress) -> ClusterStatus:
+        """Create the cluster or bring it back; returns when it is ready or after `wait_s`. Raises OperationError."""
+        self._check_machine()
+        try:
+            cluster = layout.load(options.name) or _new(options)
+        except layout.InvalidClusterName as error:
+            raise OperationError(str(error)) from None
+        if cluster.processes != ("separate" if options.separate else "combined"):
+            raise OperationError(
+                f"{cluster.name} runs with {cluster.processes} processes",
+                f"remove it first: sampan down --name {cluster.name}",
+            )
+        progress("making keys, certificates and the node's network")
+        await asyncio.to_thread(_prepare, cluster)
+        _ensure_supervisor(cluster)
+        await self._wait(cluster, options.wait_s, progress)
+        status = await self.status(cluster.name)
+        assert status is not None, "its state was just written"
+        if options.wait_s and not status.ready:
+            raise OperationError(
+                f"{cluster.name} is not ready after {options.wait_s:g} s: waiting for {', '.join(status.waiting_for)}",
+                f"what the processes say is in {cluster.log_dir}",
+            )
+        return status
+
+    async def down(self, name: str, progress: Progress) -> list[str]:
+        """Remove every trace; what was there."""
+        from sampan.machines.sweep import StillThere, sweep
+        from sampan.pki import kubeconfig
+
+        try:
+            layout.checked_name(name)
+        except layout.InvalidClusterName as error:
+            raise OperationError(str(error)) from None
+        progress("ending processes and containers, removing networks and files")
+        cluster = layout.load(name) or ClusterLayout(name, _FIRST_PORT)
+        _stop_supervisor(cluster)
+        try:
+            found = await sweep(name, cluster.machines)
+        except StillThere as error:
+            raise OperationError(f"some of {name} resists:\n{error}", "try again") from None
+        if kubeconfig.default_path().exists():
+            kubeconfig.remove(kubeconfig.default_path(), _context(name))
+        return [line for line in str(found).splitlines() if line]
+
+    async def status(self, name: str) -> ClusterStatus | None:
+        """What runs now, or None when there is no such cluster."""
+        cluster = layout.load(name)
+        if cluster is None:
+            return None
+        client = credentials.client(cluster, "admin", server=cluster.host_url)
+        try:
+            conditions = readiness.conditions(cluster, client)
+            answers = await asyncio.gather(*(readiness.holds(condition) for condition in conditions))
+        finally:
+            await client.close()
+        waiting = tuple(c.name for c, answer in zip(conditions, answers, strict=True) if not answer)
+        processes = await asyncio.gather(*(_process_status(cluster, process) for process in _process_names(cluster)))
+        return ClusterStatus(
+            cluster.name, cluster.host_url, str(cluster.kubeconfig), not waiting, waiting, tuple(processes)
+        )
+
+    def names(self) -> Sequence[str]:
+        return [cluster.name for cluster in layout.existing()]
+
+    def kubeconfig(self, name: str) -> Path:
+        """The cluster's kubeconfig. Raises OperationError when there is no such cluster."""
+        return self._existing(name).kubeconfig
+
+    def merge_kubeconfig(self, name: str, into: Path | None) -> Path:
+        """Merge into kubectl's own file, or into the one given; which it was."""
+        from sampan.pki import kubeconfig
+
+        target = into or kubeconfig.default_path()
+        try:
+            kubeconfig.merge(target, kubeconfig.read(self.kubeconfig(name)))
+        except kubeconfig.KubeconfigError as error:
+            raise OperationError(str(error)) from None
+        return target
+
+    async def load_images(self, name: str, archives: Sequence[Path]) -> list[str]:
+        """Import archives into every node's store; the names they brought."""
+        return await self._import(name, [path.resolve() for path in archives])
+
+    async def build_image(self, name: str, recipe: Path) -> list[str]:
+        """Build from a recipe and import the result into every node's store."""
+        from sampan.cri.recipe import RecipeError, build_recipe
+
+        try:
+            archive = await asyncio.to_thread(build_recipe, recipe)
+        except RecipeError as error:
+            raise OperationError(str(error)) from None
+        return await self._import(name, [archive])
+
+    async def images(self, name: str) -> list[dict[str, str]]:
+        """The images of the first node's store, by name."""
+        from sampan.cri import images
+
+        try:
+            stored = await images.listed(self._existing(name).first_node.containerd_socket)
+        except images.ImageError as error:
+            raise OperationError(str(error)) from None
+        return [{"name": i.name, "size": i.size, "digest": i.digest} for i in sorted(stored, key=lambda i: i.name)]
+
+    async def remove_image(self, name: str, reference: str) -> None:
+        """Remove it from every node's store."""
+        from sampan.cri import images
+
+        for node in self._existing(name).nodes:
+            try:
+                await images.remove(node.containerd_socket, reference)
+            except images.ImageError as error:
+                raise OperationError(str(error), "list them: sampan image ls") from None
+
+    def doctor(self) -> list[Finding]:
+        return doctor.findings()
+
+    async def _import(self, name: str, archives: Sequence[Path | bytes]) -> list[str]:
+        from sampan.cri import images
+
+        loaded: list[str] = []
+        for node in self._existing(name).nodes:
+            for archive in archives:
+                try:
+                    loaded += await images.load(node.containerd_socket, archive)
+                except images.ImageError as error:
+                    raise OperationError(str(error)) from None
+        return list(dict.fromkeys(loaded))
+
+    async def _wait(self, cluster: ClusterLayout, wait_s: float, progress: Progress) -> None:
+        deadline = effects.monotonic() + wait_s
+        client = credentials.client(cluster, "admin", server=cluster.host_url)
+        try:
+            for condition in readiness.conditions(cluster, client):
+                while effects.monotonic() < deadline and not await readiness.holds(condition):
+                    progress(condition.doing)
+                    await asyncio.sleep(_POLL_S)
+        finally:
+            await client.close()
+
+    def _check_machine(self) -> None:
+        lacking = [finding for finding in doctor.findings() if not finding.fine and finding.what != "kubectl"]
+        if lacking:
+            names = ", ".join(finding.what for finding in lacking)
+            raise OperationError(f"this machine lacks {names}", "see how to mend it: sampan doctor")
+
+    def _existing(self, name: str) -> ClusterLayout:
+        cluster = layout.load(name)
+        if cluster is None:
+            raise OperationError(f"there is no cluster {name}", "create it: sampan up")
+        return cluster
+
+
+def _new(options: UpOptions) -> ClusterLayout:
+    taken = {cluster.api_port for cluster in layout.existing()}
+    port = next(port for port in range(_FIRST_PORT, _LAST_PORT) if port not in taken and _is_free(port))
+    mode: layout.ProcessMode = "separate" if options.separate else "combined"
+    return ClusterLayout(layout.checked_name(options.name), port, options.nodes, mode)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _prepare(cluster: ClusterLayout) -> None:
+    """Everything that must be there before the first process starts."""
+    from sampan.cri import containerd
+    from sampan.machines.node import NodeMachine
+    from sampan.pki import kubeconfig
+
+    cluster.save()
+    cluster.log_dir.mkdir(parents=True, exist_ok=True)
+    cluster.run_dir.mkdir(parents=True, exist_ok=True)
+    pki = credentials.ensure(cluster)
+    kubeconfig.write(cluster.kubeconfig, pki.kubeconfig("admin", cluster.host_url, _context(cluster.name)))
+    for node in cluster.nodes:
+        NodeMachine(cluster.name, node.name, node.index, cluster.machines).ensure()
+        node.manifest_dir.mkdir(parents=True, exist_ok=True)
+        containerd.prepare(topology.containerd_config(node))
+
+
+def _context(name: str) -> str:
+    """The kubeconfig context's name."""
+    return name if name == "sampan" else f"sampan-{name}"
+
+
+def _ensure_supervisor(cluster: ClusterLayout) -> None:
+    if supervisor.running_pid(cluster, "supervisor"):
+        return
+    with (cluster.log_dir / "supervisor.log").open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "sampan.cmd.supervisor", "--cluster", cluster.name],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True,
+            env={**os.environ, CLUSTER_VARIABLE: cluster.name},
+        )
+
+
+def _stop_supervisor(cluster: ClusterLayout) -> None:
+    """At once, so that it does not start again what is about to be ended."""
+    pid = supervisor.running_pid(cluster, "supervisor")
+    if pid:
+        os.kill(pid, 9)
+
+
+def _process_names(cluster: ClusterLayout) -> list[str]:
+    return ["supervisor", *(spec.name for spec in topology.processes(cluster))]
+
+
+async def _process_status(cluster: ClusterLayout, name: str) -> ProcessStatus:
+    health = await ask_health(cluster.health_socket(name))
+    return ProcessStatus(name, supervisor.running_pid(cluster, name), (health or {}).get("parts", {}))

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
+from sampan.apimachinery import selectors
 from sampan.apimachinery.object import Object, key_of, labels_of, namespace_of
 
 IndexFunction: TypeAlias = Callable[[Object], Iterable[str]]
 """The index keys under which an object is found."""
 
-Selector: TypeAlias = Callable[[Mapping[str, str]], bool] | Mapping[str, str]
-"""A predicate on labels, or labels that must all be there with these values."""
+Selector: TypeAlias = selectors.Selector | Callable[[Mapping[str, str]], bool] | Mapping[str, str]
+"""A label selector, a predicate on labels, or labels that must all be there with these values."""
 
 Objects: TypeAlias = list[Object]
 
@@ -98,6 +99,8 @@ class Lister:
         found = self._cache.by_index(NAMESPACE, namespace) if namespace else list(self._cache.objects.values())
         if selector is None:
             return found
+        if isinstance(selector, selectors.Selector):
+            selector = selector.matches
         if callable(selector):
             return [obj for obj in found if selector(labels_of(obj))]
         wanted = selector.items()

@@ -1,0 +1,130 @@
+"""Plan: what a controller has decided to do, as a value.
+
+`plan(observed, now) -> Plan` is where a controller thinks. It is a pure function, so its tests need neither a server
+nor an event loop: they compare plans. The executor is where a plan is done.
+
+Steps are done in order. A `Parallel` step does its writes at once; with `slow_start` in batches of 1, 2, 4, …, so that
+writes which all fail for one reason (a quota) fail once and not a thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
+from sampan.client.client import PatchType
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An Event to record about `about`. `{name}` and `{error}` in the message are filled in after the write."""
+
+    about: Object
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create `obj`. `on_exists` decides what to do instead when an object of its name is there already."""
+
+    resource: Resource
+    obj: Object
+    created: Note | None = None
+    failed: Note | None = None
+    on_exists: Callable[[Object], tuple[Step, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Replace the object, guarded by its resourceVersion."""
+
+    resource: Resource
+    obj: Object
+    subresource: str = ""
+    done: Note | None = None
+    failed: Note | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Change part of an object."""
+
+    resource: Resource
+    name: str
+    namespace: str
+    patch: Object
+    type: PatchType = "strategic"
+    subresource: str = ""
+    done: Note | None = None
+    failed: Note | None = None
+    missing_ok: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the object with this uid; that it is gone already is fine."""
+
+    resource: Resource
+    name: str
+    namespace: str
+    uid: str = ""
+    resource_version: str = ""
+    propagation: str = ""
+    grace_period_s: int | None = None
+    deleted: Note | None = None
+    failed: Note | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Go on only if the object on the server (not in a cache) has this uid and is not being deleted."""
+
+    resource: Resource
+    name: str
+    namespace: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """Writes that do not depend on each other."""
+
+    writes: tuple[Write, ...]
+    slow_start: bool = False
+
+
+Write: TypeAlias = Create | Update | Patch | Delete
+Step: TypeAlias = Create | Update | Patch | Delete | Verify | Parallel
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in order, Events to record whatever becomes of them, and when to look again in any case.
+
+    `finally_` is done also when a step failed, and is handed the first failure: a status that tells of it.
+    """
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
+    requeue_after_s: float | None = None
+    finally_: Callable[[Outcome], tuple[Step, ...]] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.steps or self.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the steps went: how many objects were created and deleted, and the first error."""
+
+    created: int = 0
+    deleted: int = 0
+    error: Exception | None = None
+
+
+NOTHING = Plan()

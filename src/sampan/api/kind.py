@@ -1,9 +1,9 @@
 """What the API server must know of a kind, as one value.
 
-A built-in kind is a file in a group's folder that defines one `Kind`; `sampan.api.kinds.KINDS` lists them all in order.
-The functions work on plain documents and are pure: they see no store and no cluster (what needs one, such as allocating
-a Service's address, lives in `apiserver/registry`). A kind from a CustomResourceDefinition is the same value, made at run
-time.
+A built-in kind is a file in a group's folder that defines one `Kind`; `sampan.api.kinds.KINDS` lists them all in
+order. The functions work on plain documents and are pure: they see no store and no cluster (what needs one, such as
+allocating a Service's address, lives in `apiserver/registry`). A kind from a CustomResourceDefinition is the same value,
+made at run time.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Subresource:
 
     `prepare_update(new, old)` copies from `old` into `new` everything this subresource must not change.
 
-    Where the wire shows another kind (`scale` shows a Scale), `resource` names it, `to_view(object)` makes that document
-    and `from_view(view, object)` writes into the object, in place, what the view may change.
+    Where the wire shows another kind (`scale` shows a Scale), `resource` names it, `to_view(object)` makes that
+    document and `from_view(view, object)` writes into the object, in place, what the view may change.
     """
 
     name: str

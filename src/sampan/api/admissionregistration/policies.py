@@ -1,0 +1,105 @@
+"""Defaults and rules that validating and mutating admission policies, and their bindings, share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sampan.api.admissionregistration.webhooks import validate_rule
+from sampan.api.selector_rules import validate_label_selector
+from sampan.api.strategy import ensure, setdefault
+from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, not_supported, required
+from sampan.apimachinery.object import Object
+
+_ACTIONS = ("Audit", "Deny", "Warn")
+Validate = Callable[[Object], list[FieldError]]
+
+
+def default_policy(obj: Object) -> None:
+    spec = ensure(obj, "spec")
+    setdefault(spec, "failurePolicy", "Fail")
+    if isinstance(spec.get("matchConstraints"), dict):
+        _default_match(spec["matchConstraints"])
+
+
+def default_binding(obj: Object) -> None:
+    match = ensure(obj, "spec").get("matchResources")
+    if isinstance(match, dict):
+        _default_match(match)
+
+
+def _default_match(match: Object) -> None:
+    setdefault(match, "matchPolicy", "Equivalent")
+    setdefault(match, "namespaceSelector", {})
+    setdefault(match, "objectSelector", {})
+    for rule in [*(match.get("resourceRules") or []), *(match.get("excludeResourceRules") or [])]:
+        setdefault(rule, "scope", "*")
+
+
+def validate_policy(expressions: str) -> Validate:
+    """`expressions` is the field with the CEL code: `validations` or `mutations`."""
+
+    def validate(obj: Object) -> list[FieldError]:
+        spec, path = obj.get("spec") or {}, Path("spec")
+        errors: list[FieldError] = []
+        if spec.get("failurePolicy") not in (None, "Fail", "Ignore"):
+            errors.append(not_supported(path.child("failurePolicy"), spec["failurePolicy"], ("Fail", "Ignore")))
+        constraints = spec.get("matchConstraints")
+        if constraints is None:
+            errors.append(required(path.child("matchConstraints")))
+        else:
+            errors += _match(constraints, path.child("matchConstraints"))
+            if not constraints.get("resourceRules"):
+                errors.append(required(path.child("matchConstraints", "resourceRules")))
+        if not spec.get(expressions) and not spec.get("auditAnnotations"):
+            detail = "validations or auditAnnotations must contain at least one item"
+            errors.append(required(path.child(expressions), detail if expressions == "validations" else ""))
+        for position, entry in enumerate(spec.get("validations") or []):
+            if not (entry.get("expression") or "").strip():
+                errors.append(required(path.child("validations").index(position).child("expression"),
+                                       "expression is not specified"))
+        return errors
+
+    return validate
+
+
+def validate_binding(actions: bool) -> Validate:
+    """`actions`: whether the binding has validationActions."""
+
+    def validate(obj: Object) -> list[FieldError]:
+        spec, path = obj.get("spec") or {}, Path("spec")
+        errors: list[FieldError] = []
+        if not spec.get("policyName"):
+            errors.append(required(path.child("policyName")))
+        if spec.get("matchResources"):
+            errors += _match(spec["matchResources"], path.child("matchResources"))
+        return errors + (_actions(spec.get("validationActions") or [], path) if actions else [])
+
+    return validate
+
+
+def _actions(actions: list[str], path: Path) -> list[FieldError]:
+    path = path.child("validationActions")
+    if not actions:
+        return [required(path)]
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for position, action in enumerate(actions):
+        if action not in _ACTIONS:
+            errors.append(not_supported(path.index(position), action, _ACTIONS))
+        if action in seen:
+            errors.append(duplicate(path.index(position), action))
+        seen.add(action)
+    if {"Deny", "Warn"} <= seen:
+        errors.append(invalid(path, actions, "must not contain both Deny and Warn (repeating the same validation "
+                                             "failure information in the API response and headers serves no purpose)"))
+    return errors
+
+
+def _match(match: Object, path: Path) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for key in ("namespaceSelector", "objectSelector"):
+        errors += validate_label_selector(match.get(key), path.child(key))
+    for key in ("resourceRules", "excludeResourceRules"):
+        for position, rule in enumerate(match.get(key) or []):
+            errors += validate_rule(rule, path.child(key).index(position))
+    return errors

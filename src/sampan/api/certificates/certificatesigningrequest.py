@@ -1,0 +1,174 @@
+"""CertificateSigningRequest: ask a signer for a certificate, have it approved, get it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import datetime
+
+from sampan.api.columns import AGE, NAME, NONE, at, human_duration
+from sampan.api.kind import Column, Kind, Subresource
+from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS
+from sampan.api.strategy import drop_status, ensure, keep_all_but_status, keep_status, setdefault
+from sampan.apimachinery.field import FieldError, Path, duplicate, forbidden, invalid, not_supported, required
+from sampan.apimachinery.object import Object, dig
+
+_USAGES = (
+    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
+    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel",
+    "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
+    "server auth", "signing", "timestamping",
+)
+_DECISIONS = ("Approved", "Denied")
+
+
+def default(obj: Object) -> None:
+    for condition in dig(obj, "status", "conditions", default=()):
+        setdefault(condition, "status", "True")
+
+
+def validate(obj: Object) -> list[FieldError]:
+    spec, path = obj.get("spec") or {}, Path("spec")
+    errors: list[FieldError] = []
+    usages = spec.get("usages") or []
+    if not usages:
+        errors.append(required(path.child("usages")))
+    seen: set[str] = set()
+    for position, usage in enumerate(usages):
+        if usage not in _USAGES:
+            errors.append(not_supported(path.child("usages").index(position), usage, _USAGES))
+        elif usage in seen:
+            errors.append(duplicate(path.child("usages").index(position), usage))
+        seen.add(usage)
+    if not _holds_request(spec.get("request") or ""):
+        errors.append(invalid(path.child("request"), spec.get("request") or "",
+                              "PEM block type must be CERTIFICATE REQUEST"))
+    errors += _signer(spec.get("signerName") or "", path.child("signerName"))
+    seconds = spec.get("expirationSeconds")
+    if seconds is not None and seconds < 600:
+        errors.append(invalid(path.child("expirationSeconds"), seconds,
+                              "may not specify a duration less than 600 seconds (10 minutes)"))
+    return errors
+
+
+def _holds_request(text: str) -> bool:
+    try:
+        return b"-----BEGIN CERTIFICATE REQUEST-----" in base64.b64decode(text)
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _signer(name: str, path: Path) -> list[FieldError]:
+    if not name:
+        return [required(path)]
+    domain, slash, rest = name.partition("/")
+    if not slash or not rest:
+        return [invalid(path, name, "must be a fully qualified domain and path of the form "
+                                    "'example.com/signer-name'")]
+    if "." not in domain:
+        return [invalid(path, name, "should be a domain with at least two segments separated by dots")]
+    return []
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    if new.get("spec") == old.get("spec"):
+        return []
+    return [invalid(Path("spec"), new.get("spec"), "field is immutable")]
+
+
+def _decided(obj: Object) -> list[Object]:
+    conditions = dig(obj, "status", "conditions", default=())
+    return [condition for condition in conditions if condition.get("type") in _DECISIONS]
+
+
+def _rest(obj: Object) -> list[Object]:
+    conditions = dig(obj, "status", "conditions", default=())
+    return [condition for condition in conditions if condition.get("type") not in _DECISIONS]
+
+
+def prepare_status(new: Object, old: Object) -> None:
+    """A signer writes the certificate and failures; what was approved or denied is not its business."""
+    keep_all_but_status(new, old)
+    conditions = _rest(new) + _decided(old)
+    if conditions:
+        ensure(new, "status")["conditions"] = conditions
+    elif isinstance(new.get("status"), dict):
+        new["status"].pop("conditions", None)
+
+
+def prepare_approval(new: Object, old: Object) -> None:
+    """An approver writes conditions only."""
+    keep_all_but_status(new, old)
+    conditions = dig(new, "status", "conditions")
+    status = dict(old.get("status") or {})
+    if conditions is None:
+        status.pop("conditions", None)
+    else:
+        status["conditions"] = conditions
+    new["status"] = status
+
+
+def validate_conditions(new: Object, old: Object) -> list[FieldError]:
+    """Approved and Denied exclude each other, and neither is ever taken back."""
+    path = Path("status").child("conditions")
+    kinds = [condition.get("type") for condition in _decided(new)]
+    errors: list[FieldError] = []
+    if "Approved" in kinds and "Denied" in kinds:
+        errors.append(invalid(path, "Denied", "Approved and Denied conditions are mutually exclusive"))
+    errors += [forbidden(path, f"updates may not remove a condition of type \"{condition.get('type')}\"")
+               for condition in _decided(old) if condition.get("type") not in kinds]
+    for position, condition in enumerate(dig(new, "status", "conditions", default=())):
+        if not condition.get("type"):
+            errors.append(required(path.index(position).child("type")))
+        elif condition["type"] in (*_DECISIONS, "Failed") and condition.get("status") != "True":
+            errors.append(not_supported(path.index(position).child("status"), condition.get("status", ""), ["True"]))
+    return errors
+
+
+def selectable(obj: Object) -> dict[str, str]:
+    return {"spec.signerName": dig(obj, "spec", "signerName", default="")}
+
+
+def condition_text(obj: Object, now: datetime) -> str:
+    """`Approved,Issued`, `Denied`, `Pending`, as kubectl prints it."""
+    kinds = [condition.get("type") for condition in dig(obj, "status", "conditions", default=())]
+    if "Denied" in kinds:
+        text = "Denied"
+    else:
+        text = "Approved" if "Approved" in kinds else "Pending"
+    if "Failed" in kinds:
+        text += ",Failed"
+    return f"{text},Issued" if dig(obj, "status", "certificate") else text
+
+
+def duration_text(obj: Object, now: datetime) -> str:
+    seconds = dig(obj, "spec", "expirationSeconds")
+    return NONE if seconds is None else human_duration(seconds)
+
+
+CERTIFICATE_SIGNING_REQUEST = Kind(
+    resource=CERTIFICATE_SIGNING_REQUESTS,
+    definition="io.k8s.api.certificates.v1.CertificateSigningRequest",
+    singular="certificatesigningrequest",
+    short_names=("csr",),
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=validate,
+    validate_update=validate_update,
+    valid_name=lambda name: [],
+    field_names=("spec.signerName",),
+    fields=selectable,
+    columns=(
+        NAME,
+        AGE,
+        Column("SignerName", "string", at("spec", "signerName"), "The signer that is asked."),
+        Column("Requestor", "string", at("spec", "username"), "Who created the request."),
+        Column("RequestedDuration", "string", duration_text, "How long the certificate should be valid."),
+        Column("Condition", "string", condition_text, "What became of the request."),
+    ),
+    subresources={
+        "status": Subresource("status", prepare_update=prepare_status, validate_update=validate_conditions),
+        "approval": Subresource("approval", prepare_update=prepare_approval, validate_update=validate_conditions),
+    },
+)

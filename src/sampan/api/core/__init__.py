@@ -1,0 +1,1 @@
+"""The core group (v1): pods, services, configuration, nodes, namespaces, storage claims."""

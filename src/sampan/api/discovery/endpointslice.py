@@ -1,0 +1,148 @@
+"""EndpointSlice: some of the endpoints that implement a Service."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import datetime
+
+from sampan.api.columns import AGE, NAME, UNSET, at
+from sampan.api.kind import Column, Kind
+from sampan.api.resources import ENDPOINT_SLICES
+from sampan.api.strategy import count_generation, setdefault, start_generation
+from sampan.apimachinery.field import (
+    FieldError,
+    Path,
+    duplicate,
+    invalid,
+    not_supported,
+    required,
+    too_many,
+)
+from sampan.apimachinery.names import dns1123_label, dns1123_subdomain
+from sampan.apimachinery.object import Object
+
+_TYPES = ("FQDN", "IPv4", "IPv6")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_MOST_ENDPOINTS, _MOST_PORTS, _MOST_ADDRESSES = 1000, 20000, 100
+
+
+def default(obj: Object) -> None:
+    for port in obj.get("ports") or []:
+        if port.get("name") is None:
+            port["name"] = ""
+        setdefault(port, "protocol", "TCP")
+
+
+def validate(obj: Object) -> list[FieldError]:
+    kind = obj.get("addressType") or ""
+    errors: list[FieldError] = []
+    if not kind:
+        errors.append(required(Path("addressType")))
+    elif kind not in _TYPES:
+        errors.append(not_supported(Path("addressType"), kind, _TYPES))
+    endpoints, ports = obj.get("endpoints") or [], obj.get("ports") or []
+    if len(endpoints) > _MOST_ENDPOINTS:
+        return [*errors, too_many(Path("endpoints"), len(endpoints), _MOST_ENDPOINTS)]
+    for position, endpoint in enumerate(endpoints):
+        errors += _endpoint(endpoint, kind, Path("endpoints").index(position))
+    if len(ports) > _MOST_PORTS:
+        return [*errors, too_many(Path("ports"), len(ports), _MOST_PORTS)]
+    return errors + _ports(ports)
+
+
+def _endpoint(endpoint: Object, kind: str, path: Path) -> list[FieldError]:
+    addresses = endpoint.get("addresses") or []
+    errors: list[FieldError] = []
+    if not addresses:
+        errors.append(required(path.child("addresses"), "must contain at least 1 address"))
+    elif len(addresses) > _MOST_ADDRESSES:
+        errors.append(too_many(path.child("addresses"), len(addresses), _MOST_ADDRESSES))
+    for position, address in enumerate(addresses):
+        errors += _address(address, kind, path.child("addresses").index(position))
+    hostname = endpoint.get("hostname")
+    if hostname is not None:
+        errors += [invalid(path.child("hostname"), hostname, why) for why in dns1123_label(hostname)]
+    node = endpoint.get("nodeName")
+    if node is not None:
+        errors += [invalid(path.child("nodeName"), node, why) for why in dns1123_subdomain(node)]
+    return errors
+
+
+def _address(address: str, kind: str, path: Path) -> list[FieldError]:
+    if kind == "FQDN":
+        return [invalid(path, address, why) for why in dns1123_subdomain(address)]
+    if kind not in ("IPv4", "IPv6"):
+        return []
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return [invalid(path, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    if f"IPv{parsed.version}" != kind:
+        return [invalid(path, address, f"must be an {kind} address")]
+    special = (
+        (parsed.is_unspecified, f"may not be unspecified ({address})"),
+        (parsed.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (parsed.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (parsed.is_multicast, "may not be in the multicast range (224.0.0.0/4, ff00::/8)"),
+    )
+    return [invalid(path, address, why) for found, why in special if found]
+
+
+def _ports(ports: list[Object]) -> list[FieldError]:
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for position, port in enumerate(ports):
+        path, name = Path("ports").index(position), port.get("name") or ""
+        if name:
+            errors += [invalid(path.child("name"), name, why) for why in dns1123_label(name)]
+        if name in seen:
+            errors.append(duplicate(path.child("name"), name))
+        seen.add(name)
+        protocol = port.get("protocol")
+        if protocol is None:
+            errors.append(required(path.child("protocol")))
+        elif protocol not in _PROTOCOLS:
+            errors.append(not_supported(path.child("protocol"), protocol, _PROTOCOLS))
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    if new.get("addressType") == old.get("addressType"):
+        return []
+    return [invalid(Path("addressType"), new.get("addressType"), "field is immutable")]
+
+
+def ports_text(obj: Object, now: datetime) -> str:
+    return _few([str(port["port"]) if port.get("port") is not None else "*" for port in obj.get("ports") or []])
+
+
+def endpoints_text(obj: Object, now: datetime) -> str:
+    addresses = [(endpoint.get("addresses") or [""])[0] for endpoint in obj.get("endpoints") or []]
+    return _few(addresses)
+
+
+def _few(items: list[str]) -> str:
+    """The first three and how many more."""
+    if not items:
+        return UNSET
+    shown = ",".join(items[:3])
+    return f"{shown} + {len(items) - 3} more..." if len(items) > 3 else shown
+
+
+ENDPOINT_SLICE = Kind(
+    resource=ENDPOINT_SLICES,
+    definition="io.k8s.api.discovery.v1.EndpointSlice",
+    singular="endpointslice",
+    default=default,
+    prepare_create=start_generation,
+    prepare_update=count_generation,
+    validate=validate,
+    validate_update=validate_update,
+    columns=(
+        NAME,
+        Column("AddressType", "string", at("addressType"), "The type of address carried by this slice's endpoints."),
+        Column("Ports", "string", ports_text, "The network ports of every endpoint in this slice."),
+        Column("Endpoints", "string", endpoints_text, "The unique endpoints in this slice."),
+        AGE,
+    ),
+)

@@ -1,0 +1,26 @@
+"""RoleBinding: who has a role in one namespace."""
+
+from __future__ import annotations
+
+from sampan.api.kind import Kind
+from sampan.api.rbac.bindings import COLUMNS, default, validate_binding, validate_update
+from sampan.api.resources import ROLE_BINDINGS
+from sampan.apimachinery.field import FieldError
+from sampan.apimachinery.names import path_segment_name
+from sampan.apimachinery.object import Object
+
+
+def validate(obj: Object) -> list[FieldError]:
+    return validate_binding(obj, ("ClusterRole", "Role"), namespaced=True)
+
+
+ROLE_BINDING = Kind(
+    resource=ROLE_BINDINGS,
+    definition="io.k8s.api.rbac.v1.RoleBinding",
+    singular="rolebinding",
+    default=default,
+    validate=validate,
+    validate_update=validate_update,
+    valid_name=path_segment_name,
+    columns=COLUMNS,
+)

@@ -1,0 +1,100 @@
+"""What a client may write through which endpoint: the strategies that most kinds share.
+
+An object with a `status` subresource keeps its status on an ordinary update and everything else on a status update; one
+with a generation starts at 1 and counts up whenever its spec (all that is neither metadata nor status) changes.
+Everything works in place on plain documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sampan.api.kind import Subresource
+from sampan.apimachinery.field import FieldError
+from sampan.apimachinery.object import Object
+
+_NOT_SPEC = frozenset({"apiVersion", "kind", "metadata", "status"})
+ValidateUpdate = Callable[[Object, Object], list[FieldError]]
+
+
+def ensure(parent: Object, key: str) -> Object:
+    """The object at `key`, created empty when it is missing or null."""
+    found = parent.get(key)
+    if not isinstance(found, dict):
+        found = parent[key] = {}
+    return found
+
+
+def setdefault(parent: Object, key: str, value: Any) -> None:
+    """As dict.setdefault, but null counts as missing: in the API, null and absent are the same."""
+    if parent.get(key) is None:
+        parent[key] = value
+
+
+def drop_status(obj: Object) -> None:
+    """On create: a client cannot bring a status."""
+    obj.pop("status", None)
+
+
+def keep_status(new: Object, old: Object) -> None:
+    """On an ordinary update: the status stays what it was."""
+    _carry(new, old, "status")
+
+
+def start_generation(obj: Object) -> None:
+    ensure(obj, "metadata")["generation"] = 1
+
+
+def count_generation(new: Object, old: Object) -> None:
+    """Raise `metadata.generation` when anything but metadata and status differs."""
+    metadata = ensure(new, "metadata")
+    before = (old.get("metadata") or {}).get("generation") or 0
+    metadata["generation"] = before + (0 if same_spec(new, old) else 1)
+
+
+def same_spec(new: Object, old: Object) -> bool:
+    """True when the two agree on everything outside metadata and status."""
+    return all(new.get(key) == old.get(key) for key in (new.keys() | old.keys()) - _NOT_SPEC)
+
+
+def create_with_generation(obj: Object) -> None:
+    drop_status(obj)
+    start_generation(obj)
+
+
+def update_with_generation(new: Object, old: Object) -> None:
+    keep_status(new, old)
+    count_generation(new, old)
+
+
+def keep_all_but_status(new: Object, old: Object) -> None:
+    """On a status update: the spec stays what it was, and so does what only deletion may set."""
+    for key in (new.keys() | old.keys()) - _NOT_SPEC:
+        _carry(new, old, key)
+    keep_generation(new, old)
+
+
+def keep_generation(new: Object, old: Object) -> None:
+    _carry(ensure(new, "metadata"), old.get("metadata") or {}, "generation")
+
+
+def keep_labels_and_all_but_status(new: Object, old: Object) -> None:
+    """As `keep_all_but_status`, for kinds whose labels a status update may not change either."""
+    keep_all_but_status(new, old)
+    _carry(ensure(new, "metadata"), old.get("metadata") or {}, "labels")
+
+
+def status_subresource(
+    validate_update: ValidateUpdate | None = None,
+    prepare_update: Callable[[Object, Object], None] = keep_all_but_status,
+) -> dict[str, Subresource]:
+    """The `status` entry of a kind's subresources."""
+    return {"status": Subresource("status", prepare_update=prepare_update, validate_update=validate_update)}
+
+
+def _carry(new: Object, old: Object, key: str) -> None:
+    if old.get(key) is None:
+        new.pop(key, None)
+    else:
+        new[key] = old[key]

@@ -74,7 +74,10 @@ class Feed:
         if after < self._floor:
             if self._older is None:
                 raise Compacted(self._floor)
-            return await self._older(prefix, after, self._floor)
+            found = await self._older(prefix, after, self._floor)
+            if after < self._oldest:  # compacted while it was being read, perhaps with gaps
+                raise Compacted(self._oldest)
+            return found
         batch: list[Event] = []
         for position in range(after - self._floor, len(self._events)):
             event = self._events[position]

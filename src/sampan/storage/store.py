@@ -57,6 +57,10 @@ class FutureRevision(StoreError):
         self.current = current
 
 
+class StoreUnavailable(StoreError):
+    """The backend cannot serve now: disk full, in use by another process, closed. A write left no trace."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyValue:
     """A key's value with the revisions that created it and last changed it."""

@@ -1,7 +1,7 @@
 """When is a local cluster truly ready? Each condition is asked for the way a user would notice that it fails.
 
 The API server answers /readyz, every node is Ready, the default ServiceAccount exists (no pod is admitted without it),
-a scheduler runs, and cluster DNS resolves `kubernetes.default` at the Service's own address, from inside the first node.
+a scheduler runs, and cluster DNS resolves `kubernetes.default` at the Service's own address, from the first node.
 """
 
 from __future__ import annotations

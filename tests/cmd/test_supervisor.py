@@ -1,0 +1,118 @@
+"""The supervisor starts again what ends, and adopts what an earlier one started, sockets included."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sampan.cmd import layout, supervisor, topology
+from sampan.cmd.layout import ClusterLayout
+from sampan.cmd.topology import ListenerSpec, ProcessSpec
+from sampan.machines import namespace
+
+DEADLINE_S = 15.0
+SERVER = """
+import json, os, socket
+fd = json.loads(os.environ["SAMPAN_LISTENERS"])["api"]
+listener = socket.socket(fileno=fd)
+while True:
+    peer, _ = listener.accept()
+    peer.sendall(str(os.getpid()).encode())
+    peer.close()
+"""
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterLayout]:
+    name = f"t-sup-{os.getpid() % 10000}"
+    monkeypatch.setattr(layout, "STATE_ROOT", tmp_path / "state")
+    monkeypatch.setattr(layout, "RUN_ROOT", tmp_path / "run")
+    cluster = ClusterLayout(name, 0)
+    cluster.log_dir.mkdir(parents=True)
+    space = f"sampan-{name}-x"
+    namespace.create(space)
+    specs = (ProcessSpec("server", (sys.executable, "-c", SERVER), space, ("api",)),)
+    monkeypatch.setattr(topology, "processes", lambda _: specs)
+    monkeypatch.setattr(topology, "listeners", lambda _: (ListenerSpec("api", "", "127.0.0.1", _free_port()),))
+    yield cluster
+    pid = supervisor.running_pid(cluster, "server")
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+    namespace.delete(space)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def running(cluster: ClusterLayout) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(supervisor.supervise(cluster))
+    await eventually(lambda: supervisor.running_pid(cluster, "server") != 0)
+    yield task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _port(cluster: ClusterLayout) -> int:
+    listener = supervisor.inherited_listeners(cluster)["api"]
+    with listener:
+        return int(listener.getsockname()[1])
+
+
+async def _served_by(port: int) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = int(await asyncio.wait_for(reader.read(), DEADLINE_S))
+    writer.close()
+    return answer
+
+
+async def test_a_killed_process_comes_back_and_no_connection_is_refused(
+    cluster: ClusterLayout, running: asyncio.Task[None]
+) -> None:
+    port = _port(cluster)
+    first = await _served_by(port)
+    os.kill(first, signal.SIGKILL)
+    second = await _served_by(port)  # connects at once: the socket is the supervisor's, the backlog holds it
+    assert second != first
+    assert second == supervisor.running_pid(cluster, "server")
+
+
+async def test_the_next_supervisor_adopts_processes_and_their_sockets(
+    cluster: ClusterLayout, running: asyncio.Task[None]
+) -> None:
+    port = _port(cluster)
+    first = await _served_by(port)
+    running.cancel()  # as SIGKILL would: nothing is stopped in an orderly way
+    await asyncio.gather(running, return_exceptions=True)
+    successor = asyncio.create_task(supervisor.supervise(cluster))
+    try:
+        assert await _served_by(port) == first
+        os.kill(first, signal.SIGKILL)
+        assert await _served_by(port) != first
+    finally:
+        successor.cancel()
+        await asyncio.gather(successor, return_exceptions=True)
+
+
+def test_a_pid_that_was_given_to_another_process_is_not_taken_for_ours(cluster: ClusterLayout) -> None:
+    path = cluster.run_dir / "pids" / "server.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"pid": os.getpid(), "start_time": "1"}))
+    assert supervisor.running_pid(cluster, "server") == 0

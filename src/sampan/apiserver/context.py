@@ -39,6 +39,8 @@ class RequestContext:
     user: UserInfo | None = None
     impersonator: UserInfo | None = None
     """Who really asked, when `user` is impersonated."""
+    audiences: tuple[str, ...] = ()
+    """Whom a token must be for; the server itself when empty. A token's authenticator leaves here what matched."""
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     audit_annotations: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Authentication: who asks? One mechanism a file; `table.py` has their order."""

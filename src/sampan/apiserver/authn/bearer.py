@@ -1,0 +1,61 @@
+"""Authentication by bearer token: `Authorization: Bearer …`, or, for WebSockets from browsers, a sub-protocol.
+
+The mechanisms that know tokens are asked in order (`TOKENS` in table.py). A token that none of them knows is refused,
+never taken for no token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Protocol
+
+from sampan.apimachinery.errors import Unauthorized
+from sampan.apimachinery.http import UserInfo
+from sampan.apiserver.context import RequestContext
+
+WEBSOCKET_PREFIX = "base64url.bearer.authorization.k8s.io."
+
+
+class TokenAuthenticator(Protocol):
+    async def authenticate_token(self, token: str, ctx: RequestContext) -> UserInfo | None:
+        """Whose token this is; None: not mine. Raises Unauthorized for one that is mine and wrong.
+
+        `ctx.audiences` is whom the token must be for; an authenticator leaves there those of them that it is for.
+        """
+
+
+class Bearer:
+    def __init__(self, mechanisms: Sequence[TokenAuthenticator]) -> None:
+        self._mechanisms = mechanisms
+
+    async def authenticate(self, ctx: RequestContext) -> UserInfo | None:
+        token = token_of(ctx)
+        if not token:
+            return None
+        for mechanism in self._mechanisms:
+            user = await mechanism.authenticate_token(token, ctx)
+            if user is not None:
+                return user
+        raise Unauthorized("Unauthorized")
+
+
+def token_of(ctx: RequestContext) -> str:
+    """The request's token, "" without one."""
+    headers = ctx.request.headers
+    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip().split(" ")[0]
+    if headers.get("upgrade", "").lower() == "websocket":
+        for protocol in headers.get("sec-websocket-protocol", "").split(","):
+            if protocol.strip().startswith(WEBSOCKET_PREFIX):
+                return _decoded(protocol.strip()[len(WEBSOCKET_PREFIX):])
+    return ""
+
+
+def _decoded(encoded: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise Unauthorized("Unauthorized") from error

@@ -1,0 +1,69 @@
+"""The authenticators in order: the first that knows the caller wins.
+
+Wrong credentials do not end the search (a stale certificate beside a good token is no harm), but they end in 401: only
+who shows none at all is anonymous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sampan.apimachinery.errors import Unauthorized
+from sampan.apimachinery.http import UserInfo
+from sampan.apiserver.authn import (
+    anonymous,
+    bearer,
+    bootstrap_token,
+    client_certificate,
+    request_header,
+    service_account,
+    token_file,
+)
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.seams import Authenticator, BuildAuthenticator, ServerParts
+
+AUTHENTICATED = "system:authenticated"
+
+TOKENS: tuple[Callable[[ServerParts], bearer.TokenAuthenticator | None], ...] = (
+    token_file.build,
+    service_account.build,
+    bootstrap_token.build,
+)
+
+
+def _bearer(parts: ServerParts) -> Authenticator:
+    return bearer.Bearer([found for build in TOKENS if (found := build(parts)) is not None])
+
+
+AUTHENTICATORS: tuple[BuildAuthenticator, ...] = (
+    request_header.build,
+    client_certificate.build,
+    _bearer,
+    anonymous.build,
+)
+
+
+async def authenticate(authenticators: Sequence[Authenticator], ctx: RequestContext) -> UserInfo | None:
+    """Who asks, with the group system:authenticated; None when nobody knows. Raises Unauthorized."""
+    refused: Unauthorized | None = None
+    for authenticator in authenticators:
+        if refused is not None and isinstance(authenticator, anonymous.Anonymous):
+            break
+        try:
+            user = await authenticator.authenticate(ctx)
+        except Unauthorized as error:
+            refused = refused or error
+            continue
+        if user is not None:
+            return user if user is anonymous.ANONYMOUS else with_group(user)
+    if refused is not None:
+        raise refused
+    return None
+
+
+def with_group(user: UserInfo) -> UserInfo:
+    """`user` as a member of system:authenticated."""
+    if AUTHENTICATED in user.groups:
+        return user
+    return replace(user, groups=(*user.groups, AUTHENTICATED))

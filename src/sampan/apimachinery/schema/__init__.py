@@ -1,0 +1,1 @@
+"""The shapes of objects: upstream's definitions, compiled once into fast decoding functions and patch keys."""

@@ -19,6 +19,9 @@ WEBSOCKET_PREFIX = "base64url.bearer.authorization.k8s.io."
 
 
 class TokenAuthenticator(Protocol):
+    knows_audiences: bool
+    """False: its tokens are for the API server and nobody else."""
+
     async def authenticate_token(self, token: str, ctx: RequestContext) -> UserInfo | None:
         """Whose token this is; None: not mine. Raises Unauthorized for one that is mine and wrong.
 
@@ -27,8 +30,11 @@ class TokenAuthenticator(Protocol):
 
 
 class Bearer:
-    def __init__(self, mechanisms: Sequence[TokenAuthenticator]) -> None:
+    """`audiences` are those of the server itself."""
+
+    def __init__(self, mechanisms: Sequence[TokenAuthenticator], audiences: Sequence[str]) -> None:
         self._mechanisms = mechanisms
+        self._audiences = audiences
 
     async def authenticate(self, ctx: RequestContext) -> UserInfo | None:
         token = token_of(ctx)
@@ -36,8 +42,13 @@ class Bearer:
             return None
         for mechanism in self._mechanisms:
             user = await mechanism.authenticate_token(token, ctx)
-            if user is not None:
-                return user
+            if user is None:
+                continue
+            if not mechanism.knows_audiences and ctx.audiences:
+                ctx.audiences = tuple(audience for audience in ctx.audiences if audience in self._audiences)
+                if not ctx.audiences:
+                    break
+            return user
         raise Unauthorized("Unauthorized")
 
 

@@ -25,6 +25,8 @@ _EXTRA_GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
 
 
 class BootstrapTokens:
+    knows_audiences = False
+
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 

@@ -52,6 +52,8 @@ class _Known:
 class ServiceAccountTokens:
     """`audiences` are those of the server itself; `issuer` is the one it signs as."""
 
+    knows_audiences = True
+
     def __init__(
         self, reader: Reader, key_files: tuple[str, ...], issuer: str, audiences: tuple[str, ...]
     ) -> None:

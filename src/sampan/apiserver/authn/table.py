@@ -33,7 +33,8 @@ TOKENS: tuple[Callable[[ServerParts], bearer.TokenAuthenticator | None], ...] = 
 
 
 def _bearer(parts: ServerParts) -> Authenticator:
-    return bearer.Bearer([found for build in TOKENS if (found := build(parts)) is not None])
+    mechanisms = [found for build in TOKENS if (found := build(parts)) is not None]
+    return bearer.Bearer(mechanisms, parts.config.api_audiences or (parts.config.service_account_issuer,))
 
 
 AUTHENTICATORS: tuple[BuildAuthenticator, ...] = (

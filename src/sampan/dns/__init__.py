@@ -1,1 +1,1 @@
-"""The cluster's names."""
+"""Cluster DNS: the names of Services and pods, after Kubernetes' DNS-Based Service Discovery 1.1.0."""

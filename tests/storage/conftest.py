@@ -1,0 +1,53 @@
+"""The backends that the suites run on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterable, Callable
+from pathlib import Path
+
+import pytest
+
+from sampan.storage.memory import MemoryStore
+from sampan.storage.sqlite import SqliteStore
+from sampan.storage.store import Store
+from sampan.testing.check_store import Backend
+
+
+def memory_backend(directory: Path) -> Backend:
+    async def open_fresh() -> Store:
+        return MemoryStore()
+
+    return Backend("memory", open_fresh, restore=MemoryStore.restore)
+
+
+def sqlite_backend(directory: Path) -> Backend:
+    count = itertools.count()
+    paths: dict[int, Path] = {}
+
+    async def opened(path: Path) -> Store:
+        store = await SqliteStore.open(path)
+        paths[id(store)] = path
+        return store
+
+    async def open_fresh() -> Store:
+        return await opened(directory / f"{next(count)}.db")
+
+    async def reopen(store: Store) -> Store:
+        path = paths[id(store)]
+        await store.close()
+        return await opened(path)
+
+    async def restore(stream: AsyncIterable[bytes]) -> Store:
+        path = directory / f"{next(count)}.db"
+        store = await SqliteStore.restore(path, stream)
+        paths[id(store)] = path
+        return store
+
+    return Backend("sqlite", open_fresh, reopen, restore)
+
+
+@pytest.fixture(params=[memory_backend, sqlite_backend], ids=["memory", "sqlite"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    make: Callable[[Path], Backend] = request.param
+    return make(tmp_path)

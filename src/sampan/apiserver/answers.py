@@ -1,0 +1,100 @@
+"""Responses: bytes of JSON, documents, and errors as `Status`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+import yaml
+
+from sampan.api.kind import Kind, Subresource
+from sampan.apimachinery.errors import APIError, TooManyRequests
+from sampan.apimachinery.http import Request, Response
+from sampan.apimachinery.object import Object
+from sampan.apiserver.backend import Backend
+from sampan.apiserver.negotiation import JSON, YAML, Accepted
+from sampan.apiserver.registry.entry import Entry
+
+_JSON_HEADERS: Final = {"content-type": JSON, "cache-control": "no-cache, private"}
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_FALSE: Final = ("false", "0")
+
+
+def encoded(data: bytes, accepted: Accepted, request: Request, status: int = 200) -> Response:
+    """A JSON document in bytes, in the form the client asked for."""
+    pretty = request.query and wants_pretty(request)
+    if accepted.media == YAML:
+        text = yaml.dump(orjson.loads(data), Dumper=_Dumper, sort_keys=True, allow_unicode=True)
+        return Response(status, {**_JSON_HEADERS, "content-type": YAML}, text.encode())
+    if pretty:
+        data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return Response(status, _JSON_HEADERS.copy(), data)
+
+
+def json(data: bytes) -> Response:
+    """A JSON document in bytes, as it is."""
+    return Response(200, _JSON_HEADERS.copy(), data)
+
+
+def written(
+    backend: Backend, kind: Kind, obj: Object, asked: tuple[Accepted, Request], status: int = 200
+) -> Response:
+    """The object that a write returns."""
+    accepted, request = asked
+    data = orjson.dumps(obj)
+    if accepted.shown_as:
+        entry = Entry.of(kind, obj)
+        data = backend.rendering(kind, accepted, request).item(entry)
+    return encoded(data, accepted, request, status)
+
+
+def view(subresource: Subresource, obj: Object, accepted: Accepted, request: Request) -> Response:
+    """An object as a subresource shows it."""
+    shown = obj if subresource.to_view is None else subresource.to_view(obj)
+    return encoded(orjson.dumps(shown), accepted, request)
+
+
+def copy(obj: Object) -> Object:
+    """A deep copy of a document."""
+    return orjson.loads(orjson.dumps(obj))  # type: ignore[no-any-return]
+
+
+def document(obj: Any, status: int = 200) -> Response:
+    """A document that is made for this answer."""
+    return Response(status, _JSON_HEADERS.copy(), orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def text(body: str, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> Response:
+    headers = {"content-type": content_type, "x-content-type-options": "nosniff"}
+    return Response(status, headers, body.encode())
+
+
+def failure(error: APIError) -> Response:
+    """The `Status` of an error, with Retry-After where it says one."""
+    response = document(error.to_status(), error.status_code)
+    if isinstance(error, TooManyRequests) or error.status_code == 503:
+        seconds = (error.details or {}).get("retryAfterSeconds")
+        if seconds:
+            response.headers["retry-after"] = str(seconds)
+    return response
+
+
+def success(details: Object) -> Object:
+    """`Status: Success`, as a deletion answers."""
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def wants_pretty(request: Request) -> bool:
+    """`?pretty`, or a browser or curl, as upstream does."""
+    values = request.query.get("pretty")
+    return bool(values) and values is not None and values[0] not in _FALSE
+
+
+def warning_headers(warnings: list[str]) -> str:
+    """The value of a `Warning` header: `299 - "text"`, several joined by commas."""
+    return ", ".join(f'299 - "{_quoted(text)}"' for text in warnings)
+
+
+def _quoted(text: str) -> str:
+    clean = "".join(char for char in text if char.isprintable())
+    return clean.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,136 @@
+"""The path of a request: one link after the other, each of the same shape, from the socket to the handler.
+
+A link is `async (ctx, next) -> Response`: it looks at the request, passes it on with `await next(ctx)`, and may look at
+the answer. To add one, write it and put it into `LINKS`; links do not know their neighbours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from sampan.apimachinery.errors import APIError, Forbidden, InternalError, Timeout, Unauthorized
+from sampan.apimachinery.http import Response
+from sampan.apiserver import answers, request_info
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.seams import Attributes, BuildLink, Link, Next, ServerParts
+
+log = logging.getLogger(__name__)
+
+
+def recovery(parts: ServerParts) -> Link:
+    """Turns errors into `Status` answers, unforeseen ones into 500, and adds warnings to every answer."""
+
+    async def link(ctx: RequestContext, next: Next) -> Response:
+        try:
+            response = await next(ctx)
+        except APIError as error:
+            response = answers.failure(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("%s %s failed", ctx.request.method, ctx.request.path)
+            response = answers.failure(InternalError(
+                f"an error on the server has prevented the request from succeeding ({ctx.verb} {ctx.resource})"
+            ))
+        if ctx.warnings:
+            response.headers["warning"] = answers.warning_headers(ctx.warnings)
+        return response
+
+    return link
+
+
+def information(parts: ServerParts) -> Link:
+    """Says what the URL means."""
+    kind_of = parts.kind_of
+
+    async def link(ctx: RequestContext, next: Next) -> Response:
+        request_info.fill(ctx)
+        if ctx.is_resource:
+            ctx.kind = kind_of(ctx.group, ctx.version, ctx.resource)
+            ctx.long_running = ctx.verb == "watch" or ctx.subresource in request_info.LONG_RUNNING
+        return await next(ctx)
+
+    return link
+
+
+def deadline(parts: ServerParts) -> Link:
+    """Ends requests that take too long; watches and streams have their own ends."""
+    limit_s = parts.config.request_timeout_s
+
+    async def link(ctx: RequestContext, next: Next) -> Response:
+        if ctx.long_running or ctx.verb == "get":
+            return await next(ctx)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await next(ctx)
+        except TimeoutError:
+            raise Timeout("request did not complete within the allotted timeout") from None
+
+    return link
+
+
+def authentication(parts: ServerParts) -> Link:
+    """Finds out who asks, unless the transport vouches for its caller."""
+
+    async def link(ctx: RequestContext, next: Next) -> Response:
+        ctx.user = ctx.request.user
+        if ctx.user is None:
+            ctx.user = await parts.authenticate(ctx)
+            if ctx.user is None:
+                raise Unauthorized("Unauthorized")
+        return await next(ctx)
+
+    return link
+
+
+def authorization(parts: ServerParts) -> Link:
+    """Asks whether the user may."""
+    if not parts.config.authorization:
+        return _pass
+
+    async def link(ctx: RequestContext, next: Next) -> Response:
+        assert ctx.user is not None
+        attributes = Attributes(
+            ctx.user, ctx.verb, ctx.is_resource, ctx.group, ctx.version, ctx.resource, ctx.subresource, ctx.namespace,
+            ctx.name, ctx.request.path,
+        )
+        verdict = await parts.authorize(attributes)
+        if not verdict.allowed:
+            raise Forbidden(f"forbidden: {verdict.reason}")
+        return await next(ctx)
+
+    return link
+
+
+async def _pass(ctx: RequestContext, next: Next) -> Response:
+    return await next(ctx)
+
+
+LINKS: Final[tuple[BuildLink, ...]] = (
+    recovery,
+    information,
+    deadline,
+    authentication,
+    authorization,
+)
+
+
+def build(parts: ServerParts, links: Sequence[BuildLink], last: Next) -> Next:
+    """The whole chain as one function; links that are not configured, or only pass on, cost nothing."""
+    chain = last
+    for make in reversed(links):
+        link = make(parts)
+        if link is not None and link is not _pass:
+            chain = _joined(link, chain)
+    return chain
+
+
+def _joined(link: Link, rest: Next) -> Next:
+    async def step(ctx: RequestContext) -> Response:
+        return await link(ctx, rest)
+
+    return step
+

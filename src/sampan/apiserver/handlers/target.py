@@ -1,0 +1,65 @@
+"""What a handler acts on: the kind, the names, and the options that every write shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sampan.api.kind import Kind
+from sampan.apimachinery.errors import BadRequest, NotFound
+from sampan.apimachinery.http import UserInfo
+from sampan.apimachinery.object import Object
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.registry.write_request import WriteRequest
+
+ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
+_OPTIONS_KIND: Final[Mapping[str, str]] = {
+    "create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions", "delete": "DeleteOptions",
+    "deletecollection": "DeleteOptions",
+}
+
+
+def kind_of(ctx: RequestContext) -> Kind:
+    """The kind of a request that was dispatched to a storage handler."""
+    if ctx.kind is None:
+        raise NotFound("the server could not find the requested resource")
+    return ctx.kind
+
+
+def write_request(ctx: RequestContext) -> WriteRequest:
+    """The request as the write path takes it. Raises BadRequest for options that make no sense."""
+    kind = kind_of(ctx)
+    request = ctx.request
+    ctx.dry_run = dry_run(request.query.get("dryRun"))
+    options: Object = {"kind": _OPTIONS_KIND.get(ctx.verb, "UpdateOptions"), "apiVersion": "meta.k8s.io/v1"}
+    manager = request.param("fieldManager")
+    if manager:
+        if len(manager) > 128:
+            raise BadRequest("fieldManager: Too long: may not be more than 128 bytes")
+        options["fieldManager"] = manager
+    if ctx.dry_run:
+        options["dryRun"] = ["All"]
+    return WriteRequest(
+        kind=kind, namespace=ctx.namespace if kind.resource.namespaced else "", name=ctx.name,
+        user=ctx.user or ANONYMOUS, context=ctx, dry_run=ctx.dry_run, options=options,
+        subresource=kind.subresources[ctx.subresource] if ctx.subresource else None,
+    )
+
+
+def dry_run(values: list[str] | None) -> bool:
+    """Whether nothing is to be stored. Raises BadRequest for anything but All."""
+    if not values:
+        return False
+    if any(value not in ("", "All") for value in values):
+        raise BadRequest(f'dryRun: Unsupported value: "{values[0]}": supported values: "All"')
+    return "All" in values
+
+
+def field_manager(ctx: RequestContext) -> str:
+    """Who writes: the parameter, or the first word of the client's User-Agent."""
+    given = ctx.request.param("fieldManager")
+    if given:
+        return given
+    agent = ctx.request.headers.get("user-agent", "")
+    name = agent.split("/", 1)[0].split(" ", 1)[0]
+    return "".join(char for char in name if char.isprintable())[:128] or "unknown"

@@ -1,0 +1,129 @@
+"""GET of a collection with `watch`: a stream of events, one JSON document a line.
+
+    resourceVersion   sendInitialEvents   begins with
+    unset             -                   the present objects as ADDED
+    unset, N, "0"     true                the same, then a BOOKMARK that says so
+    "0"               -                   the same, from whatever the cache has
+    N                 -                   what happened after N, or an ERROR event (410) when that is forgotten
+    unset             false               what happens from now on
+
+The stream ends after timeoutSeconds (by default half an hour to an hour, at random, so that clients do not come back
+all at once), when its reader is too slow, or with the server. Bookmarks, if allowed, come about once a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+
+from sampan import effects
+from sampan.apimachinery.errors import APIError, BadRequest
+from sampan.apimachinery.http import Request, Response
+from sampan.apiserver.backend import Backend
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.handlers.target import kind_of
+from sampan.apiserver.negotiation import JSON, negotiate
+from sampan.apiserver.registry import codec
+from sampan.apiserver.registry.reading import check_list_options, parse_revision
+from sampan.apiserver.registry.selection import select
+from sampan.apiserver.registry.watch_cache import WatchCache
+from sampan.apiserver.registry.watcher import Watcher
+
+MINIMUM_S = 1800.0
+_TRUE = ("true", "1", "True", "TRUE", "t", "T")
+_INITIAL_END = {"k8s.io/initial-events-end": "true"}
+
+
+async def watch(ctx: RequestContext, backend: Backend) -> Response:
+    """Open the stream; what is wrong before it begins is an ordinary error."""
+    kind = kind_of(ctx)
+    request = ctx.request
+    accepted = negotiate(request.headers)
+    check_list_options(request, watch=True)
+    selection = select(kind, ctx.namespace, request.param("labelSelector"), _field_selector(ctx))
+    rendering = backend.rendering(kind, accepted, request)
+    watcher = Watcher(selection, rendering, backend.config.watch_queue_events)
+    headers = {"content-type": JSON, "cache-control": "no-cache, private"}
+    timeout_s = _timeout(request)
+    cache = backend.reads.cache_of(kind)
+    try:
+        await _attach(request, backend, cache, watcher)
+    except APIError as error:
+        return Response(200, headers, stream=_refused(error))
+    return Response(200, headers, stream=_stream(backend, cache, watcher, timeout_s, _bookmarks(request)))
+
+
+def _field_selector(ctx: RequestContext) -> str:
+    """A watch of one name (`/watch/…/NAME`, or `?watch` on an object) is a field selector in disguise."""
+    text = ctx.request.param("fieldSelector")
+    if not text and ctx.name:
+        return f"metadata.name={ctx.name}"
+    return text
+
+
+async def _attach(request: Request, backend: Backend, cache: WatchCache, watcher: Watcher) -> None:
+    version, initial = request.param("resourceVersion"), request.param("sendInitialEvents")
+    if initial in _TRUE:
+        await _wait_for(version, backend)
+        cache.watch_from_now(watcher, initial=True)
+        if _bookmarks(request):
+            revision = backend.hub.revision
+            watcher.prepend([codec.event_frame("BOOKMARK", watcher.rendering.bookmark(revision, _INITIAL_END))])
+    elif version in ("", "0"):
+        if version == "":
+            await backend.hub.fresh()
+        cache.watch_from_now(watcher, initial=not initial)
+    else:
+        cache.watch(watcher, parse_revision(version))
+
+
+async def _wait_for(version: str, backend: Backend) -> None:
+    if version == "":
+        await backend.hub.fresh()
+    elif version != "0":
+        await backend.reads.not_older_than(parse_revision(version))
+
+
+def _bookmarks(request: Request) -> bool:
+    return request.param("allowWatchBookmarks") in _TRUE
+
+
+def _timeout(request: Request) -> float:
+    text = request.param("timeoutSeconds")
+    if not text:
+        return MINIMUM_S * (1 + effects.rng().random())
+    if not text.isdigit():
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return float(text) or MINIMUM_S * (1 + effects.rng().random())
+
+
+async def _refused(error: APIError) -> AsyncIterator[bytes]:
+    yield codec.event_frame("ERROR", orjson.dumps(error.to_status()))
+
+
+async def _stream(
+    backend: Backend, cache: WatchCache, watcher: Watcher, timeout_s: float, bookmarks: bool
+) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout_s
+    interval = backend.config.bookmark_interval_s
+    next_bookmark = loop.time() + interval if bookmarks else end
+    try:
+        while True:
+            now = loop.time()
+            if now >= end:
+                break
+            chunk = await watcher.read(min(end, next_bookmark) - now)
+            if chunk is None:
+                return
+            if chunk:
+                yield chunk
+            elif bookmarks and loop.time() >= next_bookmark:
+                next_bookmark = loop.time() + interval
+                yield codec.event_frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
+        if bookmarks:
+            yield codec.event_frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
+    finally:
+        cache.forget(watcher)

@@ -1,0 +1,84 @@
+"""What the client wants to read: a media type, and perhaps the object as a Table or as metadata only.
+
+Accept headers repeat endlessly, so each distinct one is parsed once. A type that the server does not speak is skipped;
+only when none is left is the answer 406.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from sampan.apimachinery.errors import NotAcceptable
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+_MEDIA: Final = {
+    "application/json": JSON, "application/yaml": YAML, "*/*": JSON, "application/*": JSON, "text/yaml": YAML,
+    "text/x-yaml": YAML,
+}
+_SHOWN_AS: Final = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
+_ACCEPTED: Final = "application/json, application/yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One alternative of an Accept header. `shown_as` is Table, PartialObjectMetadata(List), a discovery kind or ""."""
+
+    media: str = JSON
+    shown_as: str = ""
+    group: str = ""
+    version: str = ""
+
+
+@lru_cache(maxsize=512)
+def alternatives(accept: str) -> tuple[Accepted, ...]:
+    """All that the server could serve, the client's favourite first."""
+    found: list[tuple[float, int, Accepted]] = []
+    for position, part in enumerate(accept.split(",")):
+        media_type, _, parameters = part.strip().partition(";")
+        media = _MEDIA.get(media_type.strip().lower())
+        if media is None:
+            continue
+        values = dict(_pairs(parameters))
+        if values.get("stream", "") not in ("", "watch"):
+            continue
+        found.append((
+            -_quality(values.get("q", "1")), position,
+            Accepted(media, values.get("as", ""), values.get("g", ""), values.get("v", "")),
+        ))
+    return tuple(item for _, _, item in sorted(found, key=lambda item: item[:2]))
+
+
+def _pairs(parameters: str) -> list[tuple[str, str]]:
+    pairs = []
+    for item in parameters.split(";"):
+        key, equals, value = item.strip().partition("=")
+        if equals:
+            pairs.append((key.strip(), value.strip().strip('"')))
+    return pairs
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0
+
+
+PLAIN: Final = Accepted()
+
+
+def negotiate(headers: Mapping[str, str]) -> Accepted:
+    """The alternative to serve an object, list or watch with. Raises NotAcceptable."""
+    accept = headers.get("accept")
+    if not accept or accept == JSON:
+        return PLAIN
+    for item in alternatives(accept):
+        if not item.shown_as:
+            return item
+        if item.shown_as in _SHOWN_AS and item.group == "meta.k8s.io" and item.version in ("v1", "v1beta1"):
+            return item
+    raise NotAcceptable(f"only the following media types are accepted: {_ACCEPTED}")

@@ -1,0 +1,25 @@
+"""The admission chain as the write path calls it: mutating plugins in order; on the final object, validating ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sampan.apiserver.seams import Admission, AdmissionAttributes
+
+
+class AdmissionChain:
+    """The plugins in order."""
+
+    def __init__(self, plugins: Sequence[Admission]) -> None:
+        self.plugins = tuple(plugins)
+
+    async def admit(self, attributes: AdmissionAttributes) -> None:
+        """Let plugins change the object. Raises what the first refusal raises."""
+        for plugin in self.plugins:
+            if plugin.interested(attributes):
+                await plugin.admit(attributes)
+
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        for plugin in self.plugins:
+            if plugin.interested(attributes):
+                await plugin.validate(attributes)

@@ -1,0 +1,55 @@
+"""One object as the watch cache keeps it: its served bytes, and what selectors ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from sampan.api.kind import Kind
+from sampan.apimachinery.object import Object
+from sampan.apiserver.registry import codec
+
+_NO_STRINGS: Mapping[str, str] = {}
+
+
+class Entry:
+    """A state of one object. Immutable; `data` holds its resourceVersion."""
+
+    __slots__ = ("data", "fields", "key", "labels", "name", "namespace", "revision", "uid")
+
+    def __init__(self, kind: Kind, key: str, stored: bytes, revision: int) -> None:
+        obj: Object = orjson.loads(stored)
+        metadata = obj["metadata"]
+        self.key = key
+        self.namespace: str = metadata.get("namespace") or ""
+        self.name: str = metadata["name"]
+        self.uid: str = metadata.get("uid") or ""
+        self.revision = revision
+        self.data = codec.served(stored, revision)
+        self.labels: Mapping[str, str] = metadata.get("labels") or _NO_STRINGS
+        self.fields: Mapping[str, str] = kind.fields(obj) if kind.field_names else _NO_STRINGS
+
+    @classmethod
+    def of(cls, kind: Kind, obj: Object) -> Entry:
+        """An entry that is in no cache, of an object with its resourceVersion."""
+        revision = int(obj["metadata"].get("resourceVersion") or 0)
+        entry = cls(kind, "", codec.encode(obj), revision)
+        entry.data = orjson.dumps(obj)
+        return entry
+
+    def at(self, revision: int) -> Entry:
+        """The same state under another revision: the last state of a deleted object carries its deletion's."""
+        twin: Entry = Entry.__new__(Entry)
+        twin.key, twin.namespace, twin.name, twin.uid = self.key, self.namespace, self.name, self.uid
+        twin.labels, twin.fields, twin.revision = self.labels, self.fields, revision
+        twin.data = codec.restamp(self.data, revision)
+        return twin
+
+    def object(self) -> Object:
+        """A new document."""
+        return orjson.loads(self.data)  # type: ignore[no-any-return]
+
+    def metadata_fields(self) -> Mapping[str, str]:
+        """What field selectors see of the metadata."""
+        return {"metadata.name": self.name, "metadata.namespace": self.namespace}

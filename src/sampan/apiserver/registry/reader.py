@@ -1,0 +1,45 @@
+"""The server's own view of its objects, for admission plugins and authorizers: documents out of the watch cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
+from sampan.apiserver.registry.hub import Hub
+from sampan.apiserver.registry.keys import local_key
+from sampan.apiserver.registry.selection import Selection
+from sampan.apiserver.registry.watch_cache import WatchCache
+from sampan.apiserver.seams import Objects
+
+
+class CacheReader:
+    """See `seams.Reader`. Unknown kinds have no objects."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def get(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
+        cache = self._cache(resource)
+        entry = cache.get(local_key(namespace, name)) if cache else None
+        return entry.object() if entry else None
+
+    def list(self, resource: Resource, namespace: str = "", labels: Mapping[str, str] | None = None) -> Objects:
+        cache = self._cache(resource)
+        if cache is None:
+            return []
+        wanted = (labels or {}).items()
+        return [
+            entry.object() for entry in cache.select(Selection(namespace))
+            if not wanted or all(entry.labels.get(key) == value for key, value in wanted)
+        ]
+
+    def version(self, resource: Resource) -> int:
+        cache = self._cache(resource)
+        return cache.version if cache else 0
+
+    async def fresh(self, resource: Resource) -> None:
+        await self._hub.fresh()
+
+    def _cache(self, resource: Resource) -> WatchCache | None:
+        return self._hub.cache(resource)

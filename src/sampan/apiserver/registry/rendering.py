@@ -1,0 +1,109 @@
+"""How an object goes out: as itself, as another kind's view of it, as its metadata, or as a row of a table.
+
+A rendering turns one `Entry` into bytes, for a single answer, an item of a list or a watch event. `key` tells equal
+renderings apart from others, so that one encoded event serves every watcher that asked for the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from sampan.api.kind import Kind
+from sampan.apimachinery.object import Object
+from sampan.apiserver.registry import codec
+from sampan.apiserver.registry.entry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where a list stands: its revision, and what follows, if anything does."""
+
+    revision: int
+    token: str = ""
+    remaining: int = 0
+
+
+class Rendering(Protocol):
+    """See the module."""
+
+    key: object
+
+    def item(self, entry: Entry) -> bytes:
+        """As the object of a watch event, or a whole answer."""
+
+    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+        """A list."""
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        """The object of a BOOKMARK event."""
+
+
+class Plain:
+    """The object as stored."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.key: object = ("plain", kind.resource.api_version)
+        self._kind = kind
+
+    def item(self, entry: Entry) -> bytes:
+        return entry.data
+
+    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+        return self._list([entry.data for entry in entries], page)
+
+    def _list(self, items: list[bytes], page: Page) -> bytes:
+        kind = self._kind
+        return codec.list_document(
+            kind.list_kind, kind.resource.api_version, items, page.revision, page.token, page.remaining
+        )
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        resource = self._kind.resource
+        return orjson.dumps(_bookmark(resource.kind, resource.api_version, revision, annotations))
+
+
+class View(Plain):
+    """The object through `Kind.from_storage`: a kind that another kind stores."""
+
+    def __init__(self, kind: Kind, convert: Callable[[Object], Object]) -> None:
+        super().__init__(kind)
+        self.key = ("view", kind.resource.api_version)
+        self._convert = convert
+
+    def item(self, entry: Entry) -> bytes:
+        return orjson.dumps(self._convert(entry.object()))
+
+    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+        return self._list([self.item(entry) for entry in entries], page)
+
+
+class Partial:
+    """`PartialObjectMetadata`: kind, apiVersion and metadata only."""
+
+    def __init__(self, version: str = "v1") -> None:
+        self._api_version = f"meta.k8s.io/{version}"
+        self.key: object = ("partial", version)
+
+    def item(self, entry: Entry) -> bytes:
+        metadata = entry.object()["metadata"]
+        document = {"kind": "PartialObjectMetadata", "apiVersion": self._api_version, "metadata": metadata}
+        return orjson.dumps(document)
+
+    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+        items = [self.item(entry) for entry in entries]
+        kind = "PartialObjectMetadataList"
+        return codec.list_document(kind, self._api_version, items, page.revision, page.token, page.remaining)
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        return orjson.dumps(_bookmark("PartialObjectMetadata", self._api_version, revision, annotations))
+
+
+def _bookmark(kind: str, api_version: str, revision: int, annotations: dict[str, str] | None) -> Object:
+    metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"kind": kind, "apiVersion": api_version, "metadata": metadata}

@@ -1,0 +1,88 @@
+"""Which objects of a kind a list or watch asks for: namespace, name, labels, fields.
+
+A selection is compiled once per request and then asked `matches(entry)` for every object or event. A field selector
+that asks for nothing but a name becomes a look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sampan.api.kind import Kind
+from sampan.apimachinery import selectors
+from sampan.apimachinery.errors import BadRequest
+from sampan.apiserver.registry.entry import Entry
+
+Matcher: TypeAlias = Callable[[Mapping[str, str]], bool]
+EntryMatcher: TypeAlias = Callable[[Entry], bool]
+_METADATA = ("metadata.name", "metadata.namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`namespace` and `name` empty select all."""
+
+    namespace: str = ""
+    name: str = ""
+    labels: Matcher | None = None
+    fields: EntryMatcher | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Only the namespace matters."""
+        return not self.name and self.labels is None and self.fields is None
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether the object belongs to the selection."""
+        if self.namespace and entry.namespace != self.namespace:
+            return False
+        if self.name and entry.name != self.name:
+            return False
+        if self.labels is not None and not self.labels(entry.labels):
+            return False
+        return self.fields is None or self.fields(entry)
+
+
+def select(kind: Kind, namespace: str, label_text: str, field_text: str) -> Selection:
+    """Compile; raises BadRequest for what does not parse, or a field that the kind does not offer."""
+    if not label_text and not field_text:
+        return Selection(namespace)
+    labels: Matcher | None = None
+    name = ""
+    fields: EntryMatcher | None = None
+    try:
+        if label_text:
+            parsed = selectors.parse(label_text)
+            labels = None if parsed.selects_everything else parsed.matches
+        if field_text:
+            name, fields = _fields(kind, field_text)
+    except selectors.SelectorError as error:
+        raise BadRequest(str(error)) from None
+    return Selection(namespace, name, labels, fields)
+
+
+def _fields(kind: Kind, text: str) -> tuple[str, EntryMatcher | None]:
+    """The one name that is asked for, if any, and the matcher of everything else."""
+    selector = selectors.parse_fields(text)
+    for field in selector.fields:
+        if field not in _METADATA and field not in kind.field_names:
+            raise BadRequest(_unknown(kind, field))
+    name = selector.required_value("metadata.name") or ""
+    if name and set(selector.fields) == {"metadata.name"}:
+        return name, None
+    if kind.storage_resource is not None and kind.from_storage is not None:
+        from_storage = kind.from_storage
+        return name, lambda entry: selector.matches(
+            {**entry.metadata_fields(), **kind.fields(from_storage(entry.object()))}
+        )
+    if any(field in _METADATA for field in selector.fields):
+        return name, lambda entry: selector.matches({**entry.metadata_fields(), **entry.fields})
+    return name, lambda entry: selector.matches(entry.fields)
+
+
+def _unknown(kind: Kind, field: str) -> str:
+    if kind.field_names:
+        return f"field label not supported: {field}"
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -1,0 +1,163 @@
+"""The present objects of one kind, and its recent changes, in memory: every read is served from here.
+
+`apply` takes the store's events in order. Objects are held as ready-to-send bytes in key order, changes in a bounded
+window, so that a watch which was interrupted resumes after its last resourceVersion. Guarantees: a watcher sees every
+change after its starting point once and in order; starting before the window raises `Expired`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+from sampan.api.kind import Kind
+from sampan.apimachinery.errors import Expired
+from sampan.apiserver.registry.entry import Entry
+from sampan.apiserver.registry.keys import prefix_of
+from sampan.apiserver.registry.selection import Selection
+from sampan.apiserver.registry.watcher import Change, Watcher
+from sampan.storage.store import Event, EventKind, KeyValue
+
+
+class WatchCache:
+    """One kind. `version` grows with every change."""
+
+    def __init__(self, kind: Kind, window_events: int) -> None:
+        self.kind = kind
+        self.prefix = prefix_of(kind.resource)
+        self.version = 0
+        self.changed_at = 0
+        """Revision of the newest change, or of the load."""
+        self._entries: dict[str, Entry] = {}
+        self._keys: list[str] = []
+        self._window: deque[Change] = deque()
+        self._window_events = window_events
+        self._window_start = 0
+        self._watchers: dict[Watcher, None] = {}
+        self._held: list[Event] | None = None
+
+    def hold(self) -> None:
+        """Keep events back until `load`, which then applies those after its revision."""
+        self._held = []
+
+    def load(self, items: list[KeyValue], revision: int) -> None:
+        """Begin with a listing of the store; ends watches that a former life left behind."""
+        self._entries = {}
+        for item in items:
+            key = item.key[len(self.prefix) :]
+            self._entries[key] = Entry(self.kind, key, item.value, item.mod_revision)
+        self._keys = sorted(self._entries)
+        self._window.clear()
+        self._window_start = self.changed_at = revision
+        self.version += 1
+        for watcher in list(self._watchers):
+            watcher.end()
+        held, self._held = self._held, None
+        for event in held or ():
+            if event.kv.mod_revision > revision:
+                self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take in one change of the store and offer it to all watchers."""
+        if self._held is not None:
+            self._held.append(event)
+            return
+        kv = event.kv
+        key = kv.key[len(self.prefix) :]
+        old = self._entries.get(key)
+        new: Entry | None = None
+        if event.kind is EventKind.DELETE:
+            if old is None:
+                return
+            del self._entries[key]
+            del self._keys[bisect_left(self._keys, key)]
+        else:
+            new = Entry(self.kind, key, kv.value, kv.mod_revision)
+            self._entries[key] = new
+            if old is None:
+                insort(self._keys, key)
+        change = Change(kv.mod_revision, old, new)
+        self.version += 1
+        self.changed_at = kv.mod_revision
+        self._remember(change)
+        for watcher in list(self._watchers):
+            watcher.offer(change)
+            if watcher.ended:
+                self._watchers.pop(watcher, None)
+
+    def _remember(self, change: Change) -> None:
+        self._window.append(change)
+        if len(self._window) > self._window_events:
+            self._window_start = self._window.popleft().revision
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def select(self, selection: Selection, start_after: str = "") -> Iterator[Entry]:
+        """Matching entries in key order."""
+        entries = self._entries
+        if selection.name and (selection.namespace or not self.kind.resource.namespaced):
+            key = f"{selection.namespace}/{selection.name}" if selection.namespace else selection.name
+            found = entries.get(key)
+            if found is not None and key > start_after and selection.matches(found):
+                yield found
+            return
+        first, last = 0, len(self._keys)
+        if selection.namespace:
+            first = bisect_left(self._keys, selection.namespace + "/")
+            last = bisect_left(self._keys, selection.namespace + "0")
+        if start_after:
+            first = max(first, bisect_right(self._keys, start_after))
+        keys = islice(self._keys, first, last)
+        if selection.plain:
+            yield from map(entries.__getitem__, keys)
+            return
+        for key in keys:
+            entry = entries[key]
+            if selection.matches(entry):
+                yield entry
+
+    def watch(self, watcher: Watcher, after: int) -> None:
+        """Attach a watcher: what the window holds after `after` is queued at once. Raises Expired."""
+        if after < self._window_start:
+            raise Expired(f"too old resource version: {after} ({self._window_start})")
+        frames: list[bytes] = []
+        if self._window and self._window[-1].revision > after:
+            for change in self._window:
+                if change.revision > after:
+                    type = change.type_for(watcher.selection)
+                    if type is not None:
+                        frames.append(change.frame(type, watcher.rendering))
+        watcher.prepend(frames)
+        watcher.after = after
+        self._watchers[watcher] = None
+
+    def watch_from_now(self, watcher: Watcher, *, initial: bool) -> None:
+        """Attach a watcher; with `initial`, the present objects come first, as ADDED."""
+        if initial:
+            rendering = watcher.rendering
+            make = [
+                Change(entry.revision, None, entry).frame("ADDED", rendering)
+                for entry in self.select(watcher.selection)
+            ]
+            watcher.prepend(make)
+        self._watchers[watcher] = None
+
+    def forget(self, watcher: Watcher) -> None:
+        """Detach a watcher. Idempotent."""
+        self._watchers.pop(watcher, None)
+
+    def end_watches(self) -> None:
+        """End all watches: the server stops, or the kind is gone."""
+        for watcher in list(self._watchers):
+            watcher.end()
+        self._watchers.clear()
+
+    @property
+    def watchers(self) -> int:
+        return len(self._watchers)

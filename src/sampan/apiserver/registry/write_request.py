@@ -1,0 +1,44 @@
+"""One write, as the write path needs it, and what upstream calls its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sampan.api.kind import Kind, Subresource
+from sampan.apimachinery.http import UserInfo
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.seams import AdmissionAttributes, Operation
+
+Names: TypeAlias = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class WriteRequest:
+    """Which object of which kind through which subresource, by whom. `options` is the verb's options document."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    user: UserInfo
+    context: RequestContext | None = None
+    dry_run: bool = False
+    subresource: Subresource | None = None
+    options: Object = field(default_factory=dict)
+    unconditional: bool = True
+    """Whether an update without a resourceVersion is retried on the newest state."""
+
+    @property
+    def resource(self) -> Resource:
+        return self.kind.resource
+
+    def attributes(self, operation: Operation, obj: Object | None, old: Object | None = None) -> AdmissionAttributes:
+        """What admission plugins see of this write."""
+        return AdmissionAttributes(
+            operation=operation, kind=self.kind, document=self.kind.resource, name=self.name,
+            namespace=self.namespace, user=self.user, object=obj, old_object=old,
+            subresource=self.subresource.name if self.subresource else "", options=self.options,
+            dry_run=self.dry_run, context=self.context,
+        )

@@ -1,0 +1,252 @@
+"""Create, update and delete: the order in which a write is completed, admitted, checked and stored.
+
+    create   admit → prepare → name, uid, time → default → hooks → validate → validating admission → store.create
+    update   read → change → default → admit → keep what is the server's → prepare → hooks → validate
+             → validating admission → store.update at the revision that was read; again from the newest state on a race
+    delete   read → preconditions → admission → finalizers and grace → store.update or store.delete
+
+Defaulting runs before admission, as upstream decodes, and once more after it, since plugins may add parts. Every
+write is compare-and-swap, so two of them can never overwrite each other unseen. A dry run does all but the last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+from sampan.api.kind import Kind
+from sampan.apimachinery import errors, names
+from sampan.apimachinery import metadata as metadata_rules
+from sampan.apimachinery.errors import OPTIMISTIC_LOCK, Conflict
+from sampan.apimachinery.field import FieldError, Path, invalid
+from sampan.apimachinery.object import Object
+from sampan.apiserver.registry import codec, deletion, system_metadata
+from sampan.apiserver.registry.admitting import AdmissionChain
+from sampan.apiserver.registry.deletion import Outcome
+from sampan.apiserver.registry.hooks import Hook
+from sampan.apiserver.registry.hub import Hub
+from sampan.apiserver.registry.keys import local_key, prefix_of
+from sampan.apiserver.registry.write_request import WriteRequest
+from sampan.storage.store import KeyExists, KeyNotFound, RevisionMismatch, Store
+
+Change: TypeAlias = Callable[[Object], Awaitable[Object]]
+"""From the present state (never to be changed) to the wanted one."""
+
+GENERATE_ATTEMPTS: Final = 8
+UPDATE_ATTEMPTS: Final = 100
+_NEEDS_VERSION: Final = frozenset({
+    ("coordination.k8s.io", "leases"), ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("apiregistration.k8s.io", "apiservices"), ("policy", "poddisruptionbudgets"),
+})
+
+
+class WritePath:
+    """Writes of stored kinds. Objects that are returned carry their resourceVersion."""
+
+    def __init__(
+        self, store: Store, hub: Hub, admission: AdmissionChain, hooks: Mapping[tuple[str, str], Hook]
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._admission = admission
+        self._hooks = hooks
+
+    async def create(self, request: WriteRequest, obj: Object) -> Object:
+        """Store a new object. Raises AlreadyExists, Invalid, and what admission raises."""
+        kind = request.kind
+        kind.default(obj)
+        attributes = request.attributes("CREATE", obj)
+        await self._admission.admit(attributes)
+        assert attributes.object is not None
+        obj = attributes.object
+        metadata = obj["metadata"]
+        if kind.resource.namespaced:
+            metadata["namespace"] = request.namespace
+        kind.prepare_create(obj)
+        system_metadata.begin(metadata)
+        prefix = metadata.get("generateName") if not metadata.get("name") else None
+        for attempt in range(GENERATE_ATTEMPTS):
+            if prefix:
+                metadata["name"] = system_metadata.generate_name(prefix)
+            try:
+                return await self._create_named(request, obj)
+            except errors.AlreadyExists:
+                if not prefix or attempt == GENERATE_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _create_named(self, request: WriteRequest, obj: Object) -> Object:
+        kind = request.kind
+        name = obj["metadata"].get("name") or ""
+        request.name = name
+        kind.default(obj)
+        hook = self._hooks.get((kind.resource.group, kind.resource.plural))
+        reserved = await hook.prepare(obj, None, dry_run=request.dry_run) if hook else None
+        written = False
+        try:
+            found = metadata_rules.validate_create(
+                obj, namespaced=kind.resource.namespaced, valid_name=kind.valid_name or names.dns1123_subdomain
+            )
+            self._refuse(kind, name, found + kind.validate(obj))
+            await self._admission.validate(request.attributes("CREATE", obj))
+            key = self._key(request)
+            stored = codec.encode(self._to_storage(kind, obj))
+            if request.dry_run:
+                if await self._store.get(key) is not None:
+                    raise errors.already_exists(kind.resource, name)
+                return obj
+            try:
+                revision = await self._store.create(key, stored)
+            except KeyExists:
+                raise errors.already_exists(kind.resource, name) from None
+            written = True
+        finally:
+            if hook:
+                hook.finish(reserved, written=written)
+        obj["metadata"]["resourceVersion"] = str(revision)
+        return obj
+
+    async def update(self, request: WriteRequest, change: Change) -> Object:
+        """Bring an object from its present state to `change(state)`. Raises NotFound, Conflict, Invalid."""
+        data, revision = await self._current(request)
+        for _ in range(UPDATE_ATTEMPTS):
+            try:
+                return await self._update_once(request, change, data, revision)
+            except RevisionMismatch as race:
+                data, revision = race.current.value, race.current.mod_revision
+                if not request.unconditional:
+                    raise errors.conflict(request.resource, request.name, OPTIMISTIC_LOCK) from None
+            except KeyNotFound:
+                raise errors.not_found(request.resource, request.name) from None
+        raise errors.conflict(request.resource, request.name, OPTIMISTIC_LOCK)
+
+    async def _current(self, request: WriteRequest) -> tuple[bytes, int]:
+        """Stored bytes and revision of the newest state."""
+        key = self._key(request)
+        found = await self._store.get(key)
+        if found is None:
+            raise errors.not_found(request.resource, request.name)
+        return found.value, found.mod_revision
+
+    async def _update_once(self, request: WriteRequest, change: Change, data: bytes, revision: int) -> Object:
+        kind, view = request.kind, request.subresource
+        old = self._from_storage(kind, codec.decode_stored(data, revision))
+        new = await change(self._from_storage(kind, codec.decode_stored(data, revision)))
+        await self._check_identity(request, new, old)
+        kind.default(new)
+        attributes = request.attributes("UPDATE", new, old)
+        await self._admission.admit(attributes)
+        assert attributes.object is not None
+        new = attributes.object
+        metadata = new["metadata"]
+        system_metadata.keep(metadata, old["metadata"])
+        metadata["resourceVersion"] = str(revision)
+        if view is not None and view.prepare_update is not None:
+            view.prepare_update(new, old)
+        else:
+            kind.prepare_update(new, old)
+        kind.default(new)
+        hook = self._hooks.get((kind.resource.group, kind.resource.plural)) if view is None else None
+        reserved = await hook.prepare(new, old, dry_run=request.dry_run) if hook else None
+        written = False
+        try:
+            self._refuse(kind, request.name, self._update_errors(request, new, old))
+            await self._admission.validate(request.attributes("UPDATE", new, old))
+            result = await self._store_update(request, new, old, revision)
+            written = True
+            return result
+        finally:
+            if hook:
+                hook.finish(reserved, written=written and not request.dry_run)
+
+    def _update_errors(self, request: WriteRequest, new: Object, old: Object) -> list[FieldError]:
+        kind, view = request.kind, request.subresource
+        found = metadata_rules.validate_update(new, old)
+        if view is not None and view.prepare_update is not None:
+            return found + (view.validate_update(new, old) if view.validate_update else [])
+        return found + kind.validate(new) + kind.validate_update(new, old)
+
+    async def _check_identity(self, request: WriteRequest, new: Object, old: Object) -> None:
+        """The new state must be of the same object, and of the version that the client has seen."""
+        metadata, before = new.setdefault("metadata", {}), old["metadata"]
+        uid, version = metadata.get("uid"), metadata.get("resourceVersion")
+        if uid and uid != before.get("uid"):
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before.get('uid')}"
+            raise errors.conflict(request.resource, request.name, why)
+        if version and version != "0" and version != before["resourceVersion"]:
+            raise errors.conflict(request.resource, request.name, OPTIMISTIC_LOCK)
+
+    async def _store_update(self, request: WriteRequest, new: Object, old: Object, revision: int) -> Object:
+        """Write, or remove when this was the last finalizer; nothing when nothing changed."""
+        kind = request.kind
+        if deletion.finished(kind, new, old):
+            if not request.dry_run:
+                await self._store.delete(self._key(request), expected=revision)
+            return new
+        if new == old or request.dry_run:
+            return new
+        stored = codec.encode(self._to_storage(kind, new))
+        written = await self._store.update(self._key(request), stored, expected=revision)
+        new["metadata"]["resourceVersion"] = str(written)
+        return new
+
+    async def delete(self, request: WriteRequest) -> tuple[Object, bool]:
+        """Delete; the object's last state and whether it is gone already. Raises NotFound, Conflict."""
+        deletion.check_options(request.options)
+        data, revision = await self._current(request)
+        for _ in range(UPDATE_ATTEMPTS):
+            old = self._from_storage(request.kind, codec.decode_stored(data, revision))
+            deletion.check_preconditions(request.resource, old, request.options)
+            attributes = request.attributes("DELETE", None, old)
+            await self._admission.admit(attributes)
+            await self._admission.validate(attributes)
+            try:
+                return await self._delete_once(request, data, revision)
+            except RevisionMismatch as race:
+                data, revision = race.current.value, race.current.mod_revision
+            except KeyNotFound:
+                raise errors.not_found(request.resource, request.name) from None
+        raise Conflict(f"{request.resource.qualified} {request.name!r} changes too quickly to be deleted")
+
+    async def _delete_once(self, request: WriteRequest, data: bytes, revision: int) -> tuple[Object, bool]:
+        kind = request.kind
+        obj = self._from_storage(kind, codec.decode_stored(data, revision))
+        decision = deletion.decide(kind, obj, request.options)
+        if decision.outcome is Outcome.PENDING:
+            return obj, False
+        if decision.outcome is Outcome.REMOVE:
+            if not request.dry_run:
+                gone = await self._store.delete(self._key(request), expected=revision)
+                obj["metadata"]["resourceVersion"] = str(gone)
+            return obj, True
+        if not request.dry_run:
+            stored = codec.encode(self._to_storage(kind, decision.obj))
+            written = await self._store.update(self._key(request), stored, expected=revision)
+            decision.obj["metadata"]["resourceVersion"] = str(written)
+        return decision.obj, False
+
+    @staticmethod
+    def _key(request: WriteRequest) -> str:
+        where = request.kind.storage_resource or request.kind.resource
+        return prefix_of(where) + local_key(request.namespace, request.name)
+
+    @staticmethod
+    def _to_storage(kind: Kind, obj: Object) -> Object:
+        return obj if kind.to_storage is None else kind.to_storage(obj)
+
+    @staticmethod
+    def _from_storage(kind: Kind, obj: Object) -> Object:
+        return obj if kind.from_storage is None else kind.from_storage(obj)
+
+    @staticmethod
+    def _refuse(kind: Kind, name: str, found: list[FieldError]) -> None:
+        if found:
+            raise errors.invalid(kind.resource, name, found)
+
+
+def check_version_given(request: WriteRequest, obj: Object) -> None:
+    """Some kinds may only be replaced by someone who says which version was seen. Raises Invalid."""
+    resource = request.resource
+    if (resource.group, resource.plural) in _NEEDS_VERSION and not obj["metadata"].get("resourceVersion"):
+        path = Path("metadata").child("resourceVersion")
+        raise errors.invalid(resource, request.name, [invalid(path, 0, "must be specified for an update")])

@@ -1,0 +1,85 @@
+"""The API server: a function from `Request` to `Response` over a store.
+
+`APIServer` puts the parts together: the tables of kinds and routes, the watch caches, the read and the write path, the
+plugins of authentication, authorisation and admission, and the chain that a request passes. It knows no socket; see
+`listener` for HTTPS and `transport` for callers in the same process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sampan import effects
+from sampan.api.kind import Kind
+from sampan.api.kinds import KINDS
+from sampan.apimachinery.http import Request, Response, UserInfo
+from sampan.apiserver import chain
+from sampan.apiserver.backend import Backend
+from sampan.apiserver.config import APIServerConfig
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.dispatch import Dispatcher
+from sampan.apiserver.loopback import LoopbackTransport
+from sampan.apiserver.registry.admitting import AdmissionChain
+from sampan.apiserver.registry.hub import Hub
+from sampan.apiserver.registry.kind_table import KindTable
+from sampan.apiserver.registry.reader import CacheReader
+from sampan.apiserver.registry.reading import ReadPath
+from sampan.apiserver.registry.writing import WritePath
+from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, Reader, Verdict
+from sampan.client.client import Client
+from sampan.storage.store import Store
+
+ITSELF = UserInfo("system:apiserver", groups=("system:masters", "system:authenticated"))
+
+
+class APIServer:
+    """One server. `start` before the first request, `stop` when done; the store stays the caller's to close."""
+
+    def __init__(self, store: Store, config: APIServerConfig | None = None) -> None:
+        self.config = config or APIServerConfig()
+        self.table = KindTable(KINDS, ())
+        self.hub = Hub(store, KINDS, self.config.watch_window_events)
+        self._reader = CacheReader(self.hub)
+        self.client = Client(self.transport(ITSELF), field_manager="kube-apiserver")
+        self.admission = AdmissionChain(())
+        writes = WritePath(store, self.hub, self.admission, {})
+        self.backend = Backend(self.config, self.table, self.hub, ReadPath(store, self.hub), writes, self)
+        self._chain = chain.build(self, chain.LINKS, Dispatcher(self.backend, {}, {}))
+
+    @property
+    def reader(self) -> Reader:
+        return self._reader
+
+    async def start(self) -> None:
+        """Load the caches and make what must always exist."""
+        await self.hub.start()
+
+    async def stop(self) -> None:
+        """End watches and background work."""
+        await self.hub.stop()
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request. Never raises but for cancellation."""
+        ctx = RequestContext(request)
+        ctx.received_s = effects.monotonic()
+        return await self._chain(ctx)
+
+    def transport(self, user: UserInfo) -> LoopbackTransport:
+        """In-process requests as `user`."""
+        return LoopbackTransport(self.handle, user)
+
+    def kind_of(self, group: str, version: str, plural: str) -> Kind | None:
+        return self.table.kind(group, version, plural)
+
+    def kinds(self) -> Sequence[Kind]:
+        return self.table.kinds()
+
+    async def authenticate(self, ctx: RequestContext) -> UserInfo | None:
+        return ITSELF if not self.config.authorization else None
+
+    async def authorize(self, attributes: Attributes) -> Verdict:
+        return Verdict(Decision.ALLOW)
+
+    async def admit(self, attributes: AdmissionAttributes) -> None:
+        await self.admission.admit(attributes)
+        await self.admission.validate(attributes)

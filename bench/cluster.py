@@ -75,7 +75,8 @@ async def start(report: dict[str, float]) -> Client:
 
     async def node_ready() -> bool:
         nodes = (await client.list(NODES))["items"]
-        return any(c["type"] == "Ready" and c["status"] == "True" for n in nodes for c in dig(n, "status", "conditions"))
+        conditions = [c for node in nodes for c in dig(node, "status", "conditions", default=[])]
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
     report["keys, network (s)"] = prepared - began
     report["/readyz (s)"] = await until(readyz) - prepared

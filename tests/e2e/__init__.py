@@ -1,0 +1,1 @@
+"""Real clusters, made and removed by the tests, used through plain kubectl."""

@@ -1,0 +1,64 @@
+"""Nothing is created in a namespace that does not exist or is being deleted; the first three namespaces stay."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sampan.api.resources import NAMESPACES
+from sampan.apimachinery import errors
+from sampan.apimachinery.errors import Forbidden
+from sampan.apimachinery.object import Object, dig, is_being_deleted
+from sampan.apiserver.admission.plugin import Plugin, refuse
+from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
+
+IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+
+
+class NamespaceLifecycle(Plugin):
+    name = "NamespaceLifecycle"
+    operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE", "DELETE"})
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def interested(self, attributes: AdmissionAttributes) -> bool:
+        if attributes.operation not in self.operations:
+            return False
+        if attributes.kind.resource.plural == "namespaces" and not attributes.kind.resource.group:
+            return attributes.operation == "DELETE" and attributes.name in IMMORTAL
+        return attributes.operation != "DELETE" and bool(attributes.namespace)
+
+    async def admit(self, attributes: AdmissionAttributes) -> None:
+        if attributes.operation == "DELETE":
+            raise refuse(attributes, "this namespace may not be deleted")
+        namespace = await self._find(attributes.namespace)
+        if namespace is None:
+            raise errors.not_found(NAMESPACES, attributes.namespace)
+        if attributes.operation == "CREATE" and _terminating(namespace):
+            raise _being_deleted(attributes)
+
+    async def _find(self, name: str) -> Object | None:
+        found = self._reader.get(NAMESPACES, name)
+        if found is None:
+            await self._reader.fresh(NAMESPACES)
+            found = self._reader.get(NAMESPACES, name)
+        return found
+
+
+def _being_deleted(attributes: AdmissionAttributes) -> Forbidden:
+    where = attributes.namespace
+    error = refuse(attributes, f"unable to create new content in namespace {where} because it is being terminated")
+    cause = {
+        "reason": "NamespaceTerminating", "message": f"namespace {where} is being terminated",
+        "field": "metadata.namespace",
+    }
+    error.details = {**(error.details or {}), "causes": [cause]}
+    return error
+
+
+def _terminating(namespace: Object) -> bool:
+    return is_being_deleted(namespace) or dig(namespace, "status", "phase") == "Terminating"
+
+
+def build(parts: ServerParts) -> NamespaceLifecycle:
+    return NamespaceLifecycle(parts.reader)

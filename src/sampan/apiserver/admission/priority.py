@@ -1,0 +1,111 @@
+"""Pods get the number that their PriorityClass stands for; there is at most one global default."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from sampan.api.resources import PRIORITY_CLASSES
+from sampan.apimachinery.errors import AlreadyExists
+from sampan.apimachinery.object import Object, name_of
+from sampan.apiserver.admission.plugin import Plugin, refuse
+from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
+from sampan.client.client import Client
+
+_PREEMPT = "PreemptLowerPriority"
+_API_VERSION = "scheduling.k8s.io/v1"
+
+SYSTEM_CLASSES: list[Object] = [
+    {
+        "apiVersion": _API_VERSION, "kind": "PriorityClass", "metadata": {"name": "system-node-critical"},
+        "value": 2000001000, "preemptionPolicy": _PREEMPT,
+        "description": "Used for system critical pods that must not be moved from their current node.",
+    },
+    {
+        "apiVersion": _API_VERSION, "kind": "PriorityClass", "metadata": {"name": "system-cluster-critical"},
+        "value": 2000000000, "preemptionPolicy": _PREEMPT,
+        "description": "Used for system critical pods that must run in the cluster, but can be moved to another node "
+        "if necessary.",
+    },
+]
+
+
+async def ensure_system_classes(client: Client) -> None:
+    """Create the two classes that every cluster has; called at start."""
+    async def ensure(document: Object) -> None:
+        try:
+            await client.create(PRIORITY_CLASSES, document)
+        except AlreadyExists:
+            return
+
+    await asyncio.gather(*(ensure({**document}) for document in SYSTEM_CLASSES))
+
+
+class Priority(Plugin):
+    name = "Priority"
+    resources = frozenset({("", "pods"), ("scheduling.k8s.io", "priorityclasses")})
+    operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE"})
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def admit(self, attributes: AdmissionAttributes) -> None:
+        if attributes.kind.resource.plural != "pods":
+            return
+        assert attributes.object is not None
+        spec = attributes.object.setdefault("spec", {})
+        if attributes.operation == "UPDATE":
+            before = (attributes.old_object or {}).get("spec") or {}
+            for field in ("priority", "preemptionPolicy"):
+                if spec.get(field) is None and before.get(field) is not None:
+                    spec[field] = before[field]
+            return
+        await self._set(attributes, spec)
+
+    async def _set(self, attributes: AdmissionAttributes, spec: Object) -> None:
+        name = spec.get("priorityClassName")
+        if name:
+            found = await self._class(name)
+            if found is None:
+                raise refuse(attributes, f"no PriorityClass with name {name} was found")
+        else:
+            found = self._default()
+            if found is not None:
+                spec["priorityClassName"] = name_of(found)
+        value = int(found.get("value", 0)) if found else 0
+        policy = str((found or {}).get("preemptionPolicy") or _PREEMPT)
+        if spec.get("priority") not in (None, value):
+            raise refuse(
+                attributes, f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
+                f"priority admission controller computed {value} from the given PriorityClass name",
+            )
+        if spec.get("preemptionPolicy") not in (None, policy):
+            raise refuse(
+                attributes, f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided "
+                f"in pod spec; priority admission controller computed {policy} from the given PriorityClass name",
+            )
+        spec["priority"], spec["preemptionPolicy"] = value, policy
+
+    async def _class(self, name: str) -> Object | None:
+        found = self._reader.get(PRIORITY_CLASSES, name)
+        if found is None:
+            await self._reader.fresh(PRIORITY_CLASSES)
+            found = self._reader.get(PRIORITY_CLASSES, name)
+        return found
+
+    def _default(self) -> Object | None:
+        """The global default; should there be several, the one of the lowest value, as upstream chooses."""
+        found = [one for one in self._reader.list(PRIORITY_CLASSES) if one.get("globalDefault")]
+        return min(found, key=lambda one: int(one.get("value", 0)), default=None)
+
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        wanted = attributes.object
+        if attributes.kind.resource.plural != "priorityclasses" or wanted is None or not wanted.get("globalDefault"):
+            return
+        present = self._default()
+        if present is not None and name_of(present) != name_of(wanted):
+            raise refuse(attributes, f"PriorityClass {name_of(present)} is already marked as globalDefault")
+
+
+def build(parts: ServerParts) -> Priority:
+    return Priority(parts.reader)

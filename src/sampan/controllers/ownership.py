@@ -2,7 +2,7 @@
 
 An object belongs to the owner whose uid its controller reference has. One that nobody controls and that the selector
 matches is adopted; one that is ours but matches no longer is released. Both are patches that name the object's uid, so
-they cannot hit another object of the same name, and adoption first asks the server (not a cache) that the owner is alive.
+they cannot hit another object of the same name; adoption first asks the server (not a cache) that the owner is alive.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pod templates: the pod made from one, its hash, and whether two are the same.
 
-The hash has upstream's form (32-bit FNV-1a, decimal digits mapped to letters that spell no words). It is computed over the
-template's canonical JSON, so it is stable across processes and versions; its value is not the Go one, which hashes Go's
-own printing of a struct.
+The hash has upstream's form (32-bit FNV-1a, decimal digits mapped to letters that spell no words). It is computed over
+the template's canonical JSON, so it is stable across processes and versions; its value is not the Go one, which hashes
+Go's own printing of a struct.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sampan.apimachinery.object import (
     Object,
@@ -63,7 +63,7 @@ def available_at(pod: Object, min_ready_s: int) -> datetime | None:
         return None
     since = times.parse_or_none(found.get("lastTransitionTime"))
     if since is None:
-        return None if min_ready_s else datetime.min.replace(tzinfo=times.UTC)
+        return None if min_ready_s else datetime.min.replace(tzinfo=UTC)
     return since + timedelta(seconds=min_ready_s)
 
 

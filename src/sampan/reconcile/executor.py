@@ -18,7 +18,7 @@ from sampan.apimachinery.object import Object, is_being_deleted, name_of, namesp
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.reconcile.expectations import Expectations
-from sampan.reconcile.plan import Create, Delete, Note, Outcome, Parallel, Patch, Plan, Step, Update, Verify, Write
+from sampan.reconcile.plan import Create, Delete, End, Note, Outcome, Parallel, Patch, Plan, Step, Update, Verify, Write
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class PlanEnded(Exception):
 class _Progress:
     created: int = 0
     deleted: int = 0
+    failed: Write | None = None
 
 
 class Executor:
@@ -46,16 +47,17 @@ class Executor:
         """Do `plan`. Raises the first error of a step, after `finally_` has been done."""
         progress = _Progress()
         error: Exception | None = None
+        ended = False
         for note in plan.notes:
             self._note(note)
         try:
             await self._steps(key, plan.steps, progress)
         except PlanEnded:
-            pass
+            ended = True
         except errors.APIError as failure:
             error = failure
         if plan.finally_ is not None:
-            last = plan.finally_(Outcome(progress.created, progress.deleted, error))
+            last = plan.finally_(Outcome(progress.created, progress.deleted, error, progress.failed, ended))
             try:
                 await self._steps(key, last, progress)
             except PlanEnded:
@@ -72,6 +74,8 @@ class Executor:
                 await self._parallel(key, step, progress)
             elif isinstance(step, Verify):
                 await self._verify(step)
+            elif isinstance(step, End):
+                raise PlanEnded
             else:
                 await self._write(key, step, progress)
 
@@ -107,6 +111,7 @@ class Executor:
             else:
                 await self._patch(key, write)
         except errors.APIError as error:
+            progress.failed = progress.failed or write
             if write.failed is not None and not _is_terminating(error):
                 self._note(write.failed, _name(write), str(error))
             if isinstance(write, Create) and _is_terminating(error):

@@ -91,6 +91,11 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """The rest of the plan has no point any more. Not a failure."""
+
+
+@dataclass(frozen=True, slots=True)
 class Parallel:
     """Writes that do not depend on each other."""
 
@@ -99,7 +104,7 @@ class Parallel:
 
 
 Write: TypeAlias = Create | Update | Patch | Delete
-Step: TypeAlias = Create | Update | Patch | Delete | Verify | Parallel
+Step: TypeAlias = Create | Update | Patch | Delete | Verify | Parallel | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +125,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the steps went: how many objects were created and deleted, and the first error."""
+    """How the steps went: objects created and deleted, the first error and its write, whether the plan was ended."""
 
     created: int = 0
     deleted: int = 0
     error: Exception | None = None
+    failed: Write | None = None
+    ended: bool = False
 
 
 NOTHING = Plan()

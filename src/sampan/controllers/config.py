@@ -1,0 +1,36 @@
+"""ControllerManagerConfig: what may be set of the controller manager. Names and defaults follow upstream's flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerManagerConfig:
+    """Settings of all controllers.
+
+    `controllers` selects loops as upstream's flag does: `*` all that are on by default, `name` on, `-name` off; a name
+    may leave out its ending `-controller`.
+    """
+
+    controllers: str = "*"
+    leader_elect: bool = False
+    identity: str = "sampan"
+    leader_namespace: str = "kube-system"
+    leader_name: str = "kube-controller-manager"
+    root_ca: bytes = b""
+    """PEM of the CA that signed the API server's certificate; published to every namespace if given."""
+    cluster_cidr: str = "10.244.0.0/16"
+    node_cidr_mask_size: int = 24
+    allocate_node_cidrs: bool = True
+    node_monitor_grace_s: float = 40.0
+    """How long a node may be silent before it counts as unknown."""
+    node_startup_grace_s: float = 60.0
+    node_monitor_period_s: float = 5.0
+    node_eviction_per_s: float = 0.1
+    """Nodes a second of one zone whose pods may begin to be evicted."""
+    terminated_pod_threshold: int = 12500
+    """Finished pods beyond this number are deleted, oldest first; 0 keeps all."""
+    pod_gc_period_s: float = 20.0
+    pod_gc_quarantine_s: float = 40.0
+    """How long a node must be missing before its pods are deleted."""

@@ -1,0 +1,194 @@
+"""ReplicaSet (and ReplicationController): as many pods of one template as asked for.
+
+Observed: the set and its pods, that is those with its controller reference, and those that nobody controls and its
+selector matches (adopted first). Desired: `spec.replicas` active pods. Too few: create the missing ones, at most 500 at
+a time, in slow-start batches. Too many: delete, least useful first (see `pods.deletion_order`). A pod that failed or is
+being deleted counts as gone at once. The status tells what is there, and a ReplicaFailure condition why pods cannot be
+made or deleted.
+
+Guarantee: with `Expectations` in front of it, it never creates a pod that it has created before and not yet seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sampan import effects
+from sampan.api.resources import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS
+from sampan.apimachinery import selectors
+from sampan.apimachinery.object import (
+    Object,
+    controller_of,
+    dig,
+    is_being_deleted,
+    key_of,
+    labels_of,
+    meta,
+    name_of,
+    namespace_of,
+    split_key,
+    uid_of,
+)
+from sampan.apimachinery.resource import Resource
+from sampan.client.events import NORMAL, WARNING
+from sampan.controllers import conditions, pod_template, times
+from sampan.controllers.conditions import Condition
+from sampan.controllers.ownership import claim
+from sampan.controllers.pods import (
+    BY_OWNER,
+    available_at,
+    deletion_order,
+    index_by_owner,
+    is_active,
+    is_available,
+    is_ready,
+    owned,
+    owned_or_orphaned,
+)
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Outcome, Parallel, Plan, Step, Update
+
+BURST = 500
+REPLICA_FAILURE = "ReplicaFailure"
+ALL_WELL = Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """What differs between the two kinds."""
+
+    resource: Resource
+    selector: Callable[[Object], selectors.Selector]
+
+
+REPLICA_SET = Flavour(REPLICA_SETS, lambda rs: selectors.from_document(dig(rs, "spec", "selector")))
+REPLICATION_CONTROLLER = Flavour(
+    REPLICATION_CONTROLLERS, lambda rc: selectors.from_labels(dig(rc, "spec", "selector") or labels_of(rc))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A set, every pod that is or may become its own, and the pods of its sibling sets (for the order of deletion)."""
+
+    replica_set: Object
+    pods: tuple[Object, ...]
+    related: tuple[Object, ...] = ()
+
+
+def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> Plan:
+    """What to do so that the number of active pods becomes `spec.replicas`, and the status true."""
+    owner = observed.replica_set
+    claimed = claim(owner, flavour.resource, PODS, observed.pods, flavour.selector(owner).matches)
+    active = [pod for pod in claimed.objects if is_active(pod)]
+    wanted = int(dig(owner, "spec", "replicas", default=1))
+    missing = wanted - len(active)
+    steps = list(claimed.steps)
+    if is_being_deleted(owner):
+        missing = 0
+    elif missing > 0:
+        steps.append(_create(owner, min(missing, BURST)))
+    elif missing < 0:
+        surplus = deletion_order(active, observed.related or active, now)[: min(-missing, BURST)]
+        steps.append(_delete(owner, surplus))
+
+    def report(outcome: Outcome) -> tuple[Step, ...]:
+        status = status_of(owner, list(claimed.objects), now, missing=missing, outcome=outcome)
+        if status == (owner.get("status") or {}):
+            return ()
+        return (Update(flavour.resource, {**owner, "status": status}, subresource="status"),)
+
+    return Plan(tuple(steps), requeue_after_s=_next_availability(owner, active, now), finally_=report)
+
+
+def status_of(
+    owner: Object, claimed: list[Object], now: datetime, *, missing: int = 0, outcome: Outcome = ALL_WELL
+) -> Object:
+    """The set's status. `missing` pods (negative: too many) were worked on with this `outcome`."""
+    min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
+    template_labels = (dig(owner, "spec", "template", "metadata", "labels") or {}).items()
+    active = [pod for pod in claimed if is_active(pod)]
+    found = list(dig(owner, "status", "conditions", default=()))
+    if outcome.error is None:
+        found = conditions.without(found, REPLICA_FAILURE)
+    elif missing:
+        reason = "FailedCreate" if missing > 0 else "FailedDelete"
+        found = conditions.with_condition(found, Condition(REPLICA_FAILURE, True, reason, str(outcome.error)), now)
+    status = {
+        "replicas": len(active),
+        "fullyLabeledReplicas": sum(template_labels <= labels_of(pod).items() for pod in active),
+        "readyReplicas": sum(map(is_ready, active)),
+        "availableReplicas": sum(is_available(pod, min_ready_s, now) for pod in active),
+    }
+    counts: Object = {key: count for key, count in status.items() if count or key == "replicas"}
+    counts["observedGeneration"] = meta(owner).get("generation", 0)
+    if found:
+        counts["conditions"] = found
+    return counts
+
+
+def _create(owner: Object, count: int) -> Parallel:
+    pod = pod_template.pod_from(dig(owner, "spec", "template", default={}), owner)
+    write = Create(
+        PODS, pod,
+        created=Note(owner, NORMAL, "SuccessfulCreate", "Created pod: {name}"),
+        failed=Note(owner, WARNING, "FailedCreate", "Error creating: {error}"),
+    )
+    return Parallel((write,) * count, slow_start=True)
+
+
+def _delete(owner: Object, surplus: list[Object]) -> Parallel:
+    return Parallel(tuple(
+        Delete(
+            PODS, name_of(pod), namespace_of(pod), uid=uid_of(pod),
+            deleted=Note(owner, NORMAL, "SuccessfulDelete", "Deleted pod: {name}"),
+            failed=Note(owner, WARNING, "FailedDelete", "Error deleting: {error}"),
+        )
+        for pod in surplus
+    ))
+
+
+def _next_availability(owner: Object, active: list[Object], now: datetime) -> float | None:
+    """Seconds until the next ready pod becomes available, which no event will tell."""
+    min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
+    if not min_ready_s:
+        return None
+    moments = [moment for pod in active if (moment := available_at(pod, min_ready_s)) and moment > now]
+    return times.seconds_until(min(moments), now) if moments else None
+
+
+class ReplicaSetReconciler:
+    """Watches sets and pods; a change of a pod concerns its owner, or every set that would adopt it."""
+
+    def __init__(self, wiring: Wiring, flavour: Flavour = REPLICA_SET) -> None:
+        self._flavour = flavour
+        self._sets = wiring.watch(flavour.resource)
+        index_by_owner(self._sets)
+        self._pods = wiring.watch(PODS, self._concerned)
+        index_by_owner(self._pods)
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        owner = self._sets.get(name, namespace)
+        if owner is None:
+            return NOTHING
+        pods = tuple(sorted(owned_or_orphaned(self._pods, owner), key=key_of))
+        return plan(Observed(owner, pods, self._related(owner)), effects.now(), self._flavour)
+
+    def _related(self, owner: Object) -> tuple[Object, ...]:
+        """The pods of all sets that have the same controller, as a Deployment's old and new ones do."""
+        higher = controller_of(owner)
+        if higher is None:
+            return ()
+        siblings = self._sets.by_index(BY_OWNER, str(higher.get("uid")))
+        return tuple(pod for sibling in siblings for pod in owned(self._pods, sibling))
+
+    def _concerned(self, pod: Object) -> list[str]:
+        namespace, controller = namespace_of(pod), controller_of(pod)
+        if controller is not None:
+            is_ours = controller.get("kind") == self._flavour.resource.kind
+            return [f"{namespace}/{controller['name']}"] if is_ours else []
+        labels: Mapping[str, str] = labels_of(pod)
+        return [key_of(one) for one in self._sets.list(namespace) if self._flavour.selector(one).matches(labels)]

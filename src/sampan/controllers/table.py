@@ -1,0 +1,65 @@
+"""CONTROLLERS: every control loop of the controller manager, in one literal, under upstream's names.
+
+A new loop is a file with a Reconciler and a line here. `config.controllers` selects among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.deployment import DeploymentReconciler
+from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
+from sampan.controllers.root_ca_publisher import RootCAPublisher
+from sampan.controllers.serviceaccount import ServiceAccountReconciler
+from sampan.reconcile.controller import Reconciler, Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One entry: its name, how to build it, how many keys it works on at a time, the component its Events name."""
+
+    name: str
+    build: Callable[[Wiring, ControllerManagerConfig], Reconciler]
+    workers: int = 5
+    component: str = ""
+    wanted: Callable[[ControllerManagerConfig], bool] = lambda config: True
+
+
+CONTROLLERS: tuple[Loop, ...] = (
+    Loop("serviceaccount-controller", lambda wiring, config: ServiceAccountReconciler(wiring), workers=1),
+    Loop(
+        "root-ca-certificate-publisher-controller", lambda wiring, config: RootCAPublisher(wiring, config.root_ca),
+        workers=1, wanted=lambda config: bool(config.root_ca),
+    ),
+    Loop("deployment-controller", lambda wiring, config: DeploymentReconciler(wiring)),
+    Loop("replicaset-controller", lambda wiring, config: ReplicaSetReconciler(wiring)),
+    Loop(
+        "replicationcontroller-controller", lambda wiring, config: ReplicaSetReconciler(wiring, REPLICATION_CONTROLLER),
+        component="replication-controller",
+    ),
+)
+
+
+def selected(config: ControllerManagerConfig) -> tuple[Loop, ...]:
+    """The loops that `config` asks for. Raises ValueError for an unknown name."""
+    words = [word.strip() for word in config.controllers.split(",") if word.strip()]
+    known = {name for loop in CONTROLLERS for name in _names(loop)}
+    for word in words:
+        if word != "*" and word.removeprefix("-") not in known:
+            raise ValueError(f"{word.removeprefix('-')!r} is not in the list of known controllers")
+    return tuple(loop for loop in CONTROLLERS if loop.wanted(config) and _is_selected(loop, words))
+
+
+def _is_selected(loop: Loop, words: list[str]) -> bool:
+    names = _names(loop)
+    if any(name in words for name in names):
+        return True
+    if any(f"-{name}" in words for name in names):
+        return False
+    return "*" in words
+
+
+def _names(loop: Loop) -> tuple[str, str]:
+    return loop.name, loop.name.removesuffix("-controller")

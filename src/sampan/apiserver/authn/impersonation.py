@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from sampan.apimachinery.errors import BadRequest, InternalError
-from sampan.apimachinery.http import UserInfo
+from sampan.apimachinery.http import Response, UserInfo
 from sampan.apiserver.authn.anonymous import ANONYMOUS
 from sampan.apiserver.authn.headers import listed
 from sampan.apiserver.authn.service_account import GROUP
 from sampan.apiserver.authn.table import AUTHENTICATED
 from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.seams import Attributes, ServerParts
+from sampan.apiserver.seams import Attributes, Link, Next, ServerParts
 
 _USER, _UID, _GROUP, _EXTRA = "impersonate-user", "impersonate-uid", "impersonate-group", "impersonate-extra-"
 _ACCOUNT = "system:serviceaccount:"
@@ -95,3 +95,15 @@ def _account(name: str) -> tuple[str, str] | None:
         return None
     namespace, _, account = name[len(_ACCOUNT):].partition(":")
     return (namespace, account) if namespace and account else None
+
+
+def build(parts: ServerParts) -> Link | None:
+    """A link of the chain, between authentication and authorisation."""
+    if not parts.config.authorization:
+        return None
+
+    async def link(ctx: RequestContext, next: Next) -> Response:
+        await impersonate(ctx, parts)
+        return await next(ctx)
+
+    return link

@@ -1,0 +1,131 @@
+"""Bodies of requests: bytes to documents, with limits.
+
+JSON is read by orjson. Duplicate keys, which orjson resolves silently (the last one wins, as in Go), are looked for in
+a second pass, only when the request asked for field validation. YAML is read by libyaml with anchors expanded under a
+budget, so that a few hundred bytes cannot become gigabytes ("billion laughs"). Depth is bounded, so that whatever walks
+a document afterwards may recurse.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import orjson
+
+from sampan.apimachinery.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+LIMIT_BYTES: Final = 3 * 1024 * 1024
+MAX_DEPTH: Final = 200
+
+JSON_TYPES: Final = frozenset({
+    "application/json", "application/json-patch+json", "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+})
+YAML_TYPES: Final = frozenset({"application/yaml", "application/apply-patch+yaml"})
+
+
+def decode(body: bytes, content_type: str = "application/json") -> Any:
+    """The document in a body. Raises BadRequest, RequestEntityTooLarge, UnsupportedMediaType."""
+    check_size(body)
+    media_type = media_type_of(content_type)
+    if media_type in YAML_TYPES:
+        return decode_yaml(body)
+    if media_type and media_type not in JSON_TYPES:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: application/json, "
+            "application/yaml"
+        )
+    return decode_json(body)
+
+
+def check_size(body: bytes) -> None:
+    """Raises RequestEntityTooLarge beyond 3 MiB."""
+    if len(body) > LIMIT_BYTES:
+        raise RequestEntityTooLarge(f"Request entity too large: limit is {LIMIT_BYTES}")
+
+
+def media_type_of(content_type: str) -> str:
+    """Without parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def decode_json(body: bytes) -> Any:
+    """Raises BadRequest."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(_json_complaint(body, error)) from None
+    # A document cannot be deeper than it has brackets: the usual one is settled by counting them.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_too_deep(document):
+        raise BadRequest("exceeded max depth")
+    return document
+
+
+def _is_too_deep(document: Any) -> bool:
+    """Level by level, without recursion."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) in (dict, list)
+        ] if type(document) in (dict, list) else []
+        if not level:
+            return False
+    return True
+
+
+def decode_yaml(body: bytes) -> Any:
+    """One YAML document as JSON data. JSON is YAML, so it is taken too. Raises BadRequest."""
+    from sampan.apimachinery.yaml_body import load
+
+    return load(body)
+
+
+def duplicate_fields(body: bytes, content_type: str = "application/json") -> list[str]:
+    """Strict warnings for keys written twice: `duplicate field "spec.replicas"`, each once."""
+    if media_type_of(content_type) in YAML_TYPES:
+        from sampan.apimachinery.yaml_body import duplicates
+
+        return duplicates(body)
+    if b'"' not in body:
+        return []
+    found: dict[str, None] = {}
+    try:
+        _find_duplicates(json.loads(body, object_pairs_hook=_Pairs), "", found)
+    except (ValueError, RecursionError):
+        return []  # no document at all: `decode` is the one to say so
+    return [f'duplicate field "{path}"' for path in found]
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as its members in the order written."""
+
+
+def _find_duplicates(node: Any, path: str, found: dict[str, None]) -> None:
+    if isinstance(node, _Pairs):
+        seen: set[str] = set()
+        for key, value in node:
+            at = f"{path}.{key}" if path else key
+            if key in seen:
+                found[at] = None
+            seen.add(key)
+            if isinstance(value, list):
+                _find_duplicates(value, at, found)
+    elif isinstance(node, list):
+        for position, value in enumerate(node):
+            if isinstance(value, list):
+                _find_duplicates(value, f"{path}[{position}]", found)
+
+
+def _json_complaint(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """Close to Go's: what stands where it should not, or the early end."""
+    text = body.decode("utf-8", "replace").strip()
+    if not text:
+        return "EOF"
+    if error.pos >= len(body.decode("utf-8", "replace").rstrip()):
+        return "unexpected end of JSON input"
+    char = error.doc[error.pos] if error.pos < len(error.doc) else ""
+    return f"invalid character {char!r} at offset {error.pos}: {error.msg}"

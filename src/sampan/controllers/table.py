@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.deployment import DeploymentReconciler
+from sampan.controllers.endpoints import EndpointsReconciler
+from sampan.controllers.endpointslice import EndpointSliceReconciler
+from sampan.controllers.node_ipam import NodeIPAMReconciler
 from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
 from sampan.controllers.root_ca_publisher import RootCAPublisher
 from sampan.controllers.serviceaccount import ServiceAccountReconciler
@@ -38,6 +41,15 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "replicationcontroller-controller", lambda wiring, config: ReplicaSetReconciler(wiring, REPLICATION_CONTROLLER),
         component="replication-controller",
+    ),
+    Loop("endpoints-controller", lambda wiring, config: EndpointsReconciler(wiring), component="endpoint-controller"),
+    Loop(
+        "endpointslice-controller", lambda wiring, config: EndpointSliceReconciler(wiring),
+        component="endpoint-slice-controller",
+    ),
+    Loop(
+        "node-ipam-controller", lambda wiring, config: NodeIPAMReconciler(wiring, config), workers=1,
+        component="cidrAllocator", wanted=lambda config: config.allocate_node_cidrs,
     ),
 )
 

@@ -1,0 +1,235 @@
+"""EndpointSlices: the addresses behind every Service that has a selector.
+
+Observed: a Service, the pods it selects, the slices made for it, the nodes' zones. Desired: each selected pod with an
+address is in exactly one slice of its address family and port numbers, with conditions `ready` (use it), `serving` (it
+is ready, whatever else) and `terminating` (it is being deleted). A slice holds at most 100 endpoints. Slices change as
+little as possible: an endpoint stays in its slice, new ones fill slices that have room. A Service without pods has one
+empty slice, so that readers can tell "none" from "not yet known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sampan import effects
+from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from sampan.apimachinery.object import (
+    Object,
+    dig,
+    is_being_deleted,
+    key_of,
+    labels_of,
+    meta,
+    name_of,
+    namespace_of,
+    split_key,
+    uid_of,
+)
+from sampan.controllers import times
+from sampan.controllers.ownership import reference_to
+from sampan.controllers.pods import is_ready
+from sampan.controllers.service_backends import (
+    HEADLESS_LABEL,
+    TRIGGER_TIME,
+    addresses_of,
+    belongs,
+    families_of,
+    hostname_of,
+    is_headless,
+    is_ours,
+    ports_of,
+    publishes_all,
+    selected_by,
+    services_of_pod,
+    target_of,
+    without_reserved,
+)
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Create, Delete, Plan, Step, Update
+
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+ZONE = "topology.kubernetes.io/zone"
+LIMIT = 100
+
+PortKey = tuple[tuple[str, str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A Service, the pods it selects, its slices, and the zone of each node that has one."""
+
+    service: Object
+    pods: tuple[Object, ...]
+    slices: tuple[Object, ...]
+    zones: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """What to write so that the Service's slices tell the truth."""
+    families = families_of(observed.service)
+    steps: list[Step] = [_deletion(one) for one in observed.slices if one.get("addressType") not in families]
+    for family in families:
+        steps += _family(observed, family, now)
+    return Plan(tuple(steps))
+
+
+def _family(observed: Observed, family: str, now: datetime) -> list[Step]:
+    wanted: dict[PortKey, dict[str, Object]] = {}
+    for pod in observed.pods:
+        if belongs(pod, terminating=True) and addresses_of(pod, family):
+            ports = _port_key(ports_of(pod, observed.service))
+            endpoint = endpoint_of(pod, observed.service, family, observed.zones)
+            wanted.setdefault(ports, {})[uid_of(pod)] = endpoint
+    there: dict[PortKey, list[Object]] = {}
+    for one in observed.slices:
+        if one.get("addressType") == family:
+            there.setdefault(_port_key(one.get("ports") or []), []).append(one)
+    if not wanted:
+        ports = next(iter(there), ())
+        wanted[ports] = {}
+    steps: list[Step] = []
+    for ports in sorted(wanted.keys() | there.keys()):
+        placed = _place(there.get(ports, []), wanted.get(ports), keep_one=len(wanted) == 1 and ports in wanted)
+        steps += _writes(observed.service, family, ports, placed, now)
+    return steps
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A slice (None: a new one) and what it is to hold (None: delete it)."""
+
+    slice: Object | None
+    endpoints: tuple[Object, ...] | None
+
+
+def _place(slices: Sequence[Object], wanted: Mapping[str, Object] | None, *, keep_one: bool) -> list[Placed]:
+    """Endpoints stay where they are; new ones go where there is room, then into new slices."""
+    rest = dict(wanted or {})
+    held: list[list[Object]] = []
+    for one in slices:
+        uids = [dig(endpoint, "targetRef", "uid", default="") for endpoint in one.get("endpoints") or ()]
+        held.append([rest.pop(uid) for uid in uids if uid in rest])
+    new = [rest[uid] for uid in rest]
+    for endpoints in sorted(held, key=len, reverse=True):
+        room = LIMIT - len(endpoints)
+        endpoints += new[:room]
+        new = new[room:]
+    placed = [Placed(one, tuple(endpoints) or None) for one, endpoints in zip(slices, held, strict=True)]
+    placed += [Placed(None, tuple(new[start : start + LIMIT])) for start in range(0, len(new), LIMIT)]
+    if keep_one and not any(one.endpoints for one in placed):
+        return [Placed(slices[0] if slices else None, ()), *placed[1:]]
+    return placed
+
+
+def _writes(service: Object, family: str, ports: PortKey, placed: list[Placed], now: datetime) -> list[Step]:
+    steps: list[Step] = []
+    for one in placed:
+        if one.endpoints is None:
+            if one.slice is not None:
+                steps.append(_deletion(one.slice))
+            continue
+        document = _document(service, family, ports, one.endpoints)
+        stamp = {TRIGGER_TIME: times.text(now)}
+        if one.slice is None:
+            document["metadata"]["annotations"] = stamp
+            steps.append(Create(ENDPOINT_SLICES, document))
+        elif _differs(one.slice, document):
+            metadata = {
+                **meta(one.slice), "labels": document["metadata"]["labels"],
+                "annotations": {**(meta(one.slice).get("annotations") or {}), **stamp},
+            }
+            changed = {**one.slice, "metadata": metadata}
+            changed |= {"endpoints": document["endpoints"], "ports": document["ports"]}
+            steps.append(Update(ENDPOINT_SLICES, changed))
+    return steps
+
+
+def endpoint_of(pod: Object, service: Object, family: str, zones: Mapping[str, str]) -> Object:
+    """The pod as an endpoint."""
+    serving, terminating = is_ready(pod), is_being_deleted(pod)
+    ready = publishes_all(service) or (serving and not terminating)
+    endpoint: Object = {
+        "addresses": addresses_of(pod, family)[:1],
+        "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
+        "targetRef": target_of(pod),
+    }
+    if node := dig(pod, "spec", "nodeName"):
+        endpoint["nodeName"] = node
+        if zones.get(node):
+            endpoint["zone"] = zones[node]
+    if hostname := hostname_of(pod, service):
+        endpoint["hostname"] = hostname
+    return endpoint
+
+
+def _document(service: Object, family: str, ports: PortKey, endpoints: tuple[Object, ...]) -> Object:
+    labels = without_reserved(labels_of(service).items(), SERVICE_NAME, MANAGED_BY, HEADLESS_LABEL)
+    labels |= {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
+    if is_headless(service):
+        labels[HEADLESS_LABEL] = ""
+    return {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
+        "metadata": {
+            "generateName": f"{name_of(service)}-", "namespace": namespace_of(service), "labels": labels,
+            "ownerReferences": [reference_to(service)],
+        },
+        "endpoints": list(endpoints), "ports": [_port(*port) for port in ports],
+    }
+
+
+def _differs(known: Object, wanted: Object) -> bool:
+    return (
+        (known.get("endpoints") or []) != wanted["endpoints"] or labels_of(known) != wanted["metadata"]["labels"]
+        or _port_key(known.get("ports") or []) != _port_key(wanted["ports"])
+    )
+
+
+def _port_key(ports: Sequence[Object]) -> PortKey:
+    return tuple(sorted(
+        (port.get("name", ""), port.get("protocol", "TCP"), port.get("port", 0), port.get("appProtocol", ""))
+        for port in ports
+    ))
+
+
+def _port(name: str, protocol: str, number: int, application: str) -> Object:
+    port: Object = {"name": name, "port": number, "protocol": protocol}
+    return {**port, "appProtocol": application} if application else port
+
+
+def _deletion(one: Object) -> Delete:
+    return Delete(ENDPOINT_SLICES, name_of(one), namespace_of(one), uid=uid_of(one))
+
+
+class EndpointSliceReconciler:
+    """Keys are Services; pods concern the Services that select them, slices the Service they are labelled with."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._services = wiring.watch(SERVICES)
+        self._pods = wiring.watch(PODS, services_of_pod(self._services))
+        informer = wiring.factory.informer(ENDPOINT_SLICES)
+        wiring.follow(informer, _service_of_slice)
+        self._slices = informer.lister
+        self._slices.add_index("service", _service_of_slice)
+        self._nodes = wiring.read(NODES)
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        service = self._services.get(name, namespace)
+        if service is None or not is_ours(service) or is_being_deleted(service):
+            return NOTHING
+        slices = tuple(sorted(self._slices.by_index("service", key), key=key_of))
+        return plan(Observed(service, selected_by(service, self._pods), slices, self._zones()), effects.now())
+
+    def _zones(self) -> dict[str, str]:
+        return {name_of(node): zone for node in self._nodes.list() if (zone := labels_of(node).get(ZONE))}
+
+
+def _service_of_slice(one: Object) -> tuple[str, ...]:
+    labels = labels_of(one)
+    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
+        return ()
+    return (f"{namespace_of(one)}/{labels[SERVICE_NAME]}",)

@@ -1,0 +1,119 @@
+"""Which pods stand behind a Service, and on which ports: what Endpoints and EndpointSlices have in common.
+
+A pod counts once it has an address and until it has finished. A Service port that names its target port may mean
+another number on each pod. Services without a selector are someone else's to fill, and ExternalName ones have no
+backends.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from sampan.apimachinery import selectors
+from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, name_of, namespace_of, uid_of
+from sampan.client.lister import Lister
+from sampan.controllers.pods import is_finished
+from sampan.reconcile.controller import Keys
+
+HEADLESS_LABEL = "service.kubernetes.io/headless"
+TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
+
+
+def is_ours(service: Object) -> bool:
+    """Whether its backends follow from a selector."""
+    return bool(dig(service, "spec", "selector")) and dig(service, "spec", "type") != "ExternalName"
+
+
+def is_headless(service: Object) -> bool:
+    return bool(dig(service, "spec", "clusterIP") == "None")
+
+
+def publishes_all(service: Object) -> bool:
+    """Whether pods that are not ready count as if they were."""
+    return bool(dig(service, "spec", "publishNotReadyAddresses"))
+
+
+def addresses_of(pod: Object, family: str) -> list[str]:
+    """The pod's addresses of one family: IPv4 or IPv6."""
+    listed = [entry.get("ip") for entry in dig(pod, "status", "podIPs", default=())]
+    found = [text for text in (listed or [dig(pod, "status", "podIP")]) if text]
+    return [text for text in found if f"IPv{ipaddress.ip_address(text).version}" == family]
+
+
+def families_of(service: Object) -> tuple[str, ...]:
+    return tuple(dig(service, "spec", "ipFamilies", default=())) or ("IPv4",)
+
+
+def belongs(pod: Object, *, terminating: bool) -> bool:
+    """Whether the pod may be a backend at all; `terminating`: also while it is being deleted."""
+    has_address = bool(dig(pod, "status", "podIP") or dig(pod, "status", "podIPs"))
+    return has_address and not is_finished(pod) and (terminating or not is_being_deleted(pod))
+
+
+def port_of(pod: Object, service_port: Object) -> int | None:
+    """The number of the pod's port that a Service port means; None if the pod has no such port."""
+    target = service_port.get("targetPort")
+    if target is None:
+        return int(service_port["port"])
+    if isinstance(target, int):
+        return target or int(service_port["port"])
+    protocol = service_port.get("protocol", "TCP")
+    sidecars = [
+        container for container in dig(pod, "spec", "initContainers", default=())
+        if container.get("restartPolicy") == "Always"
+    ]
+    for container in [*dig(pod, "spec", "containers", default=()), *sidecars]:
+        for port in container.get("ports") or ():
+            if port.get("name") == target and port.get("protocol", "TCP") == protocol:
+                return int(port["containerPort"])
+    return None
+
+
+def ports_of(pod: Object, service: Object) -> list[Object]:
+    """The pod's ports for every Service port it serves: name, port, protocol and perhaps appProtocol."""
+    found = []
+    for service_port in dig(service, "spec", "ports", default=()):
+        number = port_of(pod, service_port)
+        if number is None:
+            continue
+        port: Object = {
+            "name": service_port.get("name", ""), "port": number, "protocol": service_port.get("protocol", "TCP"),
+        }
+        if service_port.get("appProtocol"):
+            port["appProtocol"] = service_port["appProtocol"]
+        found.append(port)
+    return sorted(found, key=lambda port: (port["name"], port["protocol"], port["port"]))
+
+
+def target_of(pod: Object) -> Object:
+    return {"kind": "Pod", "namespace": namespace_of(pod), "name": name_of(pod), "uid": uid_of(pod)}
+
+
+def hostname_of(pod: Object, service: Object) -> str:
+    """The name under which a headless Service knows the pod alone."""
+    spec = pod.get("spec") or {}
+    return spec.get("hostname", "") if spec.get("subdomain") == name_of(service) else ""
+
+
+def selected_by(service: Object, pods: Lister) -> tuple[Object, ...]:
+    """The pods that the Service's selector matches, by name."""
+    matches = selectors.from_labels(dig(service, "spec", "selector")).matches
+    return tuple(sorted(pods.list(namespace_of(service), matches), key=key_of))
+
+
+def services_of_pod(services: Lister) -> Keys:
+    """A pod concerns the Services whose selector matches it."""
+
+    def keys(pod: Object) -> list[str]:
+        labels = labels_of(pod).items()
+        return [
+            key_of(service) for service in services.list(namespace_of(pod))
+            if is_ours(service) and service["spec"]["selector"].items() <= labels
+        ]
+
+    return keys
+
+
+def without_reserved(labels: Iterable[tuple[str, str]], *reserved: str) -> dict[str, str]:
+    return {key: value for key, value in labels if key not in reserved}

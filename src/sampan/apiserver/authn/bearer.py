@@ -13,6 +13,7 @@ from typing import Protocol
 
 from sampan.apimachinery.errors import Unauthorized
 from sampan.apimachinery.http import UserInfo
+from sampan.apiserver.authn.headers import listed
 from sampan.apiserver.context import RequestContext
 
 WEBSOCKET_PREFIX = "base64url.bearer.authorization.k8s.io."
@@ -59,9 +60,9 @@ def token_of(ctx: RequestContext) -> str:
     if scheme.lower() == "bearer" and token.strip():
         return token.strip().split(" ")[0]
     if headers.get("upgrade", "").lower() == "websocket":
-        for protocol in headers.get("sec-websocket-protocol", "").split(","):
-            if protocol.strip().startswith(WEBSOCKET_PREFIX):
-                return _decoded(protocol.strip()[len(WEBSOCKET_PREFIX):])
+        for protocol in listed(headers, "sec-websocket-protocol"):
+            if protocol.startswith(WEBSOCKET_PREFIX):
+                return _decoded(protocol[len(WEBSOCKET_PREFIX):])
     return ""
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from sampan.apimachinery.errors import BadRequest, InternalError
 from sampan.apimachinery.http import Response, UserInfo
 from sampan.apiserver.authn.anonymous import ANONYMOUS
-from sampan.apiserver.authn.headers import listed
+from sampan.apiserver.authn.headers import listed, prefixed
 from sampan.apiserver.authn.service_account import GROUP
 from sampan.apiserver.authn.table import AUTHENTICATED
 from sampan.apiserver.authz.refusal import forbidden
@@ -29,7 +29,7 @@ async def impersonate(ctx: RequestContext, parts: ServerParts) -> None:
     Raises Forbidden for what the caller may not impersonate, BadRequest for parts of a user without the user.
     """
     headers = ctx.request.headers
-    if not any(name.startswith("impersonate-") for name in headers):
+    if not any(True for _ in prefixed(headers, "impersonate-")):
         return
     wanted = _wanted(ctx)
     if wanted is None:
@@ -45,10 +45,8 @@ async def impersonate(ctx: RequestContext, parts: ServerParts) -> None:
 
 def _wanted(ctx: RequestContext) -> UserInfo | None:
     headers = ctx.request.headers
-    name, uid, groups = headers.get(_USER, ""), headers.get(_UID, ""), listed(headers.get(_GROUP, ""))
-    extra = {
-        unquote(key[len(_EXTRA):]).lower(): listed(value) for key, value in headers.items() if key.startswith(_EXTRA)
-    }
+    name, uid, groups = headers.get(_USER, ""), headers.get(_UID, ""), listed(headers, _GROUP)
+    extra = {unquote(key): listed(headers, header) for key, header in prefixed(headers, _EXTRA)}
     if not name:
         if uid or groups or extra:
             raise BadRequest("requested impersonation without impersonating a user")

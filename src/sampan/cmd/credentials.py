@@ -5,7 +5,8 @@ from __future__ import annotations
 from sampan.client import kubeconfig
 from sampan.client.client import Client
 from sampan.client.transport import HTTPTransport
-from sampan.cmd.layout import ClusterLayout, NodeLayout
+from sampan.cmd.layout import ClusterLayout, NodeLayout, context_name
+from sampan.pki import kubeconfig as admin_kubeconfig
 from sampan.pki.cluster import ClusterNames, ClusterPKI
 
 
@@ -17,6 +18,11 @@ def ensure(cluster: ClusterLayout) -> ClusterPKI:
     for node in cluster.nodes:
         pki.ensure_node(node.name, [node.address])
     return pki
+
+
+def write_admin_kubeconfig(cluster: ClusterLayout, pki: ClusterPKI) -> None:
+    """The file that `sampan kubeconfig path` names."""
+    admin_kubeconfig.write(cluster.kubeconfig, pki.kubeconfig("admin", cluster.host_url, context_name(cluster.name)))
 
 
 def client(cluster: ClusterLayout, identity: str, *, server: str = "", field_manager: str = "") -> Client:

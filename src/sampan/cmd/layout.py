@@ -174,6 +174,11 @@ class ClusterLayout:
         draft.replace(target)
 
 
+def context_name(name: str) -> str:
+    """What the cluster is called in a kubeconfig."""
+    return name if name == "sampan" else f"sampan-{name}"
+
+
 def load(name: str) -> ClusterLayout | None:
     """The cluster that `up` wrote down, or None."""
     path = STATE_ROOT / checked_name(name) / "cluster.json"

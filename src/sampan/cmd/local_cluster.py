@@ -77,7 +77,7 @@ class LocalClusters:
         except StillThere as error:
             raise OperationError(f"some of {name} resists:\n{error}", "try again") from None
         if kubeconfig.default_path().exists():
-            kubeconfig.remove(kubeconfig.default_path(), _context(name))
+            kubeconfig.remove(kubeconfig.default_path(), layout.context_name(name))
         return [line for line in str(found).splitlines() if line]
 
     async def status(self, name: str) -> ClusterStatus | None:
@@ -209,22 +209,16 @@ def _prepare(cluster: ClusterLayout) -> None:
     """Everything that must be there before the first process starts."""
     from sampan.cri import containerd
     from sampan.machines.node import NodeMachine
-    from sampan.pki import kubeconfig
 
     cluster.save()
     cluster.log_dir.mkdir(parents=True, exist_ok=True)
     cluster.run_dir.mkdir(parents=True, exist_ok=True)
     pki = credentials.ensure(cluster)
-    kubeconfig.write(cluster.kubeconfig, pki.kubeconfig("admin", cluster.host_url, _context(cluster.name)))
+    credentials.write_admin_kubeconfig(cluster, pki)
     for node in cluster.nodes:
         NodeMachine(cluster.name, node.name, node.index, cluster.machines).ensure()
         node.manifest_dir.mkdir(parents=True, exist_ok=True)
         containerd.prepare(topology.containerd_config(node))
-
-
-def _context(name: str) -> str:
-    """The kubeconfig context's name."""
-    return name if name == "sampan" else f"sampan-{name}"
 
 
 def _ensure_supervisor(cluster: ClusterLayout) -> None:

@@ -1,0 +1,108 @@
+"""The API server as a part of a process: store, keys, sockets, and what must run beside it.
+
+`Serving` opens the store and answers on the supervisor's sockets; other parts of its process get their clients from it.
+Beside it run the renewal of the cluster's certificates and the upkeep of the Service kube-dns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+
+from sampan.apimachinery.http import UserInfo
+from sampan.apiserver import listener
+from sampan.apiserver.config import APIServerConfig
+from sampan.apiserver.listener import TLSFiles
+from sampan.apiserver.server import ITSELF, APIServer
+from sampan.client.client import Client
+from sampan.cmd import credentials, dns_service
+from sampan.cmd.layout import ClusterLayout
+from sampan.cmd.process import Part
+from sampan.pki import rotation
+from sampan.storage.sqlite import SqliteStore
+
+log = logging.getLogger("sampan.api")
+
+
+def config(cluster: ClusterLayout) -> APIServerConfig:
+    """How the cluster's API server is set up."""
+    pki = cluster.pki_dir
+    return APIServerConfig(
+        advertise_address=cluster.first_node.address, advertise_port=cluster.node_port,
+        service_cidr=cluster.service_range, cluster_domain=cluster.domain, client_ca_file=str(pki / "ca.crt"),
+        requestheader_client_ca_file=str(pki / "front-proxy-ca.crt"),
+        service_account_key_files=(str(pki / "sa.pub"),), service_account_signing_key_file=str(pki / "sa.key"),
+        kubelet_client_cert_file=str(pki / "apiserver-kubelet-client.crt"),
+        kubelet_client_key_file=str(pki / "apiserver-kubelet-client.key"), kubelet_ca_file=str(pki / "ca.crt"),
+        audit_log_path=str(cluster.log_dir / "audit.log"),
+    )
+
+
+class Serving:
+    """The API server of this process; `started` is set once it answers."""
+
+    def __init__(self, cluster: ClusterLayout) -> None:
+        self.cluster = cluster
+        self.started = asyncio.Event()
+        self._server: APIServer | None = None
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The server itself and what belongs to it."""
+        return {
+            "apiserver": self._serve, "certificates": self._keep_certificates, "dns-service": self._keep_dns_service,
+        }
+
+    async def client(self, user: UserInfo, field_manager: str) -> Client:
+        """A client of the server in this process, once it has started."""
+        await self.started.wait()
+        assert self._server is not None, "set before the event"
+        return Client(self._server.transport(user), field_manager=field_manager)
+
+    async def _serve(self) -> None:
+        cluster = self.cluster
+        store = await SqliteStore.open(cluster.store_file)
+        server = APIServer(store, config(cluster))
+        try:
+            await server.start()
+            self._server = server
+            listeners = await listener.serve(server, inherited_sockets(), tls(cluster))
+            self.started.set()
+            log.info("serving the API at %s and %s", cluster.host_url, cluster.node_url)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await listeners.close()
+        finally:
+            self.started.clear()
+            await server.stop()
+            await store.close()
+
+    async def _keep_certificates(self) -> None:
+        pki = await asyncio.to_thread(credentials.ensure, self.cluster)
+
+        def renewed(renewable: rotation.Renewable) -> None:
+            if renewable.name == "admin":
+                credentials.write_admin_kubeconfig(self.cluster, pki)
+
+        await rotation.keep_renewed(pki.renewables, renewed)
+
+    async def _keep_dns_service(self) -> None:
+        await dns_service.ensure(await self.client(ITSELF, "sampan"), self.cluster)
+
+
+def tls(cluster: ClusterLayout) -> TLSFiles:
+    pki = cluster.pki_dir
+    return TLSFiles(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))
+
+
+def inherited_sockets() -> list[socket.socket]:
+    """The listening sockets that the supervisor handed down."""
+    descriptors = json.loads(os.environ.get("SAMPAN_LISTENERS", "{}"))
+    sockets = [socket.socket(fileno=os.dup(descriptor)) for descriptor in descriptors.values()]
+    for inherited in sockets:
+        inherited.setblocking(False)
+    return sockets

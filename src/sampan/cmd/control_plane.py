@@ -1,0 +1,32 @@
+"""API server, controllers and scheduler in one process; the latter two call the server without a socket."""
+
+from __future__ import annotations
+
+from sampan.apimachinery.http import UserInfo
+from sampan.client.client import Client
+from sampan.cmd import controlling
+from sampan.cmd.api import Serving
+from sampan.cmd.process import Process, start
+
+CONTROLLER_MANAGER = UserInfo("system:kube-controller-manager", groups=("system:authenticated",))
+SCHEDULER = UserInfo("system:kube-scheduler", groups=("system:authenticated",))
+
+
+async def body(process: Process) -> None:
+    serving = Serving(process.cluster)
+
+    async def controllers_client() -> Client:
+        return await serving.client(CONTROLLER_MANAGER, "kube-controller-manager")
+
+    async def scheduler_client() -> Client:
+        return await serving.client(SCHEDULER, "kube-scheduler")
+
+    await process.run({
+        **serving.parts,
+        "controllers": controlling.controllers(process.cluster, controllers_client),
+        "scheduler": controlling.scheduler(scheduler_client),
+    })
+
+
+if __name__ == "__main__":
+    start("control-plane", body)

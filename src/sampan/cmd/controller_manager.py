@@ -1,0 +1,18 @@
+"""The controller manager as a process of its own, over HTTPS."""
+
+from __future__ import annotations
+
+from sampan.client.client import Client
+from sampan.cmd import controlling, credentials
+from sampan.cmd.process import Process, start
+
+
+async def body(process: Process) -> None:
+    async def client() -> Client:
+        return credentials.client(process.cluster, "controller-manager", field_manager="kube-controller-manager")
+
+    await process.run({"controllers": controlling.controllers(process.cluster, client)})
+
+
+if __name__ == "__main__":
+    start("controller-manager", body)

@@ -1,0 +1,39 @@
+"""Controllers and scheduler as parts of a process, over whatever client the process has."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from sampan.client.client import Client
+from sampan.cmd.layout import ClusterLayout
+from sampan.cmd.process import Part
+
+GetClient: TypeAlias = Callable[[], Awaitable[Client]]
+
+
+def controllers(cluster: ClusterLayout, client: GetClient) -> Part:
+    """The controller manager."""
+
+    async def part() -> None:
+        connected = await client()
+        from sampan.controllers.config import ControllerManagerConfig  # after the API serves: it need not wait
+        from sampan.controllers.manager import run
+
+        await run(connected, ControllerManagerConfig(
+            cluster_cidr=cluster.pod_range, root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
+        ))
+
+    return part
+
+
+def scheduler(client: GetClient) -> Part:
+    """The scheduler."""
+
+    async def part() -> None:
+        connected = await client()
+        from sampan.scheduler.scheduler import SchedulerConfig, run
+
+        await run(connected, SchedulerConfig())
+
+    return part

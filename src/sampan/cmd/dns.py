@@ -1,0 +1,15 @@
+"""Cluster DNS as a process of its own."""
+
+from __future__ import annotations
+
+from sampan.cmd import node_parts
+from sampan.cmd.process import Process, start
+
+
+async def body(process: Process) -> None:
+    cluster, node = process.cluster, process.node
+    await process.run({"dns": node_parts.dns(cluster, node)})
+
+
+if __name__ == "__main__":
+    start("dns", body, of_node=True)

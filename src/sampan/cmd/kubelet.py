@@ -1,0 +1,15 @@
+"""The kubelet and the node's pod network as a process of its own."""
+
+from __future__ import annotations
+
+from sampan.cmd import node_parts
+from sampan.cmd.process import Process, start
+
+
+async def body(process: Process) -> None:
+    cluster, node = process.cluster, process.node
+    await process.run({"kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node)})
+
+
+if __name__ == "__main__":
+    start("kubelet", body, of_node=True)

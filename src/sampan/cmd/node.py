@@ -1,0 +1,18 @@
+"""Everything that runs on a node in one process: kubelet, pod network, service proxy, cluster DNS."""
+
+from __future__ import annotations
+
+from sampan.cmd import node_parts
+from sampan.cmd.process import Process, start
+
+
+async def body(process: Process) -> None:
+    cluster, node = process.cluster, process.node
+    await process.run({
+        "kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node),
+        "proxy": node_parts.proxy(cluster, node), "dns": node_parts.dns(cluster, node),
+    })
+
+
+if __name__ == "__main__":
+    start("node", body, of_node=True)

@@ -1,0 +1,82 @@
+"""What runs on a node, as parts of a process: kubelet, pod network, service proxy, cluster DNS."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from sampan.client.client import Client
+from sampan.cmd import credentials, topology
+from sampan.cmd.layout import ClusterLayout, NodeLayout
+from sampan.cmd.process import Part
+
+
+@contextlib.asynccontextmanager
+async def _client(cluster: ClusterLayout, identity: str, field_manager: str) -> AsyncIterator[Client]:
+    client = credentials.client(cluster, identity, field_manager=field_manager)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def kubelet(cluster: ClusterLayout, node: NodeLayout) -> Part:
+    """The kubelet, after the infra container's image is in the runtime's store."""
+
+    async def part() -> None:
+        from sampan.cri import images
+        from sampan.kubelet.config import KubeletConfig, ServerTLS
+        from sampan.kubelet.kubelet import run
+
+        await images.ensure_pause(topology.containerd_config(node).socket)
+        serving = cluster.pki_dir / "nodes" / node.name / "kubelet"
+        config = KubeletConfig(
+            node_name=node.name, node_ip=node.address, runtime_socket=str(node.containerd_socket),
+            root_dir=node.kubelet_dir, static_pod_dir=node.manifest_dir, cluster_dns=(cluster.dns_address,),
+            cluster_domain=cluster.domain, server_address=node.address,
+            tls=ServerTLS(serving.with_suffix(".crt"), serving.with_suffix(".key"), cluster.pki_dir / "ca.crt"),
+            cgroup_root=f"/{node.machines.cgroup}/{node.name}/kubepods",
+            node_labels={"node-role.kubernetes.io/control-plane": ""} if node.index == 1 else {},
+        )
+        async with _client(cluster, credentials.node_identity(node), "kubelet") as client:
+            await run(client, config)
+
+    return part
+
+
+def network(cluster: ClusterLayout, node: NodeLayout) -> Part:
+    """CNI configuration and routes."""
+
+    async def part() -> None:
+        from sampan.network.agent import NetworkConfig, run
+        from sampan.network.cni import CNIConfig
+
+        cni = CNIConfig(node.machines.network, node.cni_conf_dir, node.state_dir / "cni-leases")
+        async with _client(cluster, credentials.node_identity(node), "network") as client:
+            await run(client, NetworkConfig(node.name, cni))
+
+    return part
+
+
+def proxy(cluster: ClusterLayout, node: NodeLayout) -> Part:
+    """Services as nftables rules."""
+
+    async def part() -> None:
+        from sampan.proxy.proxy import ProxyConfig, run
+
+        async with _client(cluster, "kube-proxy", "kube-proxy") as client:
+            await run(client, ProxyConfig(node.name, cluster.pod_range, cluster.service_range))
+
+    return part
+
+
+def dns(cluster: ClusterLayout, node: NodeLayout) -> Part:
+    """The cluster's names at the node's address."""
+
+    async def part() -> None:
+        from sampan.dns.server import DNSConfig, run
+
+        async with _client(cluster, "kube-dns", "kube-dns") as client:
+            await run(client, DNSConfig(addresses=(node.address,), domain=cluster.domain))
+
+    return part

@@ -1,1 +1,1 @@
-"""Services as nftables rules."""
+"""The service proxy of a node: Services and EndpointSlices in, nftables rules out."""

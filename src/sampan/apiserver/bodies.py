@@ -1,47 +1,57 @@
-"""Request bodies: which media type, how large, which kind, and that the names agree with the URL."""
+"""Request bodies: decoded, brought into the kind's shape, checked against the URL.
+
+`fieldValidation` says what happens to unknown and duplicate fields: Strict refuses them, Warn (the default) drops them
+and says so in a Warning header, Ignore drops them silently. Duplicates cost a second pass over the body, so they are
+looked for only when the client asked for validation by name.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
-import orjson
-import yaml
-
 from sampan.api.kind import Kind, Subresource
-from sampan.apimachinery.errors import BadRequest, UnsupportedMediaType
+from sampan.apimachinery import errors
+from sampan.apimachinery.decode import decode, duplicate_fields
+from sampan.apimachinery.errors import BadRequest
+from sampan.apimachinery.field import Path, not_supported
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
+from sampan.apimachinery.schema.compile import Schema, strict_error
+from sampan.apimachinery.schema.loader import definition, definitions
 from sampan.apiserver.context import RequestContext
 
-_JSON: Final = frozenset({"", "application/json", "*/*"})
-_YAML: Final = frozenset({"application/yaml", "text/yaml", "text/x-yaml"})
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+STRICT: Final = "Strict"
+WARN: Final = "Warn"
+IGNORE: Final = "Ignore"
+_CREATE_OPTIONS: Final = Resource("meta.k8s.io", "v1", "createoptions", "CreateOptions")
 
 
 def media_type(ctx: RequestContext) -> str:
+    """The body's content type without parameters."""
     return ctx.request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def field_validation(ctx: RequestContext) -> str:
+    """Strict, Warn or Ignore; empty when the client did not say, which means Warn. Raises Invalid."""
+    value = ctx.request.param("fieldValidation")
+    if value and value not in (STRICT, WARN, IGNORE):
+        found = not_supported(Path("fieldValidation"), value, ("", IGNORE, STRICT, WARN))
+        raise errors.invalid(_CREATE_OPTIONS, "", [found])
+    return value
+
+
+@lru_cache(maxsize=256)
+def schema_of(name: str) -> Schema | None:
+    """The compiled definition of a kind, None if there is none by that name."""
+    return definition(name) if name and name in definitions() else None
+
+
 def read_document(ctx: RequestContext) -> Object:
-    """The body as a document. Raises BadRequest, UnsupportedMediaType."""
-    media = media_type(ctx)
-    body = ctx.request.body
-    if not body:
+    """The body as a document. Raises BadRequest, UnsupportedMediaType, RequestEntityTooLarge."""
+    if not ctx.request.body:
         raise BadRequest("no body was sent")
-    if media in _JSON:
-        try:
-            found = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise BadRequest(f"error decoding the body: {error}") from None
-    elif media in _YAML:
-        try:
-            found = yaml.load(body, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise BadRequest(f"error decoding the body: {error}") from None
-    else:
-        raise UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json, application/yaml"
-        )
+    found = decode(ctx.request.body, ctx.request.headers.get("content-type", ""))
     if not isinstance(found, dict):
         raise BadRequest("the body of the request is not an object")
     return found
@@ -52,17 +62,25 @@ def read_object(ctx: RequestContext, kind: Kind) -> Object:
     obj = read_document(ctx)
     resource = kind.resource
     _check_version(obj, resource.api_version, resource.kind)
-    metadata = obj.get("metadata")
-    if not isinstance(metadata, dict):
-        metadata = obj["metadata"] = {}
-    if resource.namespaced:
-        given = metadata.get("namespace")
-        if given and given != ctx.namespace:
-            raise BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        metadata["namespace"] = ctx.namespace
+    obj = shaped(ctx, obj, schema_of(kind.definition))
+    check_namespace(ctx, kind, obj)
     return obj
+
+
+def shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:
+    """The document without unknown fields, which are reported as the client wishes. Raises DecodeError."""
+    if schema is None:
+        return obj
+    decoded, complaints = schema.decode_strict(obj)
+    mode = field_validation(ctx)
+    if mode in (STRICT, WARN):
+        complaints = duplicate_fields(ctx.request.body, ctx.request.headers.get("content-type", "")) + complaints
+    if complaints and mode == STRICT:
+        raise strict_error(schema, complaints)
+    if complaints and mode != IGNORE:
+        for complaint in complaints:
+            ctx.warn(complaint)
+    return decoded
 
 
 def read_view(ctx: RequestContext, view: Subresource) -> Object:
@@ -73,6 +91,21 @@ def read_view(ctx: RequestContext, view: Subresource) -> Object:
     return obj
 
 
+def check_namespace(ctx: RequestContext, kind: Kind, obj: Object) -> None:
+    """An object belongs where the URL says. Raises BadRequest."""
+    metadata: Any = obj.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = obj["metadata"] = {}
+    if not kind.resource.namespaced:
+        return
+    given = metadata.get("namespace")
+    if given and given != ctx.namespace:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    metadata["namespace"] = ctx.namespace
+
+
 def check_name(ctx: RequestContext, obj: Object) -> None:
     """An update's object must bear the URL's name; a missing one is filled in."""
     metadata = obj.setdefault("metadata", {})
@@ -80,9 +113,7 @@ def check_name(ctx: RequestContext, obj: Object) -> None:
     if not name:
         metadata["name"] = ctx.name
     elif name != ctx.name:
-        raise BadRequest(
-            f"the name of the object ({name}) does not match the name on the URL ({ctx.name})"
-        )
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({ctx.name})")
 
 
 def _check_version(obj: Object, api_version: str, kind: str) -> None:
@@ -92,5 +123,5 @@ def _check_version(obj: Object, api_version: str, kind: str) -> None:
             f"the API version in the data ({given_version}) does not match the expected API version ({api_version})"
         )
     if given_kind != kind:
-        raise BadRequest(f"{given_kind} in version \"{given_version}\" cannot be handled as a {kind}")
+        raise BadRequest(f'{given_kind} in version "{given_version}" cannot be handled as a {kind}')
     obj["apiVersion"], obj["kind"] = api_version, kind

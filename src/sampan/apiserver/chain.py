@@ -11,10 +11,14 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from sampan.apimachinery.errors import APIError, Forbidden, InternalError, Timeout, Unauthorized
+from sampan.apimachinery.errors import APIError, InternalError, Timeout, Unauthorized
 from sampan.apimachinery.http import Response
 from sampan.apiserver import answers, request_info
+from sampan.apiserver.audit import log as audit
+from sampan.apiserver.authn import impersonation
+from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.flowcontrol import inflight as flowcontrol
 from sampan.apiserver.seams import Attributes, BuildLink, Link, Next, ServerParts
 
 log = logging.getLogger(__name__)
@@ -99,7 +103,7 @@ def authorization(parts: ServerParts) -> Link:
         )
         verdict = await parts.authorize(attributes)
         if not verdict.allowed:
-            raise Forbidden(f"forbidden: {verdict.reason}")
+            raise forbidden(attributes, verdict.reason)
         return await next(ctx)
 
     return link
@@ -114,6 +118,9 @@ LINKS: Final[tuple[BuildLink, ...]] = (
     information,
     deadline,
     authentication,
+    audit.build,
+    impersonation.build,
+    flowcontrol.build,
     authorization,
 )
 

@@ -169,9 +169,13 @@ class Listeners:
         path, _, query = http.raw_path.partition("?")
         if not path.startswith("/"):
             raise BadRequest("the request target must be a path")
+        headers: dict[str, str] = {}
+        for name, value in http.headers.items():
+            lower = name.lower()
+            headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
         return Request(
             http.method, unquote(path) if "%" in path else path,
-            parse_qs(query, keep_blank_values=True) if query else {}, http.headers,
+            parse_qs(query, keep_blank_values=True) if query else {}, headers,
             await self._body(http, connection) if http.can_read_body else b"",
             peer_certificate=connection.peer_certificate, remote=connection.remote,
         )

@@ -13,7 +13,11 @@ from sampan import effects
 from sampan.api.kind import Kind
 from sampan.api.kinds import KINDS
 from sampan.apimachinery.http import Request, Response, UserInfo
-from sampan.apiserver import chain
+from sampan.apiserver import bootstrap, chain, routes
+from sampan.apiserver.admission import table as admission_table
+from sampan.apiserver.authn import table as authn_table
+from sampan.apiserver.authz import table as authz_table
+from sampan.apiserver.authz.rbac_bootstrap.reconcile import reconcile
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.context import RequestContext
@@ -37,13 +41,18 @@ class APIServer:
 
     def __init__(self, store: Store, config: APIServerConfig | None = None) -> None:
         self.config = config or APIServerConfig()
-        self.table = KindTable(KINDS, ())
+        self.table = KindTable(KINDS, routes.ROUTES)
         self.hub = Hub(store, KINDS, self.config.watch_window_events)
         self._reader = CacheReader(self.hub)
         self.client = Client(self.transport(ITSELF), field_manager="kube-apiserver")
-        self.admission = AdmissionChain(())
+        self.admission = AdmissionChain(admission_table.plugins(self))
         writes = WritePath(store, self.hub, self.admission, {})
         self.backend = Backend(self.config, self.table, self.hub, ReadPath(store, self.hub), writes, self)
+        for route in routes.WRITES:
+            self.table.add_route(route.bound(self.backend))
+        checked = self.config.authorization
+        self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
+        self._authorizers = [part for build in authz_table.AUTHORIZERS if checked and (part := build(self))]
         self._chain = chain.build(self, chain.LINKS, Dispatcher(self.backend, {}, {}))
 
     @property
@@ -53,6 +62,9 @@ class APIServer:
     async def start(self) -> None:
         """Load the caches and make what must always exist."""
         await self.hub.start()
+        await bootstrap.ensure(self.client, self.config)
+        if self.config.authorization:
+            await reconcile(self.client)
 
     async def stop(self) -> None:
         """End watches and background work."""
@@ -75,10 +87,14 @@ class APIServer:
         return self.table.kinds()
 
     async def authenticate(self, ctx: RequestContext) -> UserInfo | None:
-        return ITSELF if not self.config.authorization else None
+        if not self.config.authorization:
+            return ITSELF
+        return await authn_table.authenticate(self._authenticators, ctx)
 
     async def authorize(self, attributes: Attributes) -> Verdict:
-        return Verdict(Decision.ALLOW)
+        if not self.config.authorization:
+            return Verdict(Decision.ALLOW)
+        return await authz_table.authorize(self._authorizers, attributes)
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
         await self.admission.admit(attributes)

@@ -11,7 +11,7 @@ from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.bodies import read_document
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers.target import dry_run, kind_of, write_request
+from sampan.apiserver.handlers.target import kind_of, wants_dry_run, write_request
 from sampan.apiserver.negotiation import negotiate
 
 _ANSWERS_WITH_OBJECT: Final = frozenset({
@@ -53,7 +53,7 @@ def delete_options(ctx: RequestContext) -> Object:
             raise BadRequest(f"unexpected kind {options.get('kind')} in the body of a delete request")
     else:
         _from_query(request.query, options)
-    ctx.dry_run = dry_run(options.get("dryRun") or request.query.get("dryRun"))
+    ctx.dry_run = wants_dry_run(options.get("dryRun") or request.query.get("dryRun"))
     grace = options.get("gracePeriodSeconds")
     if grace is not None and not isinstance(grace, int):
         raise BadRequest("gracePeriodSeconds must be an integer")

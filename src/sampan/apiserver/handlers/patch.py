@@ -1,56 +1,122 @@
-"""PATCH of an object or of a subresource's view of it: JSON patch, merge patch, strategic merge patch."""
+"""PATCH of an object or of a subresource's view of it: JSON patch, merge patch, strategic merge patch.
+
+The patch is applied to the present state as the client would see it, then the result takes the path of an update. On a
+race it is applied again to the newer state, unless it names a resourceVersion.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
+from sampan.api.kind import Kind
+from sampan.apimachinery import errors
+from sampan.apimachinery.decode import decode_json
 from sampan.apimachinery.errors import BadRequest, UnsupportedMediaType
+from sampan.apimachinery.field import Path, invalid
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.patch import apply_json_patch, apply_merge_patch, apply_strategic
+from sampan.apimachinery.schema.compile import DecodeError, Schema, strict_error
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
-from sampan.apiserver.bodies import media_type
+from sampan.apiserver.bodies import IGNORE, STRICT, check_name, check_namespace, field_validation, media_type, schema_of
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.target import kind_of, write_request
 from sampan.apiserver.negotiation import negotiate
 
-JSON_PATCH: Final = "application/json-patch+json"
-MERGE_PATCH: Final = "application/merge-patch+json"
-STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
-_ACCEPTED: Final = f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, application/apply-patch+yaml"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
+_PLAIN: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "application/json-patch+json": apply_json_patch,
+    "application/merge-patch+json": apply_merge_patch,
+}
+_ACCEPTED: Final = (
+    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A decoded patch: `apply` gives a new document."""
+
+    media: str
+    document: Any
+    schema: Schema | None
+
+    def apply(self, target: Object) -> Object:
+        """Raises PatchError, PatchFailed."""
+        if self.media == STRATEGIC:
+            result = apply_strategic(target, self.document, self.schema)
+        else:
+            result = _PLAIN[self.media](target, self.document)
+        if not isinstance(result, dict):
+            raise BadRequest("the patched document is no object")
+        return result
 
 
 async def patch(ctx: RequestContext, backend: Backend) -> Response:
-    """The object as stored. Retried on the newest state, unless the patch names a resourceVersion."""
+    """The object as stored, or the view of it that was patched."""
     kind = kind_of(ctx)
     accepted = negotiate(ctx.request.headers)
     request = write_request(ctx)
-    media = media_type(ctx)
-    if media not in (MERGE_PATCH, STRATEGIC_PATCH):
-        raise UnsupportedMediaType(
-            f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
-        )
-    try:
-        document: Any = orjson.loads(ctx.request.body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"error decoding patch: {error}") from None
+    view = request.subresource
+    schema = schema_of(kind.definition)
+    shown_as_view = view is not None and view.to_view is not None
+    parsed = _parse(ctx, None if shown_as_view else schema)
 
     async def change(old: Object) -> Object:
-        return _merged(old, document)  # type: ignore[no-any-return]
+        if view is not None and view.to_view is not None and view.from_view is not None:
+            view.from_view(parsed.apply(view.to_view(old)), old)
+            return old
+        new = _shaped(ctx, parsed.apply(old), schema)
+        check_name(ctx, new)
+        _check_same(new, old, kind)
+        check_namespace(ctx, kind, new)
+        return new
 
     updated = await backend.writes.update(request, change)
+    if view is not None and view.to_view is not None:
+        return answers.view(view, updated, accepted, ctx.request)
     return answers.written(backend, kind, updated, (accepted, ctx.request))
 
 
-def _merged(target: Any, change: Any) -> Any:
-    if not isinstance(change, dict):
-        return change
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merged(result.get(key), value)
-    return result
+def _parse(ctx: RequestContext, schema: Schema | None) -> Patch:
+    media = media_type(ctx)
+    if media not in _PLAIN and (media != STRATEGIC or schema is None):
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
+        )
+    return Patch(media, decode_json(ctx.request.body), schema)
+
+
+def _check_same(new: Object, old: Object, kind: Kind) -> None:
+    """A patch cannot make an object one of another kind."""
+    for field in ("apiVersion", "kind"):
+        if new.get(field) not in (None, old[field]):
+            raise BadRequest(f"the {field} of a {kind.resource.kind} cannot be changed")
+        new[field] = old[field]
+
+
+def _shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:
+    """As a body is shaped, but what is wrong with the result is the patch's fault."""
+    if schema is None:
+        return obj
+    mode = field_validation(ctx)
+    try:
+        decoded, complaints = schema.decode_strict(obj)
+        if complaints and mode == STRICT:
+            raise strict_error(schema, complaints)
+    except DecodeError as error:
+        raise _refused(ctx, error) from None
+    if mode != IGNORE:
+        for complaint in complaints:
+            ctx.warn(complaint)
+    return decoded
+
+
+def _refused(ctx: RequestContext, error: DecodeError) -> errors.Invalid:
+    found = invalid(Path("patch"), ctx.request.body.decode(errors="replace"), error.why)
+    text = f' "" is invalid: {found}'
+    causes = [{"reason": found.type.reason, "message": found.body, "field": found.field}]
+    return errors.Invalid(text, {"causes": causes})

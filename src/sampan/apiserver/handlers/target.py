@@ -30,7 +30,7 @@ def write_request(ctx: RequestContext) -> WriteRequest:
     """The request as the write path takes it. Raises BadRequest for options that make no sense."""
     kind = kind_of(ctx)
     request = ctx.request
-    ctx.dry_run = dry_run(request.query.get("dryRun"))
+    ctx.dry_run = wants_dry_run(request.query.get("dryRun"))
     options: Object = {"kind": _OPTIONS_KIND.get(ctx.verb, "UpdateOptions"), "apiVersion": "meta.k8s.io/v1"}
     manager = request.param("fieldManager")
     if manager:
@@ -41,12 +41,17 @@ def write_request(ctx: RequestContext) -> WriteRequest:
         options["dryRun"] = ["All"]
     return WriteRequest(
         kind=kind, namespace=ctx.namespace if kind.resource.namespaced else "", name=ctx.name,
-        user=ctx.user or ANONYMOUS, context=ctx, dry_run=ctx.dry_run, options=options,
+        user=user_of(ctx), context=ctx, dry_run=ctx.dry_run, options=options,
         subresource=kind.subresources[ctx.subresource] if ctx.subresource else None,
     )
 
 
-def dry_run(values: list[str] | None) -> bool:
+def user_of(ctx: RequestContext) -> UserInfo:
+    """Who asks; without authentication, nobody in particular."""
+    return ctx.user or ANONYMOUS
+
+
+def wants_dry_run(values: list[str] | None) -> bool:
     """Whether nothing is to be stored. Raises BadRequest for anything but All."""
     if not values:
         return False

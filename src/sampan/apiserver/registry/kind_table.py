@@ -22,8 +22,12 @@ class KindTable:
         for kind in kinds:
             self.add(kind)
         for route in routes:
-            resource = route.resource
-            self._routes[(resource.group, resource.version, resource.plural, route.subresource)] = route
+            self.add_route(route)
+
+    def add_route(self, route: Route) -> None:
+        resource = route.resource
+        self._routes[(resource.group, resource.version, resource.plural, route.subresource)] = route
+        self.version += 1
 
     def add(self, kind: Kind) -> None:
         resource = kind.resource

@@ -1,0 +1,116 @@
+"""What must exist in every cluster: the system namespaces, priority classes, and the `kubernetes` Service.
+
+All of it is made through the ordinary API, as the server itself, and mended at every start. The `kubernetes` Service
+has the first address of the service range; its EndpointSlice names where this server is reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Final
+
+from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, PRIORITY_CLASSES, SERVICES
+from sampan.apimachinery.errors import AlreadyExists, NotFound
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
+from sampan.apiserver.config import APIServerConfig
+from sampan.client.client import Client
+
+SYSTEM_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
+PRIORITIES: Final = (
+    ("system-node-critical", 2000001000,
+     "Used for system critical pods that must not be moved from their current node."),
+    ("system-cluster-critical", 2000000000,
+     "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+)
+
+
+async def ensure(client: Client, config: APIServerConfig) -> None:
+    """Create what is missing, correct the addresses. Safe to run at every start."""
+    await asyncio.gather(*(_ensure(client, NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES))
+    await asyncio.gather(
+        *(_ensure(client, PRIORITY_CLASSES, _priority(*entry)) for entry in PRIORITIES),
+        _ensure(client, SERVICES, _service(config)),
+    )
+    if ipaddress.ip_address(config.advertise_address).is_loopback:
+        return  # no endpoint may have such an address; only tests and simulations advertise one
+    await asyncio.gather(
+        _ensure(client, ENDPOINTS, _endpoints(config), ("subsets",)),
+        _ensure(client, ENDPOINT_SLICES, _endpoint_slice(config), ("endpoints", "ports")),
+    )
+
+
+async def _ensure(client: Client, resource: Resource, wanted: Object, corrected: tuple[str, ...] = ()) -> None:
+    metadata = wanted["metadata"]
+    name, namespace = metadata["name"], metadata.get("namespace")
+    try:
+        present = await client.get(resource, name, namespace)
+    except NotFound:
+        try:
+            await client.create(resource, wanted, namespace)
+        except AlreadyExists:
+            pass
+        return
+    wrong = {field: wanted[field] for field in corrected if present.get(field) != wanted[field]}
+    if wrong:
+        await client.patch(resource, name, wrong, namespace)
+
+
+def _namespace(name: str) -> Object:
+    return {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
+
+
+def _priority(name: str, value: int, description: str) -> Object:
+    return {
+        "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": {"name": name}, "value": value,
+        "description": description,
+    }
+
+
+def service_address(config: APIServerConfig) -> str:
+    """The first address of the service range, which is the API server's."""
+    return str(ipaddress.ip_network(config.service_cidr)[1])
+
+
+def _service(config: APIServerConfig) -> Object:
+    address = service_address(config)
+    return {
+        "kind": "Service", "apiVersion": "v1",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "sessionAffinity": "None",
+            "ipFamilyPolicy": "SingleStack",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": config.advertise_port}],
+        },
+    }
+
+
+def _endpoints(config: APIServerConfig) -> Object:
+    return {
+        "kind": "Endpoints", "apiVersion": "v1",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{
+            "addresses": [{"ip": config.advertise_address}],
+            "ports": [{"name": "https", "port": config.advertise_port, "protocol": "TCP"}],
+        }],
+    }
+
+
+def _endpoint_slice(config: APIServerConfig) -> Object:
+    family = "IPv6" if ":" in config.advertise_address else "IPv4"
+    return {
+        "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": family,
+        "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": config.advertise_port, "protocol": "TCP"}],
+    }

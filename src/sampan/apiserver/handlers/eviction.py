@@ -1,0 +1,115 @@
+"""Eviction: a deletion that first asks the pod's disruption budget.
+
+A pod that is not ready to serve anyway, or that no budget covers, is deleted at once. Otherwise the budget's
+`disruptionsAllowed` is lowered by compare-and-swap and the pod noted in `disruptedPods`, so that two evictions never
+spend the same allowance; none left is 429 and the client tries again. Source: the eviction API's documentation and
+upstream's registry/core/pod/storage/eviction.go.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sampan import effects
+from sampan.api.resources import POD_DISRUPTION_BUDGETS, PODS
+from sampan.apimachinery import errors, selectors
+from sampan.apimachinery.errors import BadRequest, InternalError, TooManyRequests
+from sampan.apimachinery.http import Response
+from sampan.apimachinery.object import Object, dig, labels_of, name_of
+from sampan.apiserver import answers
+from sampan.apiserver.backend import Backend
+from sampan.apiserver.bodies import read_document
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.handlers.target import user_of, wants_dry_run
+from sampan.apiserver.registry.write_request import WriteRequest
+
+_REFUSED: Final = "Cannot evict pod as it would violate the pod's disruption budget."
+
+
+async def create_eviction(ctx: RequestContext, backend: Backend) -> Response:
+    """POST of an Eviction to `pods/NAME/eviction`; 201 and a Status."""
+    eviction = read_document(ctx)
+    given = dig(eviction, "metadata", "name", default=ctx.name)
+    if given != ctx.name:
+        raise BadRequest(f"name in URL does not match name in Eviction object: {ctx.name}, {given}")
+    options: Object = eviction.get("deleteOptions") or {}
+    ctx.dry_run = wants_dry_run(options.get("dryRun") or ctx.request.query.get("dryRun"))
+    await backend.hub.fresh()
+    pod = backend.parts.reader.get(PODS, ctx.name, ctx.namespace)
+    if pod is None:
+        raise errors.not_found(PODS, ctx.name)
+    if not _is_free(pod):
+        await _spend(ctx, backend, pod)
+    kind = backend.table.kind("", "v1", "pods")
+    assert kind is not None
+    request = WriteRequest(kind, ctx.namespace, ctx.name, user_of(ctx), ctx, ctx.dry_run, options=options)
+    await backend.writes.delete(request)
+    status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return answers.document(status, 201)
+
+
+def _is_free(pod: Object) -> bool:
+    """A pod that is over, waits for a node or is being deleted anyway disturbs nobody."""
+    return (
+        dig(pod, "status", "phase") in ("Succeeded", "Failed", "Pending")
+        or bool(dig(pod, "metadata", "deletionTimestamp"))
+    )
+
+
+async def _spend(ctx: RequestContext, backend: Backend, pod: Object) -> None:
+    """Take one disruption out of the pod's budget. Raises TooManyRequests, InternalError."""
+    budgets = [
+        budget for budget in backend.parts.reader.list(POD_DISRUPTION_BUDGETS, ctx.namespace)
+        if selectors.from_document(dig(budget, "spec", "selector")).matches(labels_of(pod))
+    ]
+    if not budgets:
+        return
+    if len(budgets) > 1:
+        raise InternalError(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        )
+    policy = dig(budgets[0], "spec", "unhealthyPodEvictionPolicy", default="IfHealthyBudget")
+    if not _is_ready(pod):
+        status = budgets[0].get("status") or {}
+        enough = status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) > 0
+        if policy == "AlwaysAllow" or enough:
+            return
+    kind = backend.table.kind("policy", "v1", "poddisruptionbudgets")
+    assert kind is not None
+    name = name_of(budgets[0])
+    request = WriteRequest(
+        kind, ctx.namespace, name, user_of(ctx), ctx, ctx.dry_run, kind.subresources["status"]
+    )
+
+    async def change(budget: Object) -> Object:
+        _check_and_take(budget, ctx.name)
+        return budget
+
+    await backend.writes.update(request, change)
+
+
+def _check_and_take(budget: Object, pod_name: str) -> None:
+    status = budget.setdefault("status", {})
+    name = name_of(budget)
+    if status.get("observedGeneration", 0) < (dig(budget, "metadata", "generation", default=0)):
+        raise TooManyRequests(
+            _REFUSED, _details(f"The disruption budget {name} is still being processed by the server."),
+            retry_after_s=10,
+        )
+    allowed = status.get("disruptionsAllowed", 0)
+    if allowed <= 0:
+        needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+        raise TooManyRequests(_REFUSED, _details(
+            f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
+        ))
+    status["disruptionsAllowed"] = allowed - 1
+    status.setdefault("disruptedPods", {})[pod_name] = effects.timestamp()
+
+
+def _details(message: str) -> Object:
+    return {"causes": [{"reason": "DisruptionBudget", "message": message}]}
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = dig(pod, "status", "conditions", default=[])
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)

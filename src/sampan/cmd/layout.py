@@ -129,7 +129,7 @@ class ClusterLayout:
 
     @property
     def store_file(self) -> Path:
-        return self.state_dir / "store.db"
+        return self.state_dir / "store" / "store.db"
 
     @property
     def kubeconfig(self) -> Path:

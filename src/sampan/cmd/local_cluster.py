@@ -211,8 +211,10 @@ def _prepare(cluster: ClusterLayout) -> None:
     from sampan.machines.node import NodeMachine
 
     cluster.save()
-    cluster.log_dir.mkdir(parents=True, exist_ok=True)
-    cluster.run_dir.mkdir(parents=True, exist_ok=True)
+    # Only the kubeconfig, which has an owner, is for others to find; everything else may hold secrets.
+    for private in (cluster.store_file.parent, cluster.log_dir, cluster.state_dir / "nodes", cluster.run_dir):
+        private.mkdir(parents=True, exist_ok=True)
+        private.chmod(0o700)
     pki = credentials.ensure(cluster)
     credentials.write_admin_kubeconfig(cluster, pki)
     for node in cluster.nodes:

@@ -44,6 +44,11 @@ class Health:
         self.eligible = not (node and is_being_deleted(node)) and all(t.get("key") != AUTOSCALER_TAINT for t in taints)
 
     @property
+    def settled(self) -> bool:
+        """True while the kernel has every change."""
+        return self._updated is not None and self._waiting_since is None
+
+    @property
     def live(self) -> bool:
         if self._updated is None:
             return False

@@ -1,0 +1,1 @@
+"""The scheduling framework: extension points as protocols, what passes between them, and their runner."""

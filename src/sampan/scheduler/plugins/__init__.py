@@ -1,0 +1,1 @@
+"""The built-in plugins, a file each; `table.py` lists them in order."""

@@ -1,0 +1,25 @@
+"""NodeName: a pod that names its node in the spec goes there or nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sampan.scheduler.framework.events import ClusterEvent
+from sampan.scheduler.framework.interface import CycleState, Handle
+from sampan.scheduler.framework.status import Status, unresolvable
+from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.pod_info import PodInfo
+
+_REFUSED = unresolvable("node(s) didn't match the requested node name")
+
+
+class NodeName:
+    name: ClassVar[str] = "NodeName"
+    events: ClassVar[frozenset[ClusterEvent]] = frozenset((ClusterEvent.NODE_ADDED,))
+
+    def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
+        """Nothing to set."""
+
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        return _REFUSED if pod.node_name and pod.node_name != node.name else None

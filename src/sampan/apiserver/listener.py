@@ -160,7 +160,8 @@ class Listeners:
             with contextlib.suppress(ConnectionError):
                 await connection.stream(response, chunked=chunked)
             return _KEPT if keep_alive and chunked else _CLOSED
-        if len(response.body) > GZIP_FROM_BYTES and "gzip" in http.headers.get("accept-encoding", ""):
+        large = len(response.body) > GZIP_FROM_BYTES and "content-encoding" not in response.headers
+        if large and "gzip" in http.headers.get("accept-encoding", ""):
             await _compress(response)
         await connection.answer(response, head_only=http.method == "HEAD", keep_alive=keep_alive)
         return _KEPT if keep_alive else _CLOSED

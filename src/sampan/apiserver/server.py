@@ -13,7 +13,7 @@ from sampan import effects
 from sampan.api.kind import Kind
 from sampan.api.kinds import KINDS
 from sampan.apimachinery.http import Request, Response, UserInfo
-from sampan.apiserver import bootstrap, chain, routes
+from sampan.apiserver import bootstrap, chain, paths, routes
 from sampan.apiserver.admission import table as admission_table
 from sampan.apiserver.authn import table as authn_table
 from sampan.apiserver.authz import table as authz_table
@@ -22,6 +22,9 @@ from sampan.apiserver.backend import Backend
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.dispatch import Dispatcher
+from sampan.apiserver.handlers.discovery import Discovery
+from sampan.apiserver.handlers.health import Health
+from sampan.apiserver.handlers.openapi import OpenAPI
 from sampan.apiserver.loopback import LoopbackTransport
 from sampan.apiserver.registry.admitting import AdmissionChain
 from sampan.apiserver.registry.hub import Hub
@@ -53,7 +56,17 @@ class APIServer:
         checked = self.config.authorization
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
         self._authorizers = [part for build in authz_table.AUTHORIZERS if checked and (part := build(self))]
-        self._chain = chain.build(self, chain.LINKS, Dispatcher(self.backend, {}, {}))
+        self._ready = False
+        endpoints = (Discovery(), OpenAPI(), self._health())
+        dispatcher = Dispatcher(self.backend, paths.exact(*endpoints), paths.below(*endpoints))
+        self._chain = chain.build(self, chain.LINKS, dispatcher)
+
+    def _health(self) -> Health:
+        checks = {
+            "ping": lambda: True, "etcd": lambda: self.hub.following, "informer-sync": lambda: self.hub.following,
+            "poststarthook/bootstrap": lambda: self._ready,
+        }
+        return Health(checks, frozenset({"informer-sync", "poststarthook/bootstrap"}))
 
     @property
     def reader(self) -> Reader:
@@ -65,9 +78,11 @@ class APIServer:
         await bootstrap.ensure(self.client, self.config)
         if self.config.authorization:
             await reconcile(self.client)
+        self._ready = True
 
     async def stop(self) -> None:
         """End watches and background work."""
+        self._ready = False
         await self.hub.stop()
 
     async def handle(self, request: Request) -> Response:

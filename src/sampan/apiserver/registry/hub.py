@@ -56,6 +56,11 @@ class Hub:
         for cache in self._caches.values():
             cache.end_watches()
 
+    @property
+    def following(self) -> bool:
+        """Whether the caches are loaded and kept up to date."""
+        return self._task is not None and not self._task.done()
+
     def cache(self, resource: Resource) -> WatchCache | None:
         """The cache of a stored kind, whatever version the resource names."""
         return self._caches.get((resource.group, resource.plural))

@@ -1,0 +1,41 @@
+"""The paths of the server itself, beside its resources: discovery, OpenAPI, health, version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sampan.apimachinery.http import Response
+from sampan.apiserver import answers
+from sampan.apiserver.backend import Backend
+from sampan.apiserver.context import RequestContext
+from sampan.apiserver.dispatch import PathHandler
+from sampan.apiserver.handlers.discovery import Discovery
+from sampan.apiserver.handlers.health import Health
+from sampan.apiserver.handlers.openapi import OpenAPI
+from sampan.apiserver.handlers.version import version
+
+ROOTS: Final = (
+    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
+)
+
+
+async def _root(ctx: RequestContext, backend: Backend) -> Response:
+    return answers.document({"paths": list(ROOTS)})
+
+
+def exact(discovery: Discovery, openapi: OpenAPI, health: Health) -> Mapping[str, PathHandler]:
+    """Handlers by whole path."""
+    return {
+        "/": _root, "/api": discovery.api, "/apis": discovery.apis, "/version": version,
+        "/openapi/v2": openapi.v2, "/openapi/v3": openapi.v3_index,
+        "/healthz": health, "/livez": health, "/readyz": health,
+    }
+
+
+def below(discovery: Discovery, openapi: OpenAPI, health: Health) -> Mapping[str, PathHandler]:
+    """Handlers by what a path begins with."""
+    return {
+        "/api/": discovery.below, "/apis/": discovery.below, "/openapi/v3/": openapi.v3_document,
+        "/healthz/": health, "/livez/": health, "/readyz/": health,
+    }

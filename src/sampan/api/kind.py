@@ -2,8 +2,8 @@
 
 A built-in kind is a file in a group's folder that defines one `Kind`; `sampan.api.kinds.KINDS` lists them all in
 order. The functions work on plain documents and are pure: they see no store and no cluster (what needs one, such as
-allocating a Service's address, lives in `apiserver/registry`). A kind from a CustomResourceDefinition is the same value,
-made at run time.
+allocating a Service's address, lives in `apiserver/registry`). A kind from a CustomResourceDefinition is the same
+value, made at run time.
 """
 
 from __future__ import annotations

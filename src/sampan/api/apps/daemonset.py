@@ -2,10 +2,77 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME_AND_AGE
-from sampan.api.kind import Kind
+from sampan.api.columns import AGE, NAME, count, labels_cell, selector_cell, template_columns
+from sampan.api.core.pod_template import (
+    default_template,
+    selector_is_immutable,
+    validate_always_restarts,
+    validate_selected_template,
+)
+from sampan.api.core.probes import not_negative
+from sampan.api.int_or_percent import at_most_whole, is_zero, validate_int_or_percent
+from sampan.api.kind import Column, Kind
 from sampan.api.resources import DAEMON_SETS
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.strategy import (
+    create_with_generation,
+    ensure,
+    setdefault,
+    status_subresource,
+    update_with_generation,
+)
+from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
+from sampan.apimachinery.object import Object
+
+_COUNTS = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",
+           "observedGeneration", "updatedNumberScheduled", "numberAvailable", "numberUnavailable")
+
+
+def default(obj: Object) -> None:
+    spec = ensure(obj, "spec")
+    strategy = ensure(spec, "updateStrategy")
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+    if strategy["type"] == "RollingUpdate":
+        rolling = ensure(strategy, "rollingUpdate")
+        setdefault(rolling, "maxUnavailable", 1)
+        setdefault(rolling, "maxSurge", 0)
+    setdefault(spec, "revisionHistoryLimit", 10)
+    default_template(ensure(spec, "template"))
+
+
+def validate(obj: Object) -> list[FieldError]:
+    spec, path = obj.get("spec") or {}, Path("spec")
+    errors = validate_selected_template(spec, path, "daemonset") + validate_always_restarts(spec, path)
+    errors += not_negative(spec.get("minReadySeconds"), path.child("minReadySeconds"))
+    errors += _strategy(spec.get("updateStrategy") or {}, path.child("updateStrategy"))
+    return errors + not_negative(spec.get("revisionHistoryLimit"), path.child("revisionHistoryLimit"))
+
+
+def _strategy(strategy: Object, path: Path) -> list[FieldError]:
+    kind, rolling = strategy.get("type") or "", strategy.get("rollingUpdate")
+    if kind == "OnDelete":
+        return []
+    if kind != "RollingUpdate":
+        return [not_supported(path, strategy, ("OnDelete", "RollingUpdate"))]
+    where = path.child("rollingUpdate")
+    if rolling is None:
+        return [required(where)]
+    unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+    errors = validate_int_or_percent(unavailable, where.child("maxUnavailable"))
+    errors += validate_int_or_percent(surge, where.child("maxSurge"))
+    errors += at_most_whole(unavailable, where.child("maxUnavailable"))
+    errors += at_most_whole(surge, where.child("maxSurge"))
+    if is_zero(unavailable) and is_zero(surge):
+        errors.append(required(where, "one of maxSurge or maxUnavailable must be specified"))
+    elif not is_zero(unavailable) and not is_zero(surge):
+        errors.append(invalid(where.child("maxSurge"), surge, "may not be set when maxUnavailable is non-zero"))
+    return errors
+
+
+def validate_status(new: Object, old: Object) -> list[FieldError]:
+    status = new.get("status") or {}
+    return [error for key in _COUNTS for error in not_negative(status.get(key), Path("status").child(key))]
+
 
 DAEMON_SET = Kind(
     resource=DAEMON_SETS,
@@ -13,8 +80,23 @@ DAEMON_SET = Kind(
     singular="daemonset",
     short_names=("ds",),
     categories=("all",),
+    default=default,
     prepare_create=create_with_generation,
     prepare_update=update_with_generation,
-    columns=NAME_AND_AGE,
-    subresources=status_subresource(),
+    validate=validate,
+    validate_update=selector_is_immutable,
+    columns=(
+        NAME,
+        Column("Desired", "integer", count("status", "desiredNumberScheduled"), "Nodes that should run the pod."),
+        Column("Current", "integer", count("status", "currentNumberScheduled"), "Nodes that run the pod."),
+        Column("Ready", "integer", count("status", "numberReady"), "Nodes whose pod is ready."),
+        Column("Up-to-date", "integer", count("status", "updatedNumberScheduled"),
+               "Nodes whose pod has the current template."),
+        Column("Available", "integer", count("status", "numberAvailable"), "Nodes whose pod is available."),
+        Column("Node Selector", "string", labels_cell("spec", "template", "spec", "nodeSelector"),
+               "Labels that a node must have."),
+        AGE,
+        *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec"),
+    ),
+    subresources=status_subresource(validate_status),
 )

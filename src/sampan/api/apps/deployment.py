@@ -2,10 +2,104 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME_AND_AGE
-from sampan.api.kind import Kind
+from datetime import datetime
+
+from sampan.api.columns import AGE, NAME, count, selector_cell, template_columns
+from sampan.api.core.pod_template import (
+    default_template,
+    selector_is_immutable,
+    validate_always_restarts,
+    validate_selected_template,
+)
+from sampan.api.core.probes import not_negative
+from sampan.api.int_or_percent import at_most_whole, is_zero, validate_int_or_percent
+from sampan.api.kind import Column, Kind
 from sampan.api.resources import DEPLOYMENTS
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.scale import query_of_selector, scale_subresource
+from sampan.api.strategy import (
+    create_with_generation,
+    ensure,
+    keep_labels_and_all_but_status,
+    setdefault,
+    status_subresource,
+    update_with_generation,
+)
+from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
+from sampan.apimachinery.object import Object, dig
+
+_COUNTS = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas",
+           "terminatingReplicas", "observedGeneration")
+
+
+def default(obj: Object) -> None:
+    spec = ensure(obj, "spec")
+    setdefault(spec, "replicas", 1)
+    strategy = ensure(spec, "strategy")
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+    if strategy["type"] == "RollingUpdate":
+        rolling = ensure(strategy, "rollingUpdate")
+        setdefault(rolling, "maxUnavailable", "25%")
+        setdefault(rolling, "maxSurge", "25%")
+    setdefault(spec, "revisionHistoryLimit", 10)
+    setdefault(spec, "progressDeadlineSeconds", 600)
+    default_template(ensure(spec, "template"))
+
+
+def validate(obj: Object) -> list[FieldError]:
+    spec, path = obj.get("spec") or {}, Path("spec")
+    errors = not_negative(spec.get("replicas"), path.child("replicas"))
+    errors += validate_selected_template(spec, path)
+    errors += validate_always_restarts(spec, path)
+    errors += _strategy(spec.get("strategy") or {}, path.child("strategy"))
+    errors += not_negative(spec.get("minReadySeconds"), path.child("minReadySeconds"))
+    errors += not_negative(spec.get("revisionHistoryLimit"), path.child("revisionHistoryLimit"))
+    deadline, ready = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds") or 0
+    if deadline is not None:
+        errors += not_negative(deadline, path.child("progressDeadlineSeconds"))
+        if deadline <= ready:
+            errors.append(invalid(path.child("progressDeadlineSeconds"), deadline,
+                                  "must be greater than minReadySeconds"))
+    return errors
+
+
+def _strategy(strategy: Object, path: Path) -> list[FieldError]:
+    kind, rolling = strategy.get("type") or "", strategy.get("rollingUpdate")
+    if kind == "Recreate":
+        if rolling is None:
+            return []
+        return [forbidden(path.child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'")]
+    if kind != "RollingUpdate":
+        return [not_supported(path, strategy, ("Recreate", "RollingUpdate"))]
+    where = path.child("rollingUpdate")
+    if rolling is None:
+        return [required(where, "this should be defaulted and never be nil")]
+    unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+    errors = validate_int_or_percent(unavailable, where.child("maxUnavailable"))
+    errors += validate_int_or_percent(surge, where.child("maxSurge"))
+    if is_zero(unavailable) and is_zero(surge):
+        errors.append(invalid(where.child("maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0"))
+    return errors + at_most_whole(unavailable, where.child("maxUnavailable"))
+
+
+def validate_status(new: Object, old: Object) -> list[FieldError]:
+    status, path = new.get("status") or {}, Path("status")
+    errors: list[FieldError] = []
+    for key in _COUNTS:
+        errors += not_negative(status.get(key), path.child(key))
+    total = status.get("replicas") or 0
+    for key in ("updatedReplicas", "readyReplicas", "availableReplicas"):
+        if (status.get(key) or 0) > total:
+            errors.append(invalid(path.child(key), status[key], "cannot be greater than status.replicas"))
+    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
+        errors.append(invalid(path.child("availableReplicas"), status["availableReplicas"],
+                              "cannot be greater than readyReplicas"))
+    return errors
+
+
+def ready_text(obj: Object, now: datetime) -> str:
+    return f"{dig(obj, 'status', 'readyReplicas', default=0)}/{dig(obj, 'spec', 'replicas', default=0)}"
+
 
 DEPLOYMENT = Kind(
     resource=DEPLOYMENTS,
@@ -13,8 +107,22 @@ DEPLOYMENT = Kind(
     singular="deployment",
     short_names=("deploy",),
     categories=("all",),
+    default=default,
     prepare_create=create_with_generation,
     prepare_update=update_with_generation,
-    columns=NAME_AND_AGE,
-    subresources=status_subresource(),
+    validate=validate,
+    validate_update=selector_is_immutable,
+    columns=(
+        NAME,
+        Column("Ready", "string", ready_text, "Number of the pod with ready state"),
+        Column("Up-to-date", "string", count("status", "updatedReplicas"), "Pods that have the desired template."),
+        Column("Available", "string", count("status", "availableReplicas"),
+               "Pods that have been ready for at least minReadySeconds."),
+        AGE,
+        *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec"),
+    ),
+    subresources={
+        **status_subresource(validate_status, keep_labels_and_all_but_status),
+        **scale_subresource(query_of_selector),
+    },
 )

@@ -2,10 +2,66 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME_AND_AGE
-from sampan.api.kind import Kind
+from sampan.api.columns import AGE, NAME, count, selector_cell, template_columns
+from sampan.api.core.pod_template import (
+    default_template,
+    selector_is_immutable,
+    validate_always_restarts,
+    validate_selected_template,
+)
+from sampan.api.core.probes import not_negative
+from sampan.api.kind import Column, Kind
 from sampan.api.resources import REPLICA_SETS
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.scale import query_of_selector, scale_subresource
+from sampan.api.strategy import (
+    create_with_generation,
+    ensure,
+    setdefault,
+    status_subresource,
+    update_with_generation,
+)
+from sampan.apimachinery.field import FieldError, Path, invalid
+from sampan.apimachinery.object import Object, dig
+
+
+def default(obj: Object) -> None:
+    spec = ensure(obj, "spec")
+    setdefault(spec, "replicas", 1)
+    default_template(ensure(spec, "template"))
+
+
+def validate(obj: Object) -> list[FieldError]:
+    spec, path = obj.get("spec") or {}, Path("spec")
+    errors = not_negative(spec.get("replicas"), path.child("replicas"))
+    errors += not_negative(spec.get("minReadySeconds"), path.child("minReadySeconds"))
+    return errors + validate_selected_template(spec, path) + validate_always_restarts(spec, path)
+
+
+def validate_status(new: Object, old: Object) -> list[FieldError]:
+    """Counts of some of the pods are never above the count of all."""
+    status, path = new.get("status") or {}, Path("status")
+    total, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
+    errors: list[FieldError] = []
+    for key in ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"):
+        errors += not_negative(status.get(key), path.child(key))
+    for key in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"):
+        if (status.get(key) or 0) > total:
+            errors.append(invalid(path.child(key), status[key], "cannot be greater than status.replicas"))
+    if (status.get("availableReplicas") or 0) > ready:
+        errors.append(invalid(path.child("availableReplicas"), status["availableReplicas"],
+                              "cannot be greater than readyReplicas"))
+    return errors
+
+
+def selectable(obj: Object) -> dict[str, str]:
+    return {"status.replicas": str(dig(obj, "status", "replicas", default=0))}
+
+
+COUNT_COLUMNS = (
+    Column("Desired", "integer", count("spec", "replicas"), "The number of desired replicas."),
+    Column("Current", "integer", count("status", "replicas"), "The most recently observed number of replicas."),
+    Column("Ready", "integer", count("status", "readyReplicas"), "The number of ready replicas."),
+)
 
 REPLICA_SET = Kind(
     resource=REPLICA_SETS,
@@ -13,8 +69,14 @@ REPLICA_SET = Kind(
     singular="replicaset",
     short_names=("rs",),
     categories=("all",),
+    default=default,
     prepare_create=create_with_generation,
     prepare_update=update_with_generation,
-    columns=NAME_AND_AGE,
-    subresources=status_subresource(),
+    validate=validate,
+    validate_update=selector_is_immutable,
+    field_names=("status.replicas",),
+    fields=selectable,
+    columns=(NAME, *COUNT_COLUMNS, AGE,
+             *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec")),
+    subresources={**status_subresource(validate_status), **scale_subresource(query_of_selector)},
 )

@@ -86,7 +86,8 @@ def validate_field_reference(
         key = match.group(2).lower() if match.group(1) == "metadata.annotations" else match.group(2)
         return [invalid(path, match.group(2), why) for why in qualified_name(key)]
     if text not in _LABELS_KNOWN:
-        return [invalid(path.child("fieldPath"), text, f"error converting fieldPath: field label not supported: {text}")]
+        why = f"error converting fieldPath: field label not supported: {text}"
+        return [invalid(path.child("fieldPath"), text, why)]
     return [] if text in allowed else [not_supported(path.child("fieldPath"), text, allowed)]
 
 

@@ -1,7 +1,7 @@
 """The defaults of a pod's spec: containers, probes, volumes, and the spec itself.
 
-`default_pod_spec` is what pods and pod templates share; `default_pod_only` is what upstream sets on pods alone. Applying
-them twice changes nothing more.
+`default_pod_spec` is what pods and pod templates share; `default_pod_only` is what upstream sets on pods alone.
+Applying them twice changes nothing more.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def validate_template(template: Object, path: Path) -> list[FieldError]:
     return errors
 
 
-def validate_selected_template(spec: Object, path: Path) -> list[FieldError]:
+def validate_selected_template(spec: Object, path: Path, owner: str = "deployment") -> list[FieldError]:
     """`selector` and `template` of a workload: the selector is not empty and selects the template's pods."""
     selector, where = spec.get("selector"), path.child("selector")
     errors: list[FieldError] = []
@@ -37,7 +37,7 @@ def validate_selected_template(spec: Object, path: Path) -> list[FieldError]:
     else:
         errors += validate_label_selector(selector, where)
         if is_empty(selector):
-            errors.append(invalid(where, selector, "empty selector is invalid for deployment"))
+            errors.append(invalid(where, selector, f"empty selector is invalid for {owner}"))
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     if selector is not None and not is_empty(selector) and not matches(selector, labels):
         errors.append(invalid(path.child("template", "metadata", "labels"), labels,

@@ -1,7 +1,7 @@
 """What may change of a pod that exists: by an ordinary update, and through ephemeralcontainers, resize and binding.
 
-An ordinary update may change images, shorten activeDeadlineSeconds, add tolerations, and remove scheduling gates (while a
-pod is gated, its node selector and required node affinity may grow stricter). Everything else is settled at creation.
+An ordinary update may change images, shorten activeDeadlineSeconds, add tolerations, and remove scheduling gates (while
+a pod is gated, its node selector and required node affinity may grow stricter). Everything else is settled at creation.
 """
 
 from __future__ import annotations

@@ -1,11 +1,53 @@
-"""ReplicationController: the older ReplicaSet."""
+"""ReplicationController: the older ReplicaSet, whose selector is a plain map."""
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME_AND_AGE
+from sampan.api.apps.replicaset import COUNT_COLUMNS, selectable, validate_status
+from sampan.api.columns import AGE, NAME, labels_cell, template_columns
+from sampan.api.core.pod_template import default_template, validate_always_restarts, validate_template
+from sampan.api.core.probes import not_negative
 from sampan.api.kind import Kind
 from sampan.api.resources import REPLICATION_CONTROLLERS
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.scale import query_of_map, scale_subresource
+from sampan.api.strategy import (
+    create_with_generation,
+    ensure,
+    setdefault,
+    status_subresource,
+    update_with_generation,
+)
+from sampan.apimachinery.field import FieldError, Path, invalid, required
+from sampan.apimachinery.object import Object, dig
+
+
+def default(obj: Object) -> None:
+    """The selector, and the labels of the controller itself, come from the template when they are missing."""
+    spec = ensure(obj, "spec")
+    labels = dig(spec, "template", "metadata", "labels")
+    if labels:
+        if not spec.get("selector"):
+            spec["selector"] = dict(labels)
+        metadata = ensure(obj, "metadata")
+        if not metadata.get("labels"):
+            metadata["labels"] = dict(labels)
+    setdefault(spec, "replicas", 1)
+    setdefault(spec, "minReadySeconds", 0)
+    default_template(ensure(spec, "template"))
+
+
+def validate(obj: Object) -> list[FieldError]:
+    spec, path = obj.get("spec") or {}, Path("spec")
+    selector, labels = spec.get("selector") or {}, dig(spec, "template", "metadata", "labels", default={})
+    errors = not_negative(spec.get("minReadySeconds"), path.child("minReadySeconds"))
+    if not selector:
+        errors.append(required(path.child("selector")))
+    errors += not_negative(spec.get("replicas"), path.child("replicas"))
+    if any(labels.get(key) != value for key, value in selector.items()):
+        errors.append(invalid(path.child("template", "metadata", "labels"), labels,
+                              "`selector` does not match template `labels`"))
+    errors += validate_template(spec.get("template") or {}, path.child("template"))
+    return errors + validate_always_restarts(spec, path)
+
 
 REPLICATION_CONTROLLER = Kind(
     resource=REPLICATION_CONTROLLERS,
@@ -13,8 +55,12 @@ REPLICATION_CONTROLLER = Kind(
     singular="replicationcontroller",
     short_names=("rc",),
     categories=("all",),
+    default=default,
     prepare_create=create_with_generation,
     prepare_update=update_with_generation,
-    columns=NAME_AND_AGE,
-    subresources=status_subresource(),
+    validate=validate,
+    field_names=("status.replicas",),
+    fields=selectable,
+    columns=(NAME, *COUNT_COLUMNS, AGE, *template_columns(labels_cell("spec", "selector"), "spec", "template", "spec")),
+    subresources={**status_subresource(validate_status), **scale_subresource(query_of_map)},
 )

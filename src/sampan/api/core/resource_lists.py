@@ -1,7 +1,7 @@
 """ResourceList maps (`cpu: 500m`): canonical quantities, defaults of requests, and the rules of limits and requests.
 
-A quantity is stored in its canonical form, as upstream does by decoding and encoding it: `1000m` becomes `1`. Finer than
-a thousandth rounds up. Text that is no quantity is left alone; the structural schema refuses it.
+A quantity is stored in its canonical form, as upstream does by decoding and encoding it: `1000m` becomes `1`. Finer
+than a thousandth rounds up. Text that is no quantity is left alone; the structural schema refuses it.
 """
 
 from __future__ import annotations

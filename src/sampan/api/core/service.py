@@ -1,11 +1,49 @@
-"""Service: one stable name and address for many pods."""
+"""Service: one stable name and address for many pods. Its defaults and rules are in the files beside this one."""
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME_AND_AGE
-from sampan.api.kind import Kind
+from datetime import datetime
+
+from sampan.api.columns import AGE, NAME, NONE, UNKNOWN, labels_cell
+from sampan.api.core.service_defaults import default, prepare_update
+from sampan.api.core.service_rules import validate, validate_update
+from sampan.api.kind import Column, Kind
 from sampan.api.resources import SERVICES
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.strategy import drop_status, status_subresource
+from sampan.apimachinery.names import dns1123_label
+from sampan.apimachinery.object import Object, dig
+
+
+def selectable(obj: Object) -> dict[str, str]:
+    return {key: dig(obj, *key.split("."), default="") for key in ("spec.clusterIP", "spec.type")}
+
+
+def cluster_ip_text(obj: Object, now: datetime) -> str:
+    return str(dig(obj, "spec", "clusterIPs", 0) or dig(obj, "spec", "clusterIP") or NONE)
+
+
+def external_ip_text(obj: Object, now: datetime) -> str:
+    spec = obj.get("spec") or {}
+    external, kind = spec.get("externalIPs") or [], spec.get("type")
+    if kind == "ExternalName":
+        return str(spec.get("externalName") or "")
+    if kind == "LoadBalancer":
+        points = dig(obj, "status", "loadBalancer", "ingress", default=())
+        addresses = [point.get("ip") or point.get("hostname") or "" for point in points]
+        return ",".join([*addresses, *external]) or "<pending>"
+    if kind in ("ClusterIP", "NodePort"):
+        return ",".join(external) or NONE
+    return UNKNOWN
+
+
+def ports_text(obj: Object, now: datetime) -> str:
+    """`80:30080/TCP,443/TCP`."""
+    shown = []
+    for port in dig(obj, "spec", "ports", default=()):
+        node = f":{port['nodePort']}" if port.get("nodePort") else ""
+        shown.append(f"{port.get('port')}{node}/{port.get('protocol')}")
+    return ",".join(shown) or NONE
+
 
 SERVICE = Kind(
     resource=SERVICES,
@@ -13,8 +51,23 @@ SERVICE = Kind(
     singular="service",
     short_names=("svc",),
     categories=("all",),
-    prepare_create=create_with_generation,
-    prepare_update=update_with_generation,
-    columns=NAME_AND_AGE,
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=prepare_update,
+    validate=validate,
+    validate_update=validate_update,
+    valid_name=dns1123_label,
+    field_names=("spec.clusterIP", "spec.type"),
+    fields=selectable,
+    columns=(
+        NAME,
+        Column("Type", "string", lambda obj, now: dig(obj, "spec", "type", default=""), "How the Service is exposed."),
+        Column("Cluster-IP", "string", cluster_ip_text, "The address of the Service in the cluster."),
+        Column("External-IP", "string", external_ip_text, "The addresses of the Service outside the cluster."),
+        Column("Port(s)", "string", ports_text, "The ports that are exposed by this service."),
+        AGE,
+        Column("Selector", "string", labels_cell("spec", "selector"), "Which pods the Service sends traffic to.",
+               priority=1),
+    ),
     subresources=status_subresource(),
 )

@@ -12,10 +12,15 @@ from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.deployment import DeploymentReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
+from sampan.controllers.garbage_collector import GarbageCollector
+from sampan.controllers.namespace import NamespaceReconciler
 from sampan.controllers.node_ipam import NodeIPAMReconciler
+from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
+from sampan.controllers.pod_gc import PodGCReconciler
 from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
 from sampan.controllers.root_ca_publisher import RootCAPublisher
 from sampan.controllers.serviceaccount import ServiceAccountReconciler
+from sampan.controllers.taint_eviction import TaintEvictionReconciler
 from sampan.reconcile.controller import Reconciler, Wiring
 
 
@@ -31,6 +36,8 @@ class Loop:
 
 
 CONTROLLERS: tuple[Loop, ...] = (
+    Loop("namespace-controller", lambda wiring, config: NamespaceReconciler(wiring), workers=10),
+    Loop("garbage-collector-controller", lambda wiring, config: GarbageCollector(wiring), workers=20),
     Loop("serviceaccount-controller", lambda wiring, config: ServiceAccountReconciler(wiring), workers=1),
     Loop(
         "root-ca-certificate-publisher-controller", lambda wiring, config: RootCAPublisher(wiring, config.root_ca),
@@ -47,6 +54,12 @@ CONTROLLERS: tuple[Loop, ...] = (
         "endpointslice-controller", lambda wiring, config: EndpointSliceReconciler(wiring),
         component="endpoint-slice-controller",
     ),
+    Loop("pod-garbage-collector-controller", lambda wiring, config: PodGCReconciler(wiring, config), workers=1),
+    Loop(
+        "node-lifecycle-controller", lambda wiring, config: NodeLifecycleReconciler(wiring, config),
+        component="node-controller",
+    ),
+    Loop("taint-eviction-controller", lambda wiring, config: TaintEvictionReconciler(wiring)),
     Loop(
         "node-ipam-controller", lambda wiring, config: NodeIPAMReconciler(wiring, config), workers=1,
         component="cidrAllocator", wanted=lambda config: config.allocate_node_cidrs,

@@ -1,0 +1,100 @@
+"""Discovery: which resources a server has, and what can be done with them.
+
+Two requests (/api and /apis) answered in the aggregated form, if the server knows it; else one more for each group. The
+preferred version of each group only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from sampan.apimachinery import errors
+from sampan.apimachinery.object import Object, dig
+from sampan.apimachinery.resource import Resource
+from sampan.client.client import Client
+
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """A resource and its verbs."""
+
+    resource: Resource
+    verbs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found, in the server's order, and the groups that did not answer (`group/version`: error)."""
+
+    resources: tuple[Discovered, ...]
+    failed: dict[str, str]
+
+    def with_verbs(self, *verbs: str) -> tuple[Resource, ...]:
+        """Resources that have all of `verbs`."""
+        return tuple(one.resource for one in self.resources if one.verbs.issuperset(verbs))
+
+    def of_kind(self, api_version: str, kind: str) -> Resource | None:
+        """The resource of a kind, whatever version of its group `api_version` names."""
+        group = api_version.rpartition("/")[0]
+        for one in self.resources:
+            if one.resource.kind == kind and one.resource.group == group:
+                return one.resource
+        return None
+
+
+async def discover(client: Client) -> Discovery:
+    """Ask the server. Raises APIError if it does not answer at all."""
+    found: list[Discovered] = []
+    failed: dict[str, str] = {}
+    for path in ("/api", "/apis"):
+        answer = await client.raw("GET", path, headers={"accept": _AGGREGATED})
+        document: Object = orjson.loads(answer.body)
+        if document.get("kind") == "APIGroupDiscoveryList":
+            found += _aggregated(document, failed)
+            continue
+        for group_version in _preferred(document):
+            try:
+                listed = await client.raw("GET", f"{path}/{group_version}")
+                found += _listed(group_version, orjson.loads(listed.body))
+            except errors.APIError as error:
+                failed[group_version] = str(error)
+    return Discovery(tuple(found), failed)
+
+
+def _preferred(document: Object) -> Iterator[str]:
+    if document.get("kind") == "APIVersions":
+        yield "v1"
+    for group in document.get("groups") or ():
+        version = dig(group, "preferredVersion", "groupVersion") or dig(group, "versions", 0, "groupVersion")
+        if version:
+            yield version
+
+
+def _listed(group_version: str, document: Object) -> Iterator[Discovered]:
+    group, _, version = group_version.rpartition("/")
+    for one in document.get("resources") or ():
+        if "/" not in one["name"]:
+            yield _discovered(group, version, one["name"], one["kind"], one["namespaced"], one.get("verbs") or ())
+
+
+def _aggregated(document: Object, failed: dict[str, str]) -> Iterator[Discovered]:
+    for item in document.get("items") or ():
+        group = dig(item, "metadata", "name", default="")
+        for version in (item.get("versions") or ())[:1]:
+            if version.get("freshness") == "Stale":
+                failed[f"{group}/{version['version']}"] = "stale GroupVersion discovery"
+            for one in version.get("resources") or ():
+                kind = dig(one, "responseKind", "kind", default="")
+                namespaced = one.get("scope") == "Namespaced"
+                yield _discovered(group, version["version"], one["resource"], kind, namespaced, one.get("verbs") or ())
+
+
+def _discovered(
+    group: str, version: str, plural: str, kind: str, namespaced: bool, verbs: Iterable[str]
+) -> Discovered:
+    return Discovered(Resource(group, version, plural, kind, namespaced), frozenset(verbs))

@@ -1,0 +1,96 @@
+"""Taint eviction: deletes pods from nodes whose NoExecute taints they do not tolerate, or tolerate no longer.
+
+A pod that answers every NoExecute taint of its node stays for the shortest `tolerationSeconds` among the tolerations
+used, counted from when the taint was added; without such a time it stays for ever. Before a pod is deleted its
+condition DisruptionTarget says why.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sampan import effects
+from sampan.api.resources import NODES, PODS
+from sampan.apimachinery.object import (
+    Object,
+    dig,
+    is_being_deleted,
+    key_of,
+    meta,
+    name_of,
+    namespace_of,
+    split_key,
+    uid_of,
+)
+from sampan.client.events import NORMAL
+from sampan.controllers import taints, times
+from sampan.controllers.node_lifecycle import BY_NODE, node_of_pod
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan
+
+
+def plan(pod: Object, node: Object, now: datetime) -> Plan:
+    """Delete the pod, wait, or let it be."""
+    found = [taint for taint in dig(node, "spec", "taints", default=()) if taint.get("effect") == taints.NO_EXECUTE]
+    if not found or is_being_deleted(pod):
+        return NOTHING
+    deadline = eviction_time(pod, found, now)
+    if deadline is None:
+        return NOTHING
+    if deadline > now:
+        return Plan(requeue_after_s=times.seconds_until(deadline, now))
+    return _evict(pod, now)
+
+
+def eviction_time(pod: Object, found: list[Object], now: datetime) -> datetime | None:
+    """When the pod has to go because of these NoExecute taints; None: never."""
+    tolerations = dig(pod, "spec", "tolerations", default=())
+    if taints.untolerated(found, tolerations):
+        return now
+    moments: list[datetime] = []
+    for taint in found:
+        added = times.parse_or_none(taint.get("timeAdded")) or now
+        created = times.parse_or_none(meta(pod).get("creationTimestamp")) or added
+        moments += [
+            max(added, created) + timedelta(seconds=max(toleration["tolerationSeconds"], 0))
+            for toleration in tolerations
+            if toleration.get("tolerationSeconds") is not None and taints.tolerates(toleration, taint)
+        ]
+    return min(moments) if moments else None
+
+
+def _evict(pod: Object, now: datetime) -> Plan:
+    name, namespace = name_of(pod), namespace_of(pod)
+    document = {
+        "type": "DisruptionTarget", "status": "True", "lastTransitionTime": times.text(now),
+        "reason": "DeletionByTaintManager", "message": "Taint manager: deleting due to NoExecute taint",
+    }
+    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [document]}}
+    note = Note(pod, NORMAL, "TaintManagerEviction", f"Marking for deletion Pod {namespace}/{name}")
+    return Plan(
+        (
+            Patch(PODS, name, namespace, patch, subresource="status", missing_ok=True),
+            Delete(PODS, name, namespace, uid=uid_of(pod)),
+        ),
+        (note,),
+    )
+
+
+class TaintEvictionReconciler:
+    """Keys are pods; a node concerns the pods on it."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._pods = wiring.watch(PODS)
+        self._pods.add_index(BY_NODE, node_of_pod)
+        self._nodes = wiring.watch(NODES, self._on_node)
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        pod = self._pods.get(name, namespace)
+        node = self._nodes.get(dig(pod, "spec", "nodeName", default="")) if pod else None
+        return plan(pod, node, effects.now()) if pod and node else NOTHING
+
+    def _on_node(self, node: Object) -> list[str]:
+        if not any(taint.get("effect") == taints.NO_EXECUTE for taint in dig(node, "spec", "taints", default=())):
+            return []
+        return sorted(key_of(pod) for pod in self._pods.by_index(BY_NODE, name_of(node)))

@@ -47,6 +47,12 @@ def address_of(result: dict[str, Any]) -> str:
     return str(result["ips"][0]["address"]).partition("/")[0]
 
 
+def try_the_world() -> str:
+    with socket.socket() as client:
+        client.settimeout(5)
+        return os.strerror(client.connect_ex(("192.0.2.1", 80)))
+
+
 async def test_pods_on_two_nodes_reach_each_other_and_all_is_swept_away(tmp_path: Path) -> None:
     place = Layout(f"t-net{os.getpid() % 100000}", tmp_path / "state", tmp_path / "run")
     pods = [f"cni-{place.name}-{number}" for number in (1, 2)]
@@ -67,6 +73,7 @@ async def test_pods_on_two_nodes_reach_each_other_and_all_is_swept_away(tmp_path
             namespaces.call_in(pods[1], lambda: socket.create_connection((addresses[0], 80), 5)).close()
             accepting.join()
         assert peers == [addresses[1]]
+        assert namespaces.call_in(pods[1], try_the_world) in ("Network is unreachable", "No route to host")
         assert {path.name for path in leftovers(place.name, place).namespaces} >= set(pods)
     finally:
         await sweep(place.name, place)

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from sampan.machines import namespace
-from sampan.machines.layout import FABRIC_ADDRESS, NODE_RANGE, Layout
+from sampan.machines.layout import FABRIC_ADDRESS, NODE_RANGE, POD_RANGE, Layout, node_address
 
 BRIDGE = "fabric"
 
@@ -50,3 +50,5 @@ def _configure() -> None:
         route.link("set", index=found[0], state="up")
         route.addr("replace", index=found[0], address=str(FABRIC_ADDRESS), prefixlen=NODE_RANGE.prefixlen)
         route.route("replace", dst="0.0.0.0/0", family=socket.AF_INET, type="unreachable")
+        # The refusal must find its way back to the pod; any node knows where each pod is, and the first always exists.
+        route.route("replace", dst=str(POD_RANGE), gateway=str(node_address(1)))

@@ -6,6 +6,7 @@ The node's kubelet, containerd, service proxy and DNS run inside it, and so, on 
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from sampan.machines import fabric, namespace
 from sampan.machines.layout import FABRIC_ADDRESS, NODE_RANGE, Layout, node_address
@@ -72,7 +74,8 @@ class NodeMachine:
         (self._layout.machines / self.node).touch()
         namespace.create(self.namespace)
         namespace.call_in(self.namespace, lambda: fabric.write_sysctls(SYSCTLS))
-        if not namespace.call_in(self.namespace, _has_uplink):
+        if not self._is_plugged_in():
+            namespace.call_in(self.namespace, _drop_uplink)
             namespace.call_in(self._layout.fabric, self._plug_in)
         namespace.call_in(self.namespace, self._configure)
 
@@ -89,9 +92,23 @@ class NodeMachine:
         """The command line that runs `argv` on this node."""
         return namespace.exec_in(self.namespace, argv)
 
+    @property
+    def _port(self) -> str:
+        return f"port{self.index}"
+
+    def _is_plugged_in(self) -> bool:
+        """True when both ends of the cable are there and belong together.
+
+        Looking at one is not enough: the kernel takes a moment to remove the links of a namespace that was deleted,
+        so an end may still be there though its other end is in a fabric that is gone.
+        """
+        near = namespace.call_in(self.namespace, lambda: _ends(UPLINK))
+        far = namespace.call_in(self._layout.fabric, lambda: _ends(self._port))
+        return near is not None and far is not None and near == far[::-1]
+
     def _plug_in(self) -> None:
         """Runs in the fabric: a cable from a port of its bridge to the node's `eth0`."""
-        port = f"port{self.index}"
+        port = self._port
         descriptor = os.open(namespace.path_of(self.namespace), os.O_RDONLY | os.O_CLOEXEC)
         try:
             with IPRoute() as route:
@@ -113,6 +130,20 @@ class NodeMachine:
             route.route("replace", dst="default", gateway=str(FABRIC_ADDRESS), oif=uplink)
 
 
-def _has_uplink() -> bool:
+def _ends(name: str) -> tuple[int, int] | None:
+    """The interface numbers of a cable's end and of its other end; None when there is no such link here."""
     with IPRoute() as route:
-        return bool(route.link_lookup(ifname=UPLINK))
+        for link in route.get_links():
+            if link.get_attr("IFLA_IFNAME") == name:
+                return int(link["index"]), int(link.get_attr("IFLA_LINK") or 0)
+    return None
+
+
+def _drop_uplink() -> None:
+    with IPRoute() as route:
+        for stale in route.link_lookup(ifname=UPLINK):
+            try:
+                route.link("del", index=stale)
+            except NetlinkError as error:
+                if error.code != errno.ENODEV:  # the kernel was quicker
+                    raise

@@ -1,0 +1,1 @@
+"""Probes: is the container started, alive, ready?"""

@@ -1,0 +1,1 @@
+"""The node API over HTTPS: logs, exec, attach, port-forward, statistics, health."""

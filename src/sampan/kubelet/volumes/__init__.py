@@ -1,0 +1,1 @@
+"""The kinds of volume, a file each, and what they share: atomic files, mounts, subPath."""

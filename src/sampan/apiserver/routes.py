@@ -19,6 +19,7 @@ from sampan.apiserver.handlers import reviews, token_request
 from sampan.apiserver.handlers.binding import create_binding
 from sampan.apiserver.handlers.eviction import create_eviction
 from sampan.apiserver.seams import Route, ServerParts
+from sampan.apiserver.streams import table as streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +49,5 @@ WRITES: Final[tuple[WriteRoute, ...]] = (
 ROUTES: Final[tuple[Route, ...]] = (
     *reviews.ROUTES,
     *token_request.ROUTES,
+    *streams.ROUTES,
 )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from sampan import effects
 from sampan.api.kind import Kind
 from sampan.api.kinds import KINDS
+from sampan.api.resources import SERVICES
 from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.apiserver import bootstrap, chain, paths, routes
 from sampan.apiserver.admission import table as admission_table
@@ -27,10 +28,12 @@ from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
 from sampan.apiserver.loopback import LoopbackTransport
 from sampan.apiserver.registry.admitting import AdmissionChain
+from sampan.apiserver.registry.hooks import Hook
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.kind_table import KindTable
 from sampan.apiserver.registry.reader import CacheReader
 from sampan.apiserver.registry.reading import ReadPath
+from sampan.apiserver.registry.service_addresses import ServiceAddresses
 from sampan.apiserver.registry.writing import WritePath
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, Reader, Verdict
 from sampan.client.client import Client
@@ -49,7 +52,7 @@ class APIServer:
         self._reader = CacheReader(self.hub)
         self.client = Client(self.transport(ITSELF), field_manager="kube-apiserver")
         self.admission = AdmissionChain(admission_table.plugins(self))
-        writes = WritePath(store, self.hub, self.admission, {})
+        writes = WritePath(store, self.hub, self.admission, self._hooks())
         self.backend = Backend(self.config, self.table, self.hub, ReadPath(store, self.hub), writes, self)
         for route in routes.WRITES:
             self.table.add_route(route.bound(self.backend))
@@ -67,6 +70,14 @@ class APIServer:
             "poststarthook/bootstrap": lambda: self._ready,
         }
         return Health(checks, frozenset({"informer-sync", "poststarthook/bootstrap"}))
+
+    def _hooks(self) -> dict[tuple[str, str], Hook]:
+        """What needs other objects to complete a write."""
+        addresses = ServiceAddresses(self.config.service_cidr, self.config.node_ports)
+        services = self.hub.cache(SERVICES)
+        assert services is not None
+        services.listen(addresses)
+        return {("", "services"): addresses}
 
     @property
     def reader(self) -> Reader:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Protocol
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import Expired
@@ -19,6 +20,16 @@ from sampan.apiserver.registry.keys import prefix_of
 from sampan.apiserver.registry.selection import Selection
 from sampan.apiserver.registry.watcher import Change, Watcher
 from sampan.storage.store import Event, EventKind, KeyValue
+
+
+class Listener(Protocol):
+    """Something that keeps an index of a kind's objects."""
+
+    def reset(self, entries: Iterable[Entry]) -> None:
+        """These are all."""
+
+    def changed(self, change: Change) -> None:
+        """One of them changed."""
 
 
 class WatchCache:
@@ -37,6 +48,12 @@ class WatchCache:
         self._window_start = 0
         self._watchers: dict[Watcher, None] = {}
         self._held: list[Event] | None = None
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of every change from now on."""
+        self._listeners.append(listener)
+        listener.reset(self._entries.values())
 
     def hold(self) -> None:
         """Keep events back until `load`, which then applies those after its revision."""
@@ -52,6 +69,8 @@ class WatchCache:
         self._window.clear()
         self._window_start = self.changed_at = revision
         self.version += 1
+        for listener in self._listeners:
+            listener.reset(self._entries.values())
         for watcher in list(self._watchers):
             watcher.end()
         held, self._held = self._held, None
@@ -82,6 +101,8 @@ class WatchCache:
         self.version += 1
         self.changed_at = kv.mod_revision
         self._remember(change)
+        for listener in self._listeners:
+            listener.changed(change)
         for watcher in list(self._watchers):
             watcher.offer(change)
             if watcher.ended:

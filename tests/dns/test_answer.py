@@ -21,7 +21,8 @@ GOLDEN = Path(__file__).parent.parent / "golden/dns"
 
 def zone_of(objects: list[dict[str, Any]]) -> Zone:
     zone = Zone("cluster.local")
-    zone.set_namespaces(o["metadata"]["name"] for o in objects if o["kind"] == "Namespace")
+    for namespace in (o for o in objects if o["kind"] == "Namespace"):
+        zone.add_namespace(namespace["metadata"]["name"])
     for service in (o for o in objects if o["kind"] == "Service"):
         zone.set_service(service, slices_of(service, objects))
     return zone

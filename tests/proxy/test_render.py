@@ -12,7 +12,7 @@ import yaml
 
 from sampan.apimachinery.object import key_of, namespace_of
 from sampan.proxy.apply import NFT
-from sampan.proxy.model import Place, ServicePort, service_ports
+from sampan.proxy.model import Endpoint, Place, ServicePort, service_ports
 from sampan.proxy.render import Contribution, Frame, contribution
 from sampan.proxy.ruleset import Existing, Ruleset
 
@@ -102,3 +102,36 @@ def test_the_kernel_takes_all_of_it_step_by_step_or_whole(network_namespace: str
         nft.close()
 
     call_in(network_namespace, check)
+
+
+def test_no_name_or_address_can_smuggle_a_rule_in() -> None:
+    port = ServicePort("n/s", "x }; drop", "tcp", 80, ("10.96.0.9",), cluster=(Endpoint("10.0.0.1", 1),))
+    assert not any(set(name) & set(" ;{}\n") for name in contribution(port, Frame()).chains)
+    service = {"metadata": {"name": "s", "namespace": "n"}, "spec": {"clusterIP": "10.96.0.9", "ports": [{"port": 80}]}}
+    piece = {"addressType": "IPv4", "ports": [{"port": 80}], "endpoints": [{"addresses": ["10.0.0.1; flush ruleset"]}]}
+    with pytest.raises(ValueError, match="flush"):
+        service_ports(service, [piece], HERE)
+
+
+def test_long_names_fit_and_stay_apart() -> None:
+    def port(name: str) -> ServicePort:
+        return ServicePort(f"{'n' * 63}/{'s' * 63}", name, "tcp", 80, ("10.96.0.9",), affinity_s=5,
+                           cluster=(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 1)))
+
+    first, second = contribution(port("p" * 15), Frame()), contribution(port("q" * 15), Frame())
+    assert max(map(len, (*first.chains, *first.affinity_sets))) <= 127
+    assert len(first.chains) == 3 and len(first.affinity_sets) == 2
+    assert not first.chains.keys() & second.chains.keys()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel takes rules only from root")
+def test_the_kernel_takes_the_same_for_ipv6(network_namespace: str) -> None:
+    from sampan.machines.namespace import call_in
+
+    frame = Frame(family="ip6", cluster_cidr="fd00:244::/56", service_cidr="fd00:96::/112")
+    endpoints = (Endpoint("fd00::1", 1),)
+    port = ServicePort("n/s", "x", "tcp", 80, ("fd00:96::9",), node_port=30000, affinity_s=5, external_local=True,
+                       external_ips=("2001:db8::1",), cluster=endpoints, local=endpoints)
+    ruleset = Ruleset(frame)
+    ruleset.update({port.key: contribution(port, frame)})
+    call_in(network_namespace, lambda: NFT().run(ruleset.full(Existing()).main))

@@ -111,14 +111,13 @@ class DNSServer:
                 piece(old)
             piece(new)
 
-        def namespaces(_: Object) -> None:
-            self.zone.set_namespaces(name_of(obj) for obj in self._namespaces.lister.list())
-
         return [
             (self._services, self._services.add_handler(
                 service, lambda _, new: service(new), lambda old: self.zone.remove_service(key_of(old)))),
             (self._slices, self._slices.add_handler(piece, moved_piece, piece)),
-            (self._namespaces, self._namespaces.add_handler(namespaces, None, namespaces)),
+            (self._namespaces, self._namespaces.add_handler(
+                lambda new: self.zone.add_namespace(name_of(new)), None,
+                lambda old: self.zone.remove_namespace(name_of(old)))),
         ]
 
     @contextlib.asynccontextmanager

@@ -51,12 +51,14 @@ class Zone:
         """Forget the Service `namespace/name`."""
         self._replace(key, {})
 
-    def set_namespaces(self, names: Iterable[str]) -> None:
-        """The namespaces that exist: the names above Services and pods."""
-        wanted = {name.lower() for name in names}
-        if wanted != self._namespaces:
-            self._namespaces = wanted
-            self.generation += 1
+    def add_namespace(self, name: str) -> None:
+        """The names above Services and pods of this namespace exist from now on."""
+        self._namespaces.add(name.lower())
+        self.generation += 1
+
+    def remove_namespace(self, name: str) -> None:
+        self._namespaces.discard(name.lower())
+        self.generation += 1
 
     def lookup(self, name: str, kind: str) -> RRset:
         """The values at a lower-case absolute name; empty when there are none of this type."""

@@ -25,6 +25,7 @@ Family: TypeAlias = Literal["ip", "ip6"]
 SERVICE_LABEL = "kubernetes.io/service-name"
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 DEFAULT_AFFINITY_S = 10800
+PROTOCOLS = ("tcp", "udp", "sctp")
 ADDRESS_TYPES: dict[Family, str] = {"ip": "IPv4", "ip6": "IPv6"}
 
 
@@ -116,7 +117,10 @@ def is_proxied(service: Object) -> bool:
 
 
 def service_ports(service: Object, slices: Iterable[Object], place: Place, family: Family = "ip") -> list[ServicePort]:
-    """The ports of a Service in one family, with their endpoints as this node should use them."""
+    """The ports of a Service in one family, with their endpoints as this node should use them.
+
+    Raises ValueError for an address or protocol that is none, whatever the API server let through.
+    """
     spec = service.get("spec") or {}
     addresses = _of_family(spec.get("clusterIPs") or [spec.get("clusterIP", "")], family) if is_proxied(service) else ()
     if not addresses:
@@ -127,7 +131,7 @@ def service_ports(service: Object, slices: Iterable[Object], place: Place, famil
     balancer_ips = _of_family([i.get("ip", "") for i in balancers], family)
     affinity_s = 0
     if spec.get("sessionAffinity") == "ClientIP":
-        affinity_s = dig(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds", default=DEFAULT_AFFINITY_S)
+        affinity_s = int(dig(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds", default=DEFAULT_AFFINITY_S))
     ports = []
     for entry in spec.get("ports") or []:
         node_port = int(entry.get("nodePort") or 0)
@@ -177,7 +181,8 @@ def _candidates(slices: list[Object], port: Object, place: Place) -> list[_Candi
             ready = conditions.get("ready") is not False
             serving = conditions.get("serving", ready) is not False
             hints = entry.get("hints") or {}
-            endpoint = Endpoint(entry["addresses"][0], int(number), entry.get("nodeName") == place.node)
+            address = str(ipaddress.ip_address(entry["addresses"][0]))  # it becomes part of a rule: it must be one
+            endpoint = Endpoint(address, int(number), entry.get("nodeName") == place.node)
             found.append(_Candidate(
                 endpoint, ready, serving, bool(conditions.get("terminating")),
                 zones=tuple(hint["name"] for hint in hints.get("forZones") or []),
@@ -192,7 +197,10 @@ def _distinct(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
 
 
 def _protocol(entry: Object) -> str:
-    return str(entry.get("protocol") or "TCP").lower()
+    protocol = str(entry.get("protocol") or "TCP").lower()
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r} must be one of {', '.join(PROTOCOLS)}")
+    return protocol
 
 
 def _of_family(addresses: Iterable[str], family: Family) -> tuple[str, ...]:

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, field
 
 from sampan.proxy.model import Endpoint, Family, ServicePort
 
 MASQUERADE_MARK = "0x4000"
 MAX_NAME = 120
+_UNSAFE = re.compile(r"[^A-Za-z0-9/_.-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,15 +214,17 @@ def _local_external_rules(port: ServicePort, frame: Frame) -> tuple[str, ...]:
 
 
 def _name(key: str) -> str:
-    """Unique by its hash, readable by its rest."""
-    digest = base64.b32encode(hashlib.sha256(key.encode()).digest())[:8].decode()
-    return f"{digest}-{key}"[:MAX_NAME - len("no-endpoint-")]
+    """Unique by its hash, readable by its rest; no character in it can end a name, whatever a Service is called."""
+    return f"{_hash(key)}-{_UNSAFE.sub('_', key)}"[:MAX_NAME - len("endpoint-")]
+
+
+def _hash(text: str) -> str:
+    return base64.b32encode(hashlib.sha256(text.encode()).digest())[:8].decode()
 
 
 def _endpoint_name(kind: str, port: ServicePort, endpoint: Endpoint) -> str:
     place = f"{endpoint.ip}/{endpoint.port}"
     key = f"{port.key}__{place.replace(':', '.')}"
     if kind == "affinity":  # another timeout is another set: a set's timeout cannot be changed
-        digest = base64.b32encode(hashlib.sha256(f"{key} {port.affinity_s}".encode()).digest())[:8].decode()
-        return f"affinity-{digest}-{key}"[:MAX_NAME]
+        return f"affinity-{_hash(f'{key} {port.affinity_s}')}-{_UNSAFE.sub('_', key)}"[:MAX_NAME]
     return f"{kind}-{_name(key)}"[:MAX_NAME]

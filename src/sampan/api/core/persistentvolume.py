@@ -1,20 +1,161 @@
-"""PersistentVolume: a piece of storage."""
+"""PersistentVolume: a piece of storage, and the claim that has it."""
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME_AND_AGE
-from sampan.api.kind import Kind
+from datetime import datetime
+
+from sampan.api.columns import AGE, NAME, UNSET, at
+from sampan.api.core.node_affinity import validate_node_selector
+from sampan.api.core.resource_lists import canonicalise, parse
+from sampan.api.core.volume_defaults import default_volume_source
+from sampan.api.core.volumes import validate_source
+from sampan.api.kind import Column, Kind
 from sampan.api.resources import PERSISTENT_VOLUMES
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.strategy import ensure, keep_status, setdefault, status_subresource
+from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
+from sampan.apimachinery.names import dns1123_subdomain
+from sampan.apimachinery.object import Object, dig, is_being_deleted
+
+ACCESS_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+VOLUME_MODES = ("Block", "Filesystem")
+_RECLAIM = ("Delete", "Recycle", "Retain")
+_NOT_SOURCES = frozenset({
+    "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy",
+    "storageClassName", "volumeAttributesClassName", "volumeMode",
+})
+
+
+def default(obj: Object) -> None:
+    spec = ensure(obj, "spec")
+    if not spec.get("persistentVolumeReclaimPolicy"):
+        spec["persistentVolumeReclaimPolicy"] = "Retain"
+    setdefault(spec, "volumeMode", "Filesystem")
+    canonicalise(spec.get("capacity"))
+    default_volume_source(spec)
+    status = ensure(obj, "status")
+    if not status.get("phase"):
+        status["phase"] = "Pending"
+
+
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"phase": "Pending"}
+
+
+def _source(spec: Object) -> Object:
+    return {key: value for key, value in spec.items() if key not in _NOT_SOURCES}
+
+
+def validate_access_modes(modes: list[str], path: Path) -> list[FieldError]:
+    """At least one known mode; ReadWriteOncePod stands alone."""
+    if not modes:
+        return [required(path)]
+    errors = [not_supported(path, mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES]
+    if "ReadWriteOncePod" in modes and len(modes) > 1:
+        errors.append(forbidden(path, "may not use ReadWriteOncePod with other access modes"))
+    return errors
+
+
+def validate(obj: Object) -> list[FieldError]:
+    spec, path = obj.get("spec") or {}, Path("spec")
+    errors = validate_access_modes(spec.get("accessModes") or [], path.child("accessModes"))
+    capacity = spec.get("capacity") or {}
+    if not capacity:
+        errors.append(required(path.child("capacity")))
+    elif "storage" not in capacity or len(capacity) > 1:
+        errors.append(not_supported(path.child("capacity"), capacity, ("storage",)))
+    for name, value in capacity.items():
+        amount = parse(value)
+        if amount is not None and amount.sign() <= 0:
+            errors.append(invalid(path.child("capacity").key(name), str(amount), "must be greater than zero"))
+    policy = spec.get("persistentVolumeReclaimPolicy") or ""
+    if policy and policy not in _RECLAIM:
+        errors.append(not_supported(path.child("persistentVolumeReclaimPolicy"), policy, _RECLAIM))
+    affinity = dig(spec, "nodeAffinity", "required")
+    if affinity is not None:
+        errors += validate_node_selector(affinity, path.child("nodeAffinity", "required"))
+    elif spec.get("nodeAffinity") is not None:
+        errors.append(required(path.child("nodeAffinity", "required"), "must specify required node constraints"))
+    errors += _volume(spec, path)
+    return errors + _class(spec, path)
+
+
+def _volume(spec: Object, path: Path) -> list[FieldError]:
+    source = _source(spec)
+    local = source.get("local")
+    errors = validate_source(source, path)
+    if local is not None:
+        if not local.get("path"):
+            errors.append(required(path.child("local", "path")))
+        if dig(spec, "nodeAffinity", "required") is None:
+            errors.append(required(path.child("nodeAffinity"), "Local volume requires node affinity"))
+    if dig(source, "hostPath", "path") == "/" and spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        errors.append(forbidden(path.child("persistentVolumeReclaimPolicy"),
+                                "may not be 'recycle' for a hostPath mount of '/'"))
+    if source.get("csi") is not None and not source["csi"].get("volumeHandle"):
+        errors.append(required(path.child("csi", "volumeHandle")))
+    return errors
+
+
+def _class(spec: Object, path: Path) -> list[FieldError]:
+    errors: list[FieldError] = []
+    name, mode = spec.get("storageClassName") or "", spec.get("volumeMode")
+    if name:
+        errors += [invalid(path.child("storageClassName"), name, why) for why in dns1123_subdomain(name)]
+    if mode is not None and mode not in VOLUME_MODES:
+        errors.append(not_supported(path.child("volumeMode"), mode, VOLUME_MODES))
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    after, before, path = new.get("spec") or {}, old.get("spec") or {}, Path("spec")
+    errors: list[FieldError] = []
+    if _source(after) != _source(before):
+        errors.append(forbidden(path.child("persistentvolumesource"),
+                                "spec.persistentvolumesource is immutable after creation"))
+    if after.get("volumeMode") != before.get("volumeMode"):
+        errors.append(invalid(path.child("volumeMode"), after.get("volumeMode"), "field is immutable"))
+    return errors
+
+
+def status_text(obj: Object, now: datetime) -> str:
+    return "Terminating" if is_being_deleted(obj) else str(dig(obj, "status", "phase", default=""))
+
+
+def access_modes_text(modes: list[str] | None) -> str:
+    """`RWO,ROX` in upstream's order, each once."""
+    return ",".join(short for mode, short in ACCESS_MODES.items() if mode in (modes or ()))
+
+
+def claim_text(obj: Object, now: datetime) -> str:
+    claim = dig(obj, "spec", "claimRef")
+    return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
+
 
 PERSISTENT_VOLUME = Kind(
     resource=PERSISTENT_VOLUMES,
     definition="io.k8s.api.core.v1.PersistentVolume",
     singular="persistentvolume",
     short_names=("pv",),
-    categories=(),
-    prepare_create=create_with_generation,
-    prepare_update=update_with_generation,
-    columns=NAME_AND_AGE,
+    default=default,
+    prepare_create=prepare_create,
+    prepare_update=keep_status,
+    validate=validate,
+    validate_update=validate_update,
+    columns=(
+        NAME,
+        Column("Capacity", "string", at("spec", "capacity", "storage"), "The volume's capacity."),
+        Column("Access Modes", "string", lambda obj, now: access_modes_text(dig(obj, "spec", "accessModes")),
+               "All ways the volume can be mounted."),
+        Column("Reclaim Policy", "string", at("spec", "persistentVolumeReclaimPolicy"),
+               "What happens to the volume when its claim is gone."),
+        Column("Status", "string", status_text, "Whether the volume is available, bound or released."),
+        Column("Claim", "string", claim_text, "The claim that has the volume."),
+        Column("StorageClass", "string", at("spec", "storageClassName"), "The class that the volume belongs to."),
+        Column("VolumeAttributesClass", "string", at("spec", "volumeAttributesClassName", default=UNSET),
+               "The class of the volume's mutable attributes."),
+        Column("Reason", "string", at("status", "reason"), "Why the volume is in its state."),
+        AGE,
+        Column("VolumeMode", "string", at("spec", "volumeMode", default=UNSET), "Filesystem or Block.", priority=1),
+    ),
     subresources=status_subresource(),
 )

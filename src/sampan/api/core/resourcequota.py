@@ -2,19 +2,110 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME_AND_AGE
-from sampan.api.kind import Kind
+from datetime import datetime
+
+from sampan.api.columns import AGE, NAME
+from sampan.api.core.resource_lists import canonicalise, parse
+from sampan.api.kind import Column, Kind
 from sampan.api.resources import RESOURCE_QUOTAS
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.strategy import drop_status, keep_status, status_subresource
+from sampan.apimachinery.field import FieldError, Path, invalid, not_supported
+from sampan.apimachinery.metadata import immutable
+from sampan.apimachinery.names import qualified_name
+from sampan.apimachinery.object import Object, dig
+
+_STANDARD = frozenset({
+    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
+    "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas",
+    "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps", "services.nodeports",
+    "services.loadbalancers",
+})
+_INTEGER = frozenset({
+    "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims",
+    "services.nodeports", "services.loadbalancers",
+})
+_SCOPES = frozenset({
+    "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+})
+_EXCLUSIVE = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
+
+
+def default(obj: Object) -> None:
+    canonicalise(dig(obj, "spec", "hard"))
+    canonicalise(dig(obj, "status", "hard"))
+    canonicalise(dig(obj, "status", "used"))
+
+
+def validate(obj: Object) -> list[FieldError]:
+    spec, path = obj.get("spec") or {}, Path("spec")
+    errors = _amounts(spec.get("hard") or {}, path.child("hard"))
+    scopes = spec.get("scopes") or []
+    for scope in scopes:
+        if scope not in _SCOPES:
+            errors.append(invalid(path.child("scopes"), scopes, "unsupported scope"))
+    errors += [invalid(path.child("scopes"), scopes, "conflicting scopes")
+               for pair in _EXCLUSIVE if set(pair) <= set(scopes)]
+    for position, rule in enumerate(dig(spec, "scopeSelector", "matchExpressions", default=())):
+        if rule.get("operator") not in ("DoesNotExist", "Exists", "In", "NotIn"):
+            errors.append(not_supported(path.child("scopeSelector", "matchExpressions").index(position)
+                                        .child("operator"), rule.get("operator", ""),
+                                        ("DoesNotExist", "Exists", "In", "NotIn")))
+    return errors
+
+
+def _amounts(amounts: Object, path: Path) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for name, value in amounts.items():
+        where, amount = path.key(name), parse(value)
+        wrong = qualified_name(name)
+        errors += [invalid(where, name, why) for why in wrong]
+        if not wrong and "/" not in name and name not in _STANDARD and not name.startswith(
+                ("hugepages-", "requests.hugepages-", "count/")) and ".storageclass." not in name:
+            errors.append(invalid(where, name, "must be a standard resource for quota"))
+        if amount is not None and amount.sign() < 0:
+            errors.append(invalid(where, str(amount), "must be greater than or equal to 0"))
+        elif amount is not None and amount.milli_value % 1000 and (name in _INTEGER or name.startswith("count/")):
+            errors.append(invalid(where, str(amount), "must be an integer"))
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    after, before = dig(new, "spec", "scopes", default=[]), dig(old, "spec", "scopes", default=[])
+    return immutable(sorted(after), sorted(before), Path("spec").child("scopes"))
+
+
+def _used_of_hard(obj: Object, limits: bool) -> str:
+    hard, used = dig(obj, "status", "hard", default={}), dig(obj, "status", "used", default={})
+    return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in sorted(hard)
+                     if name.startswith("limits.") is limits)
+
+
+def request_text(obj: Object, now: datetime) -> str:
+    return _used_of_hard(obj, limits=False)
+
+
+def limit_text(obj: Object, now: datetime) -> str:
+    return _used_of_hard(obj, limits=True)
+
 
 RESOURCE_QUOTA = Kind(
     resource=RESOURCE_QUOTAS,
     definition="io.k8s.api.core.v1.ResourceQuota",
     singular="resourcequota",
     short_names=("quota",),
-    categories=(),
-    prepare_create=create_with_generation,
-    prepare_update=update_with_generation,
-    columns=NAME_AND_AGE,
+    default=default,
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=validate,
+    validate_update=validate_update,
+    columns=(
+        NAME,
+        Column("Request", "string", request_text, "Request represents a minimum amount of cpu/memory that a container "
+                                                  "may consume."),
+        Column("Limit", "string", limit_text, "Limits control the maximum amount of cpu/memory that a container may "
+                                              "use independent of contention on the node."),
+        AGE,
+    ),
     subresources=status_subresource(),
 )

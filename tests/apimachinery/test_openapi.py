@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sampan.apimachinery.openapi import ServedResource, ServedSubresource, v2, v3
+from sampan.apimachinery.openapi import ServedResource, ServedSubresource, v2, v2_protobuf, v3
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 DEPLOYMENTS = ServedResource(
@@ -140,9 +140,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path.startswith("/openapi/v3/"):
             chosen = [resource for resource in ALL if v3.group_version_path(resource) == path[len("/openapi/v3/"):]]
             body = v3.document(chosen)
-        payload = json.dumps(body).encode()
+        payload, media = json.dumps(body).encode(), "application/json"
+        if path == "/openapi/v2":
+            body, media = v2.document(ALL), v2_protobuf.MEDIA_TYPE
+            payload = v2_protobuf.encode(body)
         self.send_response(200 if body else 404)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", media)
         self.send_header("content-length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
@@ -198,3 +201,11 @@ def test_kubectl_explains_a_custom_resource(kubectl: Path, server: str, tmp_path
     shown = explain(kubectl, server, tmp_path, "crontabs.spec")
     assert "replicas\t<integer>" in shown
     assert "How many." in shown
+
+
+def test_kubectl_reads_the_protobuf_form(kubectl: Path, server: str, tmp_path: Path) -> None:
+    shown = explain(kubectl, server, tmp_path, "deploy.spec.template.spec.containers", "--output=plaintext-openapiv2")
+    assert "RESOURCE: containers <[]Object>" in shown
+    assert "imagePullPolicy\t<string>" in shown
+    custom = explain(kubectl, server, tmp_path, "crontabs.spec", "--output=plaintext-openapiv2")
+    assert "replicas\t<integer>" in custom

@@ -99,7 +99,7 @@ def authorization(parts: ServerParts) -> Link:
         assert ctx.user is not None
         attributes = Attributes(
             ctx.user, ctx.verb, ctx.is_resource, ctx.group, ctx.version, ctx.resource, ctx.subresource, ctx.namespace,
-            ctx.name, ctx.request.path,
+            ctx.name, ctx.request.path, field_selector=ctx.request.param("fieldSelector"),
         )
         verdict = await parts.authorize(attributes)
         if not verdict.allowed:

@@ -1,7 +1,7 @@
 """The API server as a part of a process: store, keys, sockets, and what must run beside it.
 
 `Serving` opens the store and answers on the supervisor's sockets; other parts of its process get their clients from it.
-Beside it run the renewal of the cluster's certificates and the upkeep of the Service kube-dns.
+Beside it run the renewal of the cluster's certificates and what every cluster of sampan holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.listener import TLSFiles
 from sampan.apiserver.server import ITSELF, APIServer
 from sampan.client.client import Client
-from sampan.cmd import credentials, dns_service
+from sampan.cmd import cluster_objects, credentials
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part
 from sampan.pki import rotation
@@ -53,7 +53,7 @@ class Serving:
     def parts(self) -> dict[str, Part]:
         """The server itself and what belongs to it."""
         return {
-            "apiserver": self._serve, "certificates": self._keep_certificates, "dns-service": self._keep_dns_service,
+            "apiserver": self._serve, "certificates": self._keep_certificates, "cluster-objects": self._keep_objects,
         }
 
     async def client(self, user: UserInfo, field_manager: str) -> Client:
@@ -90,8 +90,8 @@ class Serving:
 
         await rotation.keep_renewed(pki.renewables, renewed)
 
-    async def _keep_dns_service(self) -> None:
-        await dns_service.ensure(await self.client(ITSELF, "sampan"), self.cluster)
+    async def _keep_objects(self) -> None:
+        await cluster_objects.ensure(await self.client(ITSELF, "sampan"), self.cluster)
 
 
 def tls(cluster: ClusterLayout) -> TLSFiles:

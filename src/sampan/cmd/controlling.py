@@ -32,7 +32,8 @@ def scheduler(client: GetClient) -> Part:
 
     async def part() -> None:
         connected = await client()
-        from sampan.scheduler.scheduler import SchedulerConfig, run
+        from sampan.scheduler.config import SchedulerConfig
+        from sampan.scheduler.scheduler import run
 
         await run(connected, SchedulerConfig())
 

@@ -36,7 +36,6 @@ def kubelet(cluster: ClusterLayout, node: NodeLayout) -> Part:
             cluster_domain=cluster.domain, server_address=node.address,
             tls=ServerTLS(serving.with_suffix(".crt"), serving.with_suffix(".key"), cluster.pki_dir / "ca.crt"),
             cgroup_root=f"/{node.machines.cgroup}/{node.name}/kubepods",
-            node_labels={"node-role.kubernetes.io/control-plane": ""} if node.index == 1 else {},
         )
         async with _client(cluster, credentials.node_identity(node), "kubelet") as client:
             await run(client, config)
@@ -52,7 +51,8 @@ def network(cluster: ClusterLayout, node: NodeLayout) -> Part:
         from sampan.network.cni import CNIConfig
 
         cni = CNIConfig(node.machines.network, node.cni_conf_dir, node.state_dir / "cni-leases")
-        async with _client(cluster, credentials.node_identity(node), "network") as client:
+        # A kubelet may read no other node than its own; the proxy may.
+        async with _client(cluster, "kube-proxy", "network") as client:
             await run(client, NetworkConfig(node.name, cni))
 
     return part

@@ -1,7 +1,8 @@
-"""The Service `kube-dns`: cluster DNS's well-known address, and where its packets go.
+"""What a cluster of sampan holds besides upstream's own objects; put right when the API server starts.
 
-Every node serves the names at its own address (`cmd/dns.py`), so the Service has no selector; its EndpointSlice
-lists the nodes. Both are put right when the API server starts, and left alone otherwise.
+- The Service `kube-dns`, cluster DNS's well-known address. Every node serves the names at its own (`cmd/dns.py`), so
+  the Service has no selector and its EndpointSlice lists the nodes.
+- The first node's role: a kubelet may not give itself one (NodeRestriction), so the control plane does it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sampan.api.resources import ENDPOINT_SLICES, SERVICES
-from sampan.apimachinery.errors import AlreadyExists, APIError
-from sampan.apimachinery.object import Object
+from sampan.api.resources import ENDPOINT_SLICES, NODES, SERVICES
+from sampan.apimachinery.errors import APIError, NotFound
+from sampan.apimachinery.object import Object, name_of, namespace_of
 from sampan.apimachinery.resource import Resource
 from sampan.client.client import Client
 from sampan.cmd.layout import ClusterLayout
 
-log = logging.getLogger("sampan.dns-service")
+log = logging.getLogger("sampan.cluster-objects")
 
 NAMESPACE, NAME = "kube-system", "kube-dns"
+CONTROL_PLANE_ROLE = "node-role.kubernetes.io/control-plane"
 _RETRY_S = 1.0
 
 
@@ -52,21 +54,26 @@ def endpoint_slice(cluster: ClusterLayout) -> Object:
 
 
 async def ensure(client: Client, cluster: ClusterLayout) -> None:
-    """Make both, or put the slice right; tries until it succeeds, then waits to be cancelled."""
+    """Make them, or put them right; tries until it succeeds, then waits to be cancelled."""
     while True:
         try:
             await _create_or_replace(client, SERVICES, service(cluster), replace=False)
             await _create_or_replace(client, ENDPOINT_SLICES, endpoint_slice(cluster), replace=True)
+            await client.patch(NODES, cluster.first_node.name, {"metadata": {"labels": {CONTROL_PLANE_ROLE: ""}}})
             break
+        except NotFound:
+            await asyncio.sleep(_RETRY_S)  # the first node has yet to register
         except APIError as error:
-            log.warning("kube-dns: %s; trying again", error.message)
+            log.warning("%s; trying again", error.message)
             await asyncio.sleep(_RETRY_S)
     await asyncio.Event().wait()
 
 
 async def _create_or_replace(client: Client, resource: Resource, obj: Object, *, replace: bool) -> None:
     try:
+        await client.get(resource, name_of(obj), namespace_of(obj))
+    except NotFound:
         await client.create(resource, obj)
-    except AlreadyExists:
+    else:
         if replace:
             await client.update(resource, obj)

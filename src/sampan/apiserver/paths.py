@@ -7,6 +7,7 @@ from typing import Final
 
 from sampan.apimachinery.http import Response
 from sampan.apiserver import answers
+from sampan.apiserver.authn import issuer_discovery
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.dispatch import PathHandler
@@ -16,12 +17,18 @@ from sampan.apiserver.handlers.openapi import OpenAPI
 from sampan.apiserver.handlers.version import version
 
 ROOTS: Final = (
-    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
+    "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
 )
 
 
 async def _root(ctx: RequestContext, backend: Backend) -> Response:
     return answers.document({"paths": list(ROOTS)})
+
+
+async def _issuer(ctx: RequestContext, backend: Backend) -> Response:
+    """Rarely asked for, so it is built for each answer."""
+    return issuer_discovery.IssuerDiscovery(backend.parts).handle(ctx.request.path)
 
 
 def exact(discovery: Discovery, openapi: OpenAPI, health: Health) -> Mapping[str, PathHandler]:
@@ -30,6 +37,7 @@ def exact(discovery: Discovery, openapi: OpenAPI, health: Health) -> Mapping[str
         "/": _root, "/api": discovery.api, "/apis": discovery.apis, "/version": version,
         "/openapi/v2": openapi.v2, "/openapi/v3": openapi.v3_index,
         "/healthz": health, "/livez": health, "/readyz": health,
+        issuer_discovery.CONFIGURATION: _issuer, issuer_discovery.KEYS: _issuer,
     }
 
 

@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar
 
 from sampan.api.resources import PRIORITY_CLASSES
-from sampan.apimachinery.errors import AlreadyExists
 from sampan.apimachinery.object import Object, name_of
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
-from sampan.client.client import Client
 
 _PREEMPT = "PreemptLowerPriority"
-_API_VERSION = "scheduling.k8s.io/v1"
-
-SYSTEM_CLASSES: list[Object] = [
-    {
-        "apiVersion": _API_VERSION, "kind": "PriorityClass", "metadata": {"name": "system-node-critical"},
-        "value": 2000001000, "preemptionPolicy": _PREEMPT,
-        "description": "Used for system critical pods that must not be moved from their current node.",
-    },
-    {
-        "apiVersion": _API_VERSION, "kind": "PriorityClass", "metadata": {"name": "system-cluster-critical"},
-        "value": 2000000000, "preemptionPolicy": _PREEMPT,
-        "description": "Used for system critical pods that must run in the cluster, but can be moved to another node "
-        "if necessary.",
-    },
-]
-
-
-async def ensure_system_classes(client: Client) -> None:
-    """Create the two classes that every cluster has; called at start."""
-    async def ensure(document: Object) -> None:
-        try:
-            await client.create(PRIORITY_CLASSES, document)
-        except AlreadyExists:
-            return
-
-    await asyncio.gather(*(ensure({**document}) for document in SYSTEM_CLASSES))
-
 
 class Priority(Plugin):
     name = "Priority"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import orjson
 
+from sampan.apimachinery.errors import NotFound
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
 from sampan.apiserver.authn import service_account
@@ -17,23 +18,22 @@ CONFIGURATION, KEYS = "/.well-known/openid-configuration", "/openid/v1/jwks"
 
 
 class IssuerDiscovery:
+    """Answers for one server; `handle` raises NotFound when no keys are configured."""
+
     def __init__(self, parts: ServerParts) -> None:
         self._config = parts.config
         self._tokens = service_account.build(parts)
 
-    def handle(self, path: str) -> Response | None:
-        """The answer for one of the two paths, None for any other or when no keys are configured."""
+    def handle(self, path: str) -> Response:
         if self._tokens is None:
-            return None
-        if path.rstrip("/") == CONFIGURATION:
-            return _answer("application/json", self._configuration())
+            raise NotFound("the server could not find the requested resource", {})
+        keys = self._tokens.keys
         if path.rstrip("/") == KEYS:
-            return _answer("application/jwk-set+json", {"keys": [key.jwk() for key in self._tokens.keys]})
-        return None
+            return _answer("application/jwk-set+json", {"keys": [key.jwk() for key in keys]})
+        return _answer("application/json", self._configuration(sorted({key.algorithm for key in keys})))
 
-    def _configuration(self) -> Object:
+    def _configuration(self, algorithms: list[str]) -> Object:
         config = self._config
-        algorithms = sorted({key.algorithm for key in self._tokens.keys}) if self._tokens else []
         return {
             "issuer": config.service_account_issuer,
             "jwks_uri": f"https://{config.advertise_address}:{config.advertise_port}{KEYS}",

@@ -121,8 +121,8 @@ class Kubelet:
     def _workplace(self) -> Workplace:
         return Workplace(
             self.client, self.config, self.containers, self.images, self.pleg, self.prober, self.statuses, self.volumes,
-            self.cgroups, self.mirrors, self.node.facts, lambda: self.node.network_error, lambda: self.node.runtime_name,
-            asyncio.Semaphore(SANDBOXES_AT_ONCE),
+            self.cgroups, self.mirrors, self.node.facts, lambda: self.node.network_error,
+            lambda: self.node.runtime_name, asyncio.Semaphore(SANDBOXES_AT_ONCE),
         )
 
     async def run(self) -> None:

@@ -7,11 +7,13 @@ plain dictionaries and never copy. Times show as upstream's HumanDuration (`5m12
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sampan.api.kind import Column
+from sampan.apimachinery import duration
 from sampan.apimachinery.object import Object, dig, meta, name_of
+from sampan.apimachinery.selectors import format_document
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
@@ -20,52 +22,17 @@ UNSET = "<unset>"
 Cell = Callable[[Object, datetime], Any]
 
 
-def human_duration(seconds: float) -> str:
-    """A duration with at most two units, coarser the longer it is."""
-    whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
-    if whole < 0:
-        return "0s"
-    if whole < 120:
-        return f"{whole}s"
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if minutes < 10:
-        return _two(minutes, "m", whole % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if hours < 192:
-        return _two(days, "d", hours % 24, "h")
-    if days < 365 * 2:
-        return f"{days}d"
-    if days < 365 * 8:
-        return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
-
-
 def parse_time(text: Any) -> datetime | None:
     """A `Time` or `MicroTime` of the API; None where it is absent or malformed."""
-    if not isinstance(text, str) or not text:
-        return None
     try:
-        parsed = datetime.fromisoformat(text)
+        return duration.parse_time(text) if text else None
     except ValueError:
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def since(text: Any, now: datetime) -> str:
     """How long ago a timestamp was, `<unknown>` when there is none."""
-    moment = parse_time(text)
-    return human_duration((now - moment).total_seconds()) if moment else UNKNOWN
+    return duration.age(text, now)
 
 
 def age(obj: Object, now: datetime) -> str:
@@ -100,26 +67,12 @@ def labels_text(labels: Mapping[str, str] | None) -> str:
     return ",".join(f"{key}={labels[key]}" for key in sorted(labels)) if labels else NONE
 
 
-def selector_text(selector: Mapping[str, Any] | None) -> str:
-    """A LabelSelector as one line: `app=a,tier in (x,y),!gone`."""
-    if not selector:
-        return NONE
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    for rule in sorted(selector.get("matchExpressions") or [], key=lambda rule: str(rule.get("key", ""))):
-        key, values = rule.get("key", ""), ",".join(sorted(rule.get("values") or []))
-        shown = {
-            "In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}",
-        }
-        parts.append(shown.get(rule.get("operator", ""), key))
-    return ",".join(parts) or NONE
-
-
 def labels_cell(*path: str) -> Cell:
     return lambda obj, now: labels_text(dig(obj, *path))
 
 
 def selector_cell(*path: str) -> Cell:
-    return lambda obj, now: selector_text(dig(obj, *path))
+    return lambda obj, now: format_document(dig(obj, *path))
 
 
 def container_field(field: str, *path: str) -> Cell:

@@ -51,18 +51,3 @@ def _validate(new: Object, old: Object) -> list[FieldError]:
     if replicas < 0:
         return [invalid(Path("spec").child("replicas"), replicas, "must be greater than or equal to 0")]
     return []
-
-
-def query_of_selector(selector: Object | None) -> str:
-    """A LabelSelector as the query string that selects the same."""
-    parts = [f"{key}={value}" for key, value in sorted(((selector or {}).get("matchLabels") or {}).items())]
-    for rule in (selector or {}).get("matchExpressions") or []:
-        key, values = rule.get("key", ""), ",".join(sorted(rule.get("values") or []))
-        parts.append({"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key,
-                      "DoesNotExist": f"!{key}"}.get(rule.get("operator", ""), key))
-    return ",".join(parts)
-
-
-def query_of_map(selector: dict[str, str] | None) -> str:
-    """The same for the plain map of a ReplicationController."""
-    return ",".join(f"{key}={value}" for key, value in sorted((selector or {}).items()))

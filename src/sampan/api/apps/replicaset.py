@@ -12,7 +12,8 @@ from sampan.api.core.pod_template import (
 from sampan.api.core.probes import not_negative
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import REPLICA_SETS
-from sampan.api.scale import query_of_selector, scale_subresource
+from sampan.api.scale import scale_subresource
+from sampan.api.selector_rules import query_of_selector
 from sampan.api.strategy import (
     create_with_generation,
     ensure,

@@ -10,7 +10,8 @@ from sampan.api.core.volume_defaults import default_claim_spec
 from sampan.api.int_or_percent import at_most_whole, is_zero, validate_int_or_percent
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import STATEFUL_SETS
-from sampan.api.scale import query_of_selector, scale_subresource
+from sampan.api.scale import scale_subresource
+from sampan.api.selector_rules import query_of_selector
 from sampan.api.strategy import (
     create_with_generation,
     ensure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sampan.api.batch.job_rules import validate, validate_status, validate_update
-from sampan.api.columns import AGE, NAME, human_duration, parse_time, selector_cell, template_columns
+from sampan.api.columns import AGE, NAME, parse_time, selector_cell, template_columns
 from sampan.api.core.pod_template import default_template
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import JOBS
@@ -16,6 +16,7 @@ from sampan.api.strategy import (
     status_subresource,
     update_with_generation,
 )
+from sampan.apimachinery.duration import human_duration
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of, uid_of
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
@@ -41,6 +42,7 @@ def default(obj: Object) -> None:
     setdefault(spec, "podReplacementPolicy", replacement)
     setdefault(spec, "manualSelector", False)
     default_job_spec(spec)
+    _tie_pods(obj)
 
 
 def default_job_spec(spec: Object) -> None:
@@ -52,19 +54,19 @@ def default_job_spec(spec: Object) -> None:
     default_template(ensure(spec, "template"))
 
 
-def prepare_create(obj: Object) -> None:
-    """Unless `manualSelector` is set, the job's own uid selects its pods. Needs `metadata.uid` to be there."""
-    create_with_generation(obj)
+def _tie_pods(obj: Object) -> None:
+    """Unless `manualSelector` is set, the job's own uid selects its pods. Waits until the job has a uid and a name."""
     spec = ensure(obj, "spec")
-    if not spec.get("manualSelector") and uid_of(obj):
-        template = ensure(ensure(spec, "template"), "metadata")
-        labels = dict(template.get("labels") or {})
-        for prefix in ("", "batch.kubernetes.io/"):
-            labels[f"{prefix}controller-uid"] = uid_of(obj)
-            labels[f"{prefix}job-name"] = name_of(obj)
-        template["labels"] = labels
-        selector = ensure(spec, "selector")
-        selector["matchLabels"] = {**(selector.get("matchLabels") or {}), CONTROLLER_UID: uid_of(obj)}
+    if spec.get("manualSelector") or not uid_of(obj) or not name_of(obj):
+        return
+    template = ensure(ensure(spec, "template"), "metadata")
+    labels = dict(template.get("labels") or {})
+    for prefix in ("", "batch.kubernetes.io/"):
+        labels[f"{prefix}controller-uid"] = uid_of(obj)
+        labels[f"{prefix}job-name"] = name_of(obj)
+    template["labels"] = labels
+    selector = ensure(spec, "selector")
+    selector["matchLabels"] = {**(selector.get("matchLabels") or {}), CONTROLLER_UID: uid_of(obj)}
 
 
 def selectable(obj: Object) -> dict[str, str]:
@@ -101,7 +103,7 @@ JOB = Kind(
     singular="job",
     categories=("all",),
     default=default,
-    prepare_create=prepare_create,
+    prepare_create=create_with_generation,
     prepare_update=update_with_generation,
     validate=validate,
     validate_update=validate_update,

@@ -6,10 +6,11 @@ import base64
 import binascii
 from datetime import datetime
 
-from sampan.api.columns import AGE, NAME, NONE, at, human_duration
+from sampan.api.columns import AGE, NAME, NONE, at
 from sampan.api.kind import Column, Kind, Subresource
 from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS
 from sampan.api.strategy import drop_status, ensure, keep_all_but_status, keep_status, setdefault
+from sampan.apimachinery.duration import human_duration
 from sampan.apimachinery.field import FieldError, Path, duplicate, forbidden, invalid, not_supported, required
 from sampan.apimachinery.object import Object, dig
 

@@ -48,7 +48,5 @@ def bind(pod: Object, binding: Object, now: str) -> None:
     status["conditions"] = [*conditions, {
         "type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now,
     }]
-    metadata = ensure(pod, "metadata")
-    metadata["generation"] = (metadata.get("generation") or 0) + 1
 
 

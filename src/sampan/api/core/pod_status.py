@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sampan.api.columns import AGE, NAME, NONE, human_duration, parse_time
+from sampan.api.columns import AGE, NAME, NONE, parse_time
 from sampan.api.kind import Column
+from sampan.apimachinery.duration import human_duration
 from sampan.apimachinery.object import Object, dig, is_being_deleted
 
 _NODE_LOST = "NodeLost"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sampan.api.core.pod_spec import validate_pod_spec
 from sampan.api.core.qos import qos_class
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid
 from sampan.apimachinery.object import Object, dig
@@ -149,8 +150,8 @@ def prepare_ephemeral(new: Object, old: Object) -> None:
 
 def validate_ephemeral_update(new: Object, old: Object) -> list[FieldError]:
     path = Path("spec").child("ephemeralContainers")
+    errors = validate_pod_spec(new.get("spec") or {}, Path("spec"))
     after = {container.get("name"): container for container in dig(new, "spec", "ephemeralContainers", default=())}
-    errors: list[FieldError] = []
     for container in dig(old, "spec", "ephemeralContainers", default=()):
         name = container.get("name", "")
         if name not in after:
@@ -197,7 +198,7 @@ def _keep_rest(new: Object, old: Object) -> None:
 def validate_resize(new: Object, old: Object) -> list[FieldError]:
     """Only cpu and memory may change, and never so that the quality of service class does."""
     path = Path("spec")
-    errors: list[FieldError] = []
+    errors = validate_pod_spec(new.get("spec") or {}, path)
     if qos_class(new) != qos_class(old):
         errors.append(invalid(path, qos_class(new), "Pod QOS Class may not change as a result of resizing"))
     for key in ("containers", "initContainers"):

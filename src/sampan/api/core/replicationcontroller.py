@@ -8,7 +8,8 @@ from sampan.api.core.pod_template import default_template, validate_always_resta
 from sampan.api.core.probes import not_negative
 from sampan.api.kind import Kind
 from sampan.api.resources import REPLICATION_CONTROLLERS
-from sampan.api.scale import query_of_map, scale_subresource
+from sampan.api.scale import scale_subresource
+from sampan.api.selector_rules import query_of_map
 from sampan.api.strategy import (
     create_with_generation,
     ensure,

@@ -1,9 +1,9 @@
-# ruff: noqa: ASYNC220, ASYNC221
 """Nodes as network namespaces: they reach each other, nothing else, and leave no trace. Needs root."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -15,6 +15,7 @@ import pytest
 
 from sampan.machines import CLUSTER_VARIABLE, Layout, NodeMachine, call_in, exec_in, leftovers, sweep
 from sampan.machines import namespace as namespaces
+from sampan.machines.traces import read_process
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces needs root")
 
@@ -116,6 +117,24 @@ async def test_sweep_ends_processes_by_namespace_marker_and_cgroup_and_no_others
         assert not group.exists() and not leftovers(layout.name, layout)
     finally:
         for process in (inside, marked, grouped, bystander):
+            process.kill()
+            process.wait()
+
+
+async def test_a_pid_file_names_a_process_only_together_with_its_start(layout: Layout) -> None:
+    recorded, reused = (subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) for _ in range(2))
+    started = read_process(recorded.pid)
+    assert started is not None
+    layout.pids.mkdir(parents=True)
+    (layout.pids / "a.json").write_text(json.dumps({"pid": recorded.pid, "start_time": str(started.started)}))
+    (layout.pids / "b.json").write_text(json.dumps({"pid": reused.pid, "start_time": "1"}))
+    (layout.pids / "c.json").write_text('{"pid": 1')
+    try:
+        assert [p.pid for p in leftovers(layout.name, layout).processes] == [recorded.pid]
+        await sweep(layout.name, layout)
+        assert recorded.wait(5) == -signal.SIGKILL and reused.poll() is None
+    finally:
+        for process in (recorded, reused):
             process.kill()
             process.wait()
 

@@ -48,7 +48,7 @@ class Layout:
 
     @property
     def pids(self) -> Path:
-        """One file a process, `NAME.pid`, holding its number."""
+        """One file a process, `NAME.json`, with its `pid` and `start_time` (clock ticks since boot)."""
         return self.run / "pids"
 
     @property

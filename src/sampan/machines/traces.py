@@ -7,6 +7,7 @@ that asks, and those that started it, are never in the answer.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ from sampan.machines.layout import CGROUP_ROOT, CLUSTER_VARIABLE, CNI_CACHE, NET
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A live process. `started` (clock ticks since boot) tells it from a later one with the same number."""
+    """A live process. `started` (clock ticks since boot) tells it from a later one with the same number.
+
+    `own` are those that carry the cluster's marker: sampan's and the runtime's, but not what runs in containers.
+    """
 
     pid: int
     started: int
     command: str
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +87,18 @@ def processes(layout: Layout, namespaces: set[int]) -> list[Process]:
     """The cluster's live processes; `namespaces` are the inodes of its network namespaces."""
     spared = _ancestors()
     marker = f"{CLUSTER_VARIABLE}={layout.name}".encode()
-    recorded = set(_recorded_pids(layout))
+    recorded = set(_recorded(layout))
     in_cgroups = _pids_in_cgroups(layout)
     found = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) in spared:
             continue
         pid = int(entry.name)
-        mine = pid in in_cgroups or _namespace_of(pid) in namespaces or marker in _environment(pid)
-        process = read_process(pid)
-        if process and (mine or (pid in recorded and b"sampan" in _command_line(pid))):
+        process = read_process(pid, marker)
+        if process is None:
+            continue
+        known = (pid, process.started) in recorded
+        if known or process.own or pid in in_cgroups or _namespace_of(pid) in namespaces:
             found.append(process)
     return found
 
@@ -123,7 +130,7 @@ def files(layout: Layout) -> list[Path]:
     return [p for p in (layout.state, layout.run) if p.exists()] + _cached_results(layout)
 
 
-def read_process(pid: int) -> Process | None:
+def read_process(pid: int, marker: bytes = b"\0") -> Process | None:
     """The process with this number, None when it is gone or a zombie."""
     try:
         # The command's name is in parentheses and may hold anything; what follows the last one is regular.
@@ -133,7 +140,7 @@ def read_process(pid: int) -> Process | None:
     if fields[0] in "ZX":
         return None
     command = _command_line(pid).replace(b"\0", b" ").decode(errors="replace").strip()
-    return Process(pid, int(fields[19]), command[:120])
+    return Process(pid, int(fields[19]), command[:120], marker in _environment(pid))
 
 
 def _pod_namespace_files(layout: Layout) -> Iterator[Path]:
@@ -163,11 +170,14 @@ def _is_neighbour(path: Path, own: list[Path]) -> bool:
     return any(namespace.call_in(node.name, has_id) for node in own if node.parent == NETNS_DIR)
 
 
-def _recorded_pids(layout: Layout) -> Iterator[int]:
-    for file in layout.pids.glob("*.pid") if layout.pids.is_dir() else ():
-        text = file.read_text().strip()
-        if text.isdigit():
-            yield int(text)
+def _recorded(layout: Layout) -> Iterator[tuple[int, int]]:
+    """Number and start of each process that the supervisor wrote down."""
+    for file in layout.pids.glob("*.json") if layout.pids.is_dir() else ():
+        try:
+            note = json.loads(file.read_text())
+            yield int(note["pid"]), int(note["start_time"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # half written in a crash; the process's marker, or its namespace, gives it away all the same
 
 
 def _pids_in_cgroups(layout: Layout) -> set[int]:

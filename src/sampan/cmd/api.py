@@ -59,7 +59,11 @@ class Serving:
     async def client(self, user: UserInfo, field_manager: str) -> Client:
         """A client of the server in this process, once it has started."""
         await self.started.wait()
-        assert self._server is not None, "set before the event"
+        return self.client_now(user, field_manager)
+
+    def client_now(self, user: UserInfo, field_manager: str) -> Client:
+        """As `client`, when it is known to have started."""
+        assert self._server is not None, "it has started"
         return Client(self._server.transport(user), field_manager=field_manager)
 
     async def _serve(self) -> None:

@@ -2,6 +2,8 @@
 
 - The Service `kube-dns`, cluster DNS's well-known address. Every node serves the names at its own (`cmd/dns.py`), so
   the Service has no selector and its EndpointSlice lists the nodes.
+- The controller manager's right to act as the controllers' ServiceAccounts. It may already create tokens for every
+  ServiceAccount; impersonating those of kube-system spares it to.
 - The first node's role: a kubelet may not give itself one (NodeRestriction), so the control plane does it.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sampan.api.resources import ENDPOINT_SLICES, NODES, SERVICES
+from sampan.api.resources import ENDPOINT_SLICES, NODES, ROLE_BINDINGS, ROLES, SERVICES
 from sampan.apimachinery.errors import APIError, NotFound
 from sampan.apimachinery.object import Object, name_of, namespace_of
 from sampan.apimachinery.resource import Resource
@@ -22,6 +24,19 @@ log = logging.getLogger("sampan.cluster-objects")
 NAMESPACE, NAME = "kube-system", "kube-dns"
 CONTROL_PLANE_ROLE = "node-role.kubernetes.io/control-plane"
 _RETRY_S = 1.0
+
+_RBAC = "rbac.authorization.k8s.io"
+IMPERSONATOR: Object = {
+    "apiVersion": f"{_RBAC}/v1", "kind": "Role",
+    "metadata": {"name": "sampan:controller-impersonator", "namespace": NAMESPACE},
+    "rules": [{"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]}],
+}
+IMPERSONATOR_BINDING: Object = {
+    "apiVersion": f"{_RBAC}/v1", "kind": "RoleBinding",
+    "metadata": {"name": "sampan:controller-impersonator", "namespace": NAMESPACE},
+    "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": "sampan:controller-impersonator"},
+    "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": "system:kube-controller-manager"}],
+}
 
 
 def service(cluster: ClusterLayout) -> Object:
@@ -59,6 +74,8 @@ async def ensure(client: Client, cluster: ClusterLayout) -> None:
         try:
             await _create_or_replace(client, SERVICES, service(cluster), replace=False)
             await _create_or_replace(client, ENDPOINT_SLICES, endpoint_slice(cluster), replace=True)
+            await _create_or_replace(client, ROLES, IMPERSONATOR, replace=True)
+            await _create_or_replace(client, ROLE_BINDINGS, IMPERSONATOR_BINDING, replace=True)
             await client.patch(NODES, cluster.first_node.name, {"metadata": {"labels": {CONTROL_PLANE_ROLE: ""}}})
             break
         except NotFound:

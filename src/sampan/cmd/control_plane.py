@@ -12,18 +12,27 @@ CONTROLLER_MANAGER = UserInfo("system:kube-controller-manager", groups=("system:
 SCHEDULER = UserInfo("system:kube-scheduler", groups=("system:authenticated",))
 
 
+def service_account(name: str) -> UserInfo:
+    """A controller's identity: the ServiceAccount of kube-system that upstream gives it."""
+    groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+    return UserInfo(f"system:serviceaccount:kube-system:{name}", groups=groups)
+
+
 async def body(process: Process) -> None:
     serving = Serving(process.cluster)
 
     async def controllers_client() -> Client:
         return await serving.client(CONTROLLER_MANAGER, "kube-controller-manager")
 
+    def client_for(account: str) -> Client:
+        return serving.client_now(service_account(account), account)
+
     async def scheduler_client() -> Client:
         return await serving.client(SCHEDULER, "kube-scheduler")
 
     await process.run({
         **serving.parts,
-        "controllers": controlling.controllers(process.cluster, controllers_client),
+        "controllers": controlling.controllers(process.cluster, controllers_client, client_for),
         "scheduler": controlling.scheduler(scheduler_client),
     })
 

@@ -11,7 +11,13 @@ async def body(process: Process) -> None:
     async def client() -> Client:
         return credentials.client(process.cluster, "controller-manager", field_manager="kube-controller-manager")
 
-    await process.run({"controllers": controlling.controllers(process.cluster, client)})
+    def client_for(account: str) -> Client:
+        return credentials.client(
+            process.cluster, "controller-manager", field_manager=account,
+            impersonate=f"system:serviceaccount:kube-system:{account}",
+        )
+
+    await process.run({"controllers": controlling.controllers(process.cluster, client, client_for)})
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part
 
 GetClient: TypeAlias = Callable[[], Awaitable[Client]]
+ClientFor: TypeAlias = Callable[[str], Client]
+"""A client that acts as a ServiceAccount of kube-system."""
 
 
-def controllers(cluster: ClusterLayout, client: GetClient) -> Part:
-    """The controller manager."""
+def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor) -> Part:
+    """The controller manager; each loop writes as its own ServiceAccount, all read through one set of informers."""
 
     async def part() -> None:
         connected = await client()
@@ -21,7 +23,7 @@ def controllers(cluster: ClusterLayout, client: GetClient) -> Part:
         from sampan.controllers.manager import run
 
         await run(connected, ControllerManagerConfig(
-            cluster_cidr=cluster.pod_range, root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
+            client_for=client_for, cluster_cidr=cluster.pod_range, root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
         ))
 
     return part

@@ -25,7 +25,9 @@ def write_admin_kubeconfig(cluster: ClusterLayout, pki: ClusterPKI) -> None:
     admin_kubeconfig.write(cluster.kubeconfig, pki.kubeconfig("admin", cluster.host_url, context_name(cluster.name)))
 
 
-def client(cluster: ClusterLayout, identity: str, *, server: str = "", field_manager: str = "") -> Client:
+def client(
+    cluster: ClusterLayout, identity: str, *, server: str = "", field_manager: str = "", impersonate: str = ""
+) -> Client:
     """A client over HTTPS as one of the identities of `pki.cluster`; its certificate may rotate meanwhile."""
     document = {
         "clusters": [{"name": "c", "cluster": {
@@ -33,7 +35,7 @@ def client(cluster: ClusterLayout, identity: str, *, server: str = "", field_man
         }}],
         "users": [{"name": "u", "user": {
             "client-certificate": str(cluster.pki_dir / f"{identity}.crt"),
-            "client-key": str(cluster.pki_dir / f"{identity}.key"),
+            "client-key": str(cluster.pki_dir / f"{identity}.key"), "as": impersonate,
         }}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x",
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sampan.client.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,8 @@ class ControllerManagerConfig:
     identity: str = "sampan"
     leader_namespace: str = "kube-system"
     leader_name: str = "kube-controller-manager"
+    client_for: Callable[[str], Client] | None = field(default=None, compare=False)
+    """A client that acts as the ServiceAccount of that name in kube-system; without it all loops act as the manager."""
     root_ca: bytes = b""
     """PEM of the CA that signed the API server's certificate; published to every namespace if given."""
     cluster_cidr: str = "10.244.0.0/16"

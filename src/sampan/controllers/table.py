@@ -26,9 +26,13 @@ from sampan.reconcile.controller import Reconciler, Wiring
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One entry: its name, how to build it, how many keys it works on at a time, the component its Events name."""
+    """One entry: its name, the ServiceAccount it acts as (which decides its RBAC role), how to build it.
+
+    `workers` keys are worked on at a time; `component` is what its Events name, if not the loop.
+    """
 
     name: str
+    account: str
     build: Callable[[Wiring, ControllerManagerConfig], Reconciler]
     workers: int = 5
     component: str = ""
@@ -36,33 +40,60 @@ class Loop:
 
 
 CONTROLLERS: tuple[Loop, ...] = (
-    Loop("namespace-controller", lambda wiring, config: NamespaceReconciler(wiring), workers=10),
-    Loop("garbage-collector-controller", lambda wiring, config: GarbageCollector(wiring), workers=20),
-    Loop("serviceaccount-controller", lambda wiring, config: ServiceAccountReconciler(wiring), workers=1),
     Loop(
-        "root-ca-certificate-publisher-controller", lambda wiring, config: RootCAPublisher(wiring, config.root_ca),
-        workers=1, wanted=lambda config: bool(config.root_ca),
+        "namespace-controller", "namespace-controller",
+        lambda wiring, config: NamespaceReconciler(wiring), workers=10,
     ),
-    Loop("deployment-controller", lambda wiring, config: DeploymentReconciler(wiring)),
-    Loop("replicaset-controller", lambda wiring, config: ReplicaSetReconciler(wiring)),
     Loop(
-        "replicationcontroller-controller", lambda wiring, config: ReplicaSetReconciler(wiring, REPLICATION_CONTROLLER),
+        "garbage-collector-controller", "generic-garbage-collector",
+        lambda wiring, config: GarbageCollector(wiring), workers=20,
+    ),
+    Loop(
+        "serviceaccount-controller", "service-account-controller",
+        lambda wiring, config: ServiceAccountReconciler(wiring), workers=1,
+    ),
+    Loop(
+        "root-ca-certificate-publisher-controller", "root-ca-cert-publisher",
+        lambda wiring, config: RootCAPublisher(wiring, config.root_ca), workers=1,
+        wanted=lambda config: bool(config.root_ca),
+    ),
+    Loop(
+        "deployment-controller", "deployment-controller",
+        lambda wiring, config: DeploymentReconciler(wiring),
+    ),
+    Loop(
+        "replicaset-controller", "replicaset-controller",
+        lambda wiring, config: ReplicaSetReconciler(wiring),
+    ),
+    Loop(
+        "replicationcontroller-controller", "replication-controller",
+        lambda wiring, config: ReplicaSetReconciler(wiring, REPLICATION_CONTROLLER),
         component="replication-controller",
     ),
-    Loop("endpoints-controller", lambda wiring, config: EndpointsReconciler(wiring), component="endpoint-controller"),
     Loop(
-        "endpointslice-controller", lambda wiring, config: EndpointSliceReconciler(wiring),
-        component="endpoint-slice-controller",
+        "endpoints-controller", "endpoint-controller",
+        lambda wiring, config: EndpointsReconciler(wiring), component="endpoint-controller",
     ),
-    Loop("pod-garbage-collector-controller", lambda wiring, config: PodGCReconciler(wiring, config), workers=1),
     Loop(
-        "node-lifecycle-controller", lambda wiring, config: NodeLifecycleReconciler(wiring, config),
-        component="node-controller",
+        "endpointslice-controller", "endpointslice-controller",
+        lambda wiring, config: EndpointSliceReconciler(wiring), component="endpoint-slice-controller",
     ),
-    Loop("taint-eviction-controller", lambda wiring, config: TaintEvictionReconciler(wiring)),
     Loop(
-        "node-ipam-controller", lambda wiring, config: NodeIPAMReconciler(wiring, config), workers=1,
-        component="cidrAllocator", wanted=lambda config: config.allocate_node_cidrs,
+        "pod-garbage-collector-controller", "pod-garbage-collector",
+        lambda wiring, config: PodGCReconciler(wiring, config), workers=1,
+    ),
+    Loop(
+        "node-lifecycle-controller", "node-controller",
+        lambda wiring, config: NodeLifecycleReconciler(wiring, config), component="node-controller",
+    ),
+    Loop(
+        "taint-eviction-controller", "node-controller",
+        lambda wiring, config: TaintEvictionReconciler(wiring),
+    ),
+    Loop(
+        "node-ipam-controller", "node-controller",
+        lambda wiring, config: NodeIPAMReconciler(wiring, config), workers=1, component="cidrAllocator",
+        wanted=lambda config: config.allocate_node_cidrs,
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sampan.api.columns import AGE, NAME, NONE, count
-from sampan.api.core.probes import not_negative
+from sampan.api.counts import not_negative
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import CONTROLLER_REVISIONS
 from sampan.apimachinery.field import FieldError, Path, required

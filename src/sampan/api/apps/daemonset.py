@@ -9,7 +9,7 @@ from sampan.api.core.pod_template import (
     validate_always_restarts,
     validate_selected_template,
 )
-from sampan.api.core.probes import not_negative
+from sampan.api.counts import all_not_negative, not_negative
 from sampan.api.int_or_percent import at_most_whole, is_zero, validate_int_or_percent
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import DAEMON_SETS
@@ -70,8 +70,7 @@ def _strategy(strategy: Object, path: Path) -> list[FieldError]:
 
 
 def validate_status(new: Object, old: Object) -> list[FieldError]:
-    status = new.get("status") or {}
-    return [error for key in _COUNTS for error in not_negative(status.get(key), Path("status").child(key))]
+    return all_not_negative(new.get("status") or {}, _COUNTS, Path("status"))
 
 
 DAEMON_SET = Kind(

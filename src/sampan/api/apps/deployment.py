@@ -11,7 +11,7 @@ from sampan.api.core.pod_template import (
     validate_always_restarts,
     validate_selected_template,
 )
-from sampan.api.core.probes import not_negative
+from sampan.api.counts import all_not_negative, not_above, not_negative
 from sampan.api.int_or_percent import at_most_whole, is_zero, validate_int_or_percent
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import DEPLOYMENTS
@@ -85,17 +85,10 @@ def _strategy(strategy: Object, path: Path) -> list[FieldError]:
 
 def validate_status(new: Object, old: Object) -> list[FieldError]:
     status, path = new.get("status") or {}, Path("status")
-    errors: list[FieldError] = []
-    for key in _COUNTS:
-        errors += not_negative(status.get(key), path.child(key))
-    total = status.get("replicas") or 0
-    for key in ("updatedReplicas", "readyReplicas", "availableReplicas"):
-        if (status.get(key) or 0) > total:
-            errors.append(invalid(path.child(key), status[key], "cannot be greater than status.replicas"))
-    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        errors.append(invalid(path.child("availableReplicas"), status["availableReplicas"],
-                              "cannot be greater than readyReplicas"))
-    return errors
+    errors = all_not_negative(status, _COUNTS, path)
+    errors += not_above(status, ("updatedReplicas", "readyReplicas", "availableReplicas"),
+                        ("replicas", "status.replicas"), path)
+    return errors + not_above(status, ("availableReplicas",), ("readyReplicas", "readyReplicas"), path)
 
 
 def ready_text(obj: Object, now: datetime) -> str:

@@ -9,7 +9,7 @@ from sampan.api.core.pod_template import (
     validate_always_restarts,
     validate_selected_template,
 )
-from sampan.api.core.probes import not_negative
+from sampan.api.counts import all_not_negative, not_above, not_negative
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import REPLICA_SETS
 from sampan.api.scale import scale_subresource
@@ -21,8 +21,10 @@ from sampan.api.strategy import (
     status_subresource,
     update_with_generation,
 )
-from sampan.apimachinery.field import FieldError, Path, invalid
+from sampan.apimachinery.field import FieldError, Path
 from sampan.apimachinery.object import Object, dig
+
+_PARTS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
 
 
 def default(obj: Object) -> None:
@@ -41,17 +43,9 @@ def validate(obj: Object) -> list[FieldError]:
 def validate_status(new: Object, old: Object) -> list[FieldError]:
     """Counts of some of the pods are never above the count of all."""
     status, path = new.get("status") or {}, Path("status")
-    total, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
-    errors: list[FieldError] = []
-    for key in ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"):
-        errors += not_negative(status.get(key), path.child(key))
-    for key in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"):
-        if (status.get(key) or 0) > total:
-            errors.append(invalid(path.child(key), status[key], "cannot be greater than status.replicas"))
-    if (status.get("availableReplicas") or 0) > ready:
-        errors.append(invalid(path.child("availableReplicas"), status["availableReplicas"],
-                              "cannot be greater than readyReplicas"))
-    return errors
+    errors = all_not_negative(status, ("replicas", *_PARTS, "observedGeneration"), path)
+    errors += not_above(status, _PARTS, ("replicas", "status.replicas"), path)
+    return errors + not_above(status, ("availableReplicas",), ("readyReplicas", "readyReplicas"), path)
 
 
 def selectable(obj: Object) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sampan.api.apps.deployment import ready_text
 from sampan.api.columns import AGE, NAME, template_columns
 from sampan.api.core.pod_template import default_template, validate_always_restarts, validate_selected_template
-from sampan.api.core.probes import not_negative
 from sampan.api.core.volume_defaults import default_claim_spec
+from sampan.api.counts import all_not_negative, not_above, not_negative
 from sampan.api.int_or_percent import at_most_whole, is_zero, validate_int_or_percent
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import STATEFUL_SETS
@@ -121,16 +121,9 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
 
 def validate_status(new: Object, old: Object) -> list[FieldError]:
     status, path = new.get("status") or {}, Path("status")
-    total = status.get("replicas") or 0
-    errors: list[FieldError] = []
-    for key in _COUNTS:
-        errors += not_negative(status.get(key), path.child(key))
-        if key != "replicas" and (status.get(key) or 0) > total:
-            errors.append(invalid(path.child(key), status[key], "cannot be greater than status.replicas"))
-    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        errors.append(invalid(path.child("availableReplicas"), status["availableReplicas"],
-                              "cannot be greater than status.readyReplicas"))
-    return errors
+    errors = all_not_negative(status, _COUNTS, path)
+    errors += not_above(status, _COUNTS[1:], ("replicas", "status.replicas"), path)
+    return errors + not_above(status, ("availableReplicas",), ("readyReplicas", "status.readyReplicas"), path)
 
 
 STATEFUL_SET = Kind(

@@ -11,7 +11,7 @@ from cronsim import CronSim, CronSimError
 from sampan.api.batch.job import default_job_spec
 from sampan.api.batch.job_rules import validate_job_spec
 from sampan.api.columns import AGE, NAME, NONE, at, length, selector_cell, since, template_columns
-from sampan.api.core.probes import not_negative
+from sampan.api.counts import not_negative
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import CRON_JOBS
 from sampan.api.strategy import (

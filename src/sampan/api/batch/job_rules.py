@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api.core.pod_template import validate_template
-from sampan.api.core.probes import not_negative
+from sampan.api.counts import not_negative
 from sampan.api.selector_rules import matches, validate_label_selector
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.metadata import immutable

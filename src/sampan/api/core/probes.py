@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sampan.api.counts import not_negative
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import http_header_name, port_name, port_number
 from sampan.apimachinery.object import Object
@@ -12,12 +13,6 @@ _PROBE_ACTIONS = ("exec", "httpGet", "tcpSocket", "grpc")
 _HOOK_ACTIONS = ("exec", "httpGet", "tcpSocket", "sleep")
 _COUNTS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 _SCHEMES = ("HTTP", "HTTPS")
-
-
-def not_negative(value: Any, path: Path) -> list[FieldError]:
-    if value is not None and value < 0:
-        return [invalid(path, value, "must be greater than or equal to 0")]
-    return []
 
 
 def validate_lifecycle(lifecycle: Object | None, path: Path, grace_period_s: int) -> list[FieldError]:

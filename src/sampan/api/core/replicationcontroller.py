@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api.apps.replicaset import COUNT_COLUMNS, selectable, validate_status
 from sampan.api.columns import AGE, NAME, labels_cell, template_columns
 from sampan.api.core.pod_template import default_template, validate_always_restarts, validate_template
-from sampan.api.core.probes import not_negative
+from sampan.api.counts import not_negative
 from sampan.api.kind import Kind
 from sampan.api.resources import REPLICATION_CONTROLLERS
 from sampan.api.scale import scale_subresource

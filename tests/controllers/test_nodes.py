@@ -1,0 +1,147 @@
+"""Node lifecycle, taint eviction, pod GC and node IPAM."""
+
+from __future__ import annotations
+
+from sampan.controllers import node_ipam, node_lifecycle, pod_gc, taint_eviction
+from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.node_lifecycle import EvictionBudget, Observed, wanted_taints
+from sampan.reconcile.plan import NOTHING, Delete, Patch
+
+CONFIG = ControllerManagerConfig()
+EARLIER = "2026-01-02T03:02:05Z"
+
+
+def keys(taints: list[dict]) -> list[tuple[str, str]]:
+    return [(taint["key"].removeprefix("node.kubernetes.io/"), taint["effect"]) for taint in taints]
+
+
+def test_a_live_node_is_only_looked_at_again(make) -> None:
+    decided = node_lifecycle.plan(Observed(make.node(), (), 39.0), CONFIG, make.now)
+    assert not decided.steps and decided.requeue_after_s == 5.0
+
+
+def test_a_silent_node_becomes_unknown(make) -> None:
+    decided = node_lifecycle.plan(Observed(make.node(), (), 41.0), CONFIG, make.now)
+    [update] = decided.steps
+    assert {one["status"] for one in update.obj["status"]["conditions"]} == {"Unknown"}
+    assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusUnknown"
+    assert update.obj["status"]["conditions"][0]["message"] == "Kubelet stopped posting node status."
+    assert [note.reason for note in decided.notes] == ["NodeNotReady"]
+
+
+def test_a_node_that_never_said_anything_gets_longer(make) -> None:
+    node = make.node()
+    node["status"] = {}
+    assert not node_lifecycle.plan(Observed(node, (), 41.0), CONFIG, make.now).notes
+    [update] = node_lifecycle.plan(Observed(node, (), 61.0), CONFIG, make.now).steps
+    assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusNeverUpdated"
+
+
+def test_an_unknown_node_is_tainted_and_its_pods_are_not_ready(make) -> None:
+    pods = (make.pod("a", ready=True), make.pod("b"))
+    patch, marks = node_lifecycle.plan(Observed(make.node(ready="Unknown"), pods, 50.0), CONFIG, make.now).steps
+    assert keys(patch.patch["spec"]["taints"]) == [("unreachable", "NoSchedule"), ("unreachable", "NoExecute")]
+    [mark] = marks.writes
+    assert isinstance(mark, Patch) and mark.name == "a" and mark.subresource == "status"
+
+
+def test_a_node_that_is_back_loses_our_taints_and_keeps_others(make) -> None:
+    other = {"key": "example.com/dedicated", "value": "db", "effect": "NoSchedule"}
+    taints = [other, *(
+        {"key": "node.kubernetes.io/unreachable", "effect": effect} for effect in ("NoSchedule", "NoExecute")
+    )]
+    node = make.node(taints=taints)
+    assert wanted_taints(node, Observed(node, (), 0.0), make.now) == [other]
+
+
+def test_pressure_and_cordon_are_taints(make) -> None:
+    node = make.node(unschedulable=True)
+    node["status"]["conditions"][1]["status"] = "True"
+    assert keys(wanted_taints(node, Observed(node, (), 0.0), make.now)) == [
+        ("memory-pressure", "NoSchedule"), ("unschedulable", "NoSchedule"),
+    ]
+
+
+def test_nothing_is_evicted_while_no_node_is_heard_of(make) -> None:
+    node = make.node(ready="Unknown")
+    observed = Observed(node, (), 99.0, all_silent=True)
+    assert keys(wanted_taints(node, observed, make.now)) == [("unreachable", "NoSchedule")]
+
+
+def test_evictions_begin_one_node_at_a_time(make) -> None:
+    node = make.node(ready="Unknown")
+    waiting = Observed(node, (), 99.0, may_evict=False)
+    assert keys(wanted_taints(node, waiting, make.now)) == [("unreachable", "NoSchedule")]
+    budget = EvictionBudget(0.1)
+    assert budget.may("zone", 100.0)
+    budget.spend("zone", 100.0)
+    assert not budget.may("zone", 109.0) and budget.may("other", 109.0) and budget.may("zone", 110.0)
+
+
+def unreachable(make, added: str = EARLIER) -> dict:
+    taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": added}
+    return make.node(ready="Unknown", taints=[taint])
+
+
+def tolerating(pod: dict, seconds: int | None) -> dict:
+    toleration = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
+    if seconds is not None:
+        toleration["tolerationSeconds"] = seconds
+    pod["spec"]["tolerations"] = [toleration]
+    return pod
+
+
+def test_a_pod_that_does_not_tolerate_goes_at_once(make) -> None:
+    patch, delete = taint_eviction.plan(make.pod("a"), unreachable(make), make.now).steps
+    assert patch.patch["status"]["conditions"][0]["reason"] == "DeletionByTaintManager"
+    assert isinstance(delete, Delete) and delete.uid == "uid-a"
+
+
+def test_a_pod_stays_for_its_toleration_seconds(make) -> None:
+    pod = tolerating(make.pod("a"), 300)
+    decided = taint_eviction.plan(pod, unreachable(make), make.now)
+    assert not decided.steps and decided.requeue_after_s == 180.0
+    assert len(taint_eviction.plan(tolerating(pod, 120), unreachable(make), make.now).steps) == 2
+
+
+def test_a_toleration_without_time_is_for_ever(make) -> None:
+    assert taint_eviction.plan(tolerating(make.pod("a"), None), unreachable(make), make.now) == NOTHING
+
+
+def test_no_taint_no_eviction(make) -> None:
+    assert taint_eviction.plan(make.pod("a"), make.node(), make.now) == NOTHING
+
+
+def test_pods_of_missing_nodes_fail_and_go(make, flat) -> None:
+    pods = (make.pod("a", node="gone"), make.pod("b", node="n1"), make.pod("c", node="missing-for-a-moment"))
+    decided = pod_gc.plan(pod_gc.Observed(pods, {"n1": make.node()}, frozenset({"gone"})), CONFIG, make.now)
+    mark, delete = flat(decided)
+    assert mark.patch["status"]["phase"] == "Failed"
+    assert (delete.name, delete.grace_period_s) == ("a", 0)
+    assert decided.requeue_after_s == 20.0
+
+
+def test_unscheduled_pods_that_are_going_go(make, flat) -> None:
+    pods = (make.pod("a", node="", phase="Pending", deletionTimestamp=make.now_text), make.pod("b", node=""))
+    [delete] = flat(pod_gc.plan(pod_gc.Observed(pods, {}, frozenset()), CONFIG, make.now))
+    assert delete.name == "a"
+
+
+def test_finished_pods_beyond_the_threshold_go_evicted_ones_first(make, flat) -> None:
+    config = ControllerManagerConfig(terminated_pod_threshold=1)
+    pods = [make.pod(name, phase="Succeeded") for name in ("a", "b", "c")]
+    pods[2]["status"]["reason"] = "Evicted"
+    observed = pod_gc.Observed(tuple(pods), {"n1": make.node()}, frozenset())
+    assert [write.name for write in flat(pod_gc.plan(observed, config, make.now))] == ["c", "a"]
+
+
+def test_nodes_get_the_lowest_free_subnet(make) -> None:
+    taken = ["10.244.0.0/24", "10.244.2.0/24"]
+    [patch] = node_ipam.plan(make.node(), taken, "10.244.0.0/16", 24).steps
+    assert patch.patch["spec"] == {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"]}
+    assert node_ipam.plan(make.node(podCIDR="10.244.9.0/24"), taken, "10.244.0.0/16", 24) == NOTHING
+
+
+def test_a_full_range_is_told(make) -> None:
+    decided = node_ipam.plan(make.node(), ["10.244.0.0/24"], "10.244.0.0/24", 24)
+    assert [note.reason for note in decided.notes] == ["CIDRNotAvailable"] and decided.requeue_after_s

@@ -64,27 +64,27 @@ class _Pods:
         if not pod.node_name:
             self._waiting_changed(pod)
             return
-        was_placed = bool((old.get("spec") or {}).get("nodeName"))
-        self._placed(pod)
-        if not was_placed:
+        before = self._placed(pod)
+        if before is None or not (old.get("spec") or {}).get("nodeName"):
             self._queue.move(ClusterEvent.POD_PLACED)
             return
-        if labels_of(old) != pod.labels:
+        if before.labels != pod.labels:
             self._queue.move(ClusterEvent.POD_LABELS)
-        if parse(old).requests != pod.requests:
+        if before.requests != pod.requests:
             self._queue.move(ClusterEvent.POD_SCALED_DOWN)
 
     def deleted(self, obj: Object) -> None:
         key = key_of(obj)
         self._queue.delete(key)
         self._snapshot.withdraw_nomination(key)
-        if self._snapshot.remove_pod(key):
+        if self._snapshot.remove_pod(key) is not None:
             self._queue.move(ClusterEvent.POD_FREED)
 
-    def _placed(self, pod: PodInfo) -> None:
+    def _placed(self, pod: PodInfo) -> PodInfo | None:
+        """The pod is on a node; what was known of it there."""
         self._queue.delete(pod.key)
         self._snapshot.withdraw_nomination(pod.key)
-        self._snapshot.put_pod(pod)
+        return self._snapshot.put_pod(pod)
 
     def _waiting_changed(self, pod: PodInfo) -> None:
         if pod.terminating or not self._is_ours(pod):

@@ -59,6 +59,22 @@ def fits(framework: Framework, snapshot: Snapshot, state: CycleState, pod: PodIn
     return framework.filter(state, pod, node)
 
 
+class CycleTrial:
+    """See `framework.interface.Trial`."""
+
+    def __init__(self, framework: Framework, snapshot: Snapshot) -> None:
+        self._framework = framework
+        self._snapshot = snapshot
+        self.add_pod = framework.add_pod
+        self.remove_pod = framework.remove_pod
+
+    def copy_state(self, state: CycleState) -> CycleState:
+        return _copied(state)
+
+    def refusal(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        return fits(self._framework, self._snapshot, state, pod, node)
+
+
 def _feasible(
     framework: Framework, snapshot: Snapshot, pod: PodInfo, state: CycleState, diagnosis: Diagnosis
 ) -> list[NodeInfo]:

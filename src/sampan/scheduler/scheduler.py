@@ -15,7 +15,7 @@ from sampan.client.client import Client
 from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.scheduler import cluster_events
 from sampan.scheduler.config import SchedulerConfig
-from sampan.scheduler.cycle import Decision, decide, fits
+from sampan.scheduler.cycle import CycleTrial, Decision, decide
 from sampan.scheduler.failure import report_failure
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.framework import Enabled, Framework
@@ -49,13 +49,13 @@ class Scheduler:
         self._recorder = recorder
         handle = Handle(
             self.snapshot, client, listers.namespace_labels, listers.services, listers.owners,
-            listers.disruption_budgets,
-            lambda state, pod, node: fits(self.framework, self.snapshot, state, pod, node),
+            listers.disruption_budgets, recorder.event,
         )
         self.framework = Framework([
             Enabled(entry.make(handle, config.plugin_arguments.get(entry.name, {})), entry.weight)
             for entry in SCHEDULER_PLUGINS if entry.name not in config.disabled
         ])
+        handle.trial = CycleTrial(self.framework, self.snapshot)
         self.queue = SchedulingQueue(
             self.framework.sort_key, self.framework.pre_enqueue, self._concerns,
             initial_backoff_s=config.initial_backoff_s, max_backoff_s=config.max_backoff_s,

@@ -84,13 +84,14 @@ class Snapshot:
         if placed is not None and placed.assumed and placed.uid == pod.uid:
             self._unplace(pod.key)
 
-    def put_pod(self, pod: PodInfo) -> None:
-        """A pod that the API server says is on a node: new, changed, or what was assumed."""
-        self._unplace(pod.key)
+    def put_pod(self, pod: PodInfo) -> PodInfo | None:
+        """A pod that the API server says is on a node: new, changed, or what was assumed. What it was before."""
+        before = self._unplace(pod.key)
         self._place(pod, assumed=False)
+        return before
 
-    def remove_pod(self, key: str) -> bool:
-        """A pod is gone; whether it was counted anywhere."""
+    def remove_pod(self, key: str) -> PodInfo | None:
+        """A pod is gone; what it was, None if it was not counted anywhere."""
         return self._unplace(key)
 
     def nominate(self, pod: PodInfo, node_name: str) -> None:
@@ -109,17 +110,17 @@ class Snapshot:
         self.affine_count += bool(pod.affinity)
         self.anti_affine_count += bool(pod.affinity.required_anti)
 
-    def _unplace(self, key: str) -> bool:
+    def _unplace(self, key: str) -> PodInfo | None:
         placed = self._placed.pop(key, None)
         if placed is None:
-            return False
+            return None
         info = self._nodes[placed.node_name]
         pod = info.remove(key)
         assert pod is not None, f"{key} is recorded on {placed.node_name} but is not there"
         self.affine_count -= bool(pod.affinity)
         self.anti_affine_count -= bool(pod.affinity.required_anti)
         self._drop_if_empty(info)
-        return True
+        return pod
 
     def _info(self, name: str) -> NodeInfo:
         info = self._nodes.get(name)

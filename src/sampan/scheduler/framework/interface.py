@@ -11,7 +11,7 @@ talks to the API server and runs beside the next decisions. The names and their 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from sampan.apimachinery.object import Object
@@ -37,9 +37,26 @@ def _none(namespace: str) -> Sequence[Object]:
     return ()
 
 
-@dataclass(frozen=True)
+def _no_event(obj: Object, type: str, reason: str, message: str) -> None:
+    """Nobody listens."""
+
+
+class Trial(Protocol):
+    """What would be if other pods were on a node. Work on a copied state and a copied node."""
+
+    def copy_state(self, state: CycleState) -> CycleState: ...
+    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node: NodeInfo) -> None: ...
+    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node: NodeInfo) -> None: ...
+    def refusal(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        """Why the pod cannot run on the node as it is now."""
+
+
+@dataclass
 class Handle:
-    """What a plugin may use. `services` and `owners` list what selects pods in a namespace, for default spreading."""
+    """What a plugin may use. `services` and `owners` list what selects pods in a namespace, for default spreading.
+
+    `record(obj, type, reason, message)` makes an Event. `trial` is there once all plugins are made.
+    """
 
     snapshot: Snapshot
     client: Client | None = None
@@ -47,7 +64,8 @@ class Handle:
     services: ListObjects = _none
     owners: ListObjects = _none
     disruption_budgets: ListObjects = _none
-    run_filters: Callable[[CycleState, PodInfo, NodeInfo], Status | None] = field(default=lambda s, p, n: None)
+    record: Callable[[Object, str, str, str], None] = _no_event
+    trial: Trial | None = None
 
 
 class Plugin(Protocol):

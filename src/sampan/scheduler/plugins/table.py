@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from sampan.scheduler.framework.interface import PluginFactory
 from sampan.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
 from sampan.scheduler.plugins.default_binder import DefaultBinder
+from sampan.scheduler.plugins.default_preemption import DefaultPreemption
 from sampan.scheduler.plugins.image_locality import ImageLocality
+from sampan.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from sampan.scheduler.plugins.node_affinity import NodeAffinity
 from sampan.scheduler.plugins.node_name import NodeName
 from sampan.scheduler.plugins.node_ports import NodePorts
 from sampan.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from sampan.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from sampan.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from sampan.scheduler.plugins.priority_sort import PrioritySort
 from sampan.scheduler.plugins.scheduling_gates import SchedulingGates
 from sampan.scheduler.plugins.taint_toleration import TaintToleration
@@ -37,6 +40,9 @@ SCHEDULER_PLUGINS: tuple[PluginEntry, ...] = (
     PluginEntry("NodeAffinity", NodeAffinity, weight=2),
     PluginEntry("NodePorts", NodePorts),
     PluginEntry("NodeResourcesFit", NodeResourcesFit),
+    PluginEntry("PodTopologySpread", PodTopologySpread, weight=2),
+    PluginEntry("InterPodAffinity", InterPodAffinity, weight=2),
+    PluginEntry("DefaultPreemption", DefaultPreemption),
     PluginEntry("NodeResourcesBalancedAllocation", NodeResourcesBalancedAllocation),
     PluginEntry("ImageLocality", ImageLocality),
     PluginEntry("DefaultBinder", DefaultBinder),

@@ -1,0 +1,196 @@
+"""Server-side apply, and the ownership that every other write leaves behind.
+
+`apply` lays a manager's configuration over the live object. What it sets and another manager owns with another value is
+a conflict, unless forced; then ownership moves. What the manager applied before and no longer mentions is given up, and
+removed if nobody else owns it. `update_managers` says after a create, update or patch who now owns what: the writer
+owns what it changed, everyone else loses it.
+
+Properties that the tests check: applying the same twice changes nothing; the order of managers that share no field does
+not matter; a field given up by its only owner disappears. After sigs.k8s.io/structured-merge-diff.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sampan.apimachinery.apply import managers as owners
+from sampan.apimachinery.apply import values
+from sampan.apimachinery.apply.fieldset import EMPTY, FieldPath, FieldSet, below, display, prefixes
+from sampan.apimachinery.apply.managers import APPLY, UPDATE, Manager, Managers, Owned
+from sampan.apimachinery.errors import BadRequest, Conflict
+from sampan.apimachinery.object import Object, meta
+from sampan.apimachinery.schema.compile import Schema
+
+BEFORE_FIRST_APPLY: Final = "before-first-apply"
+STATUS: Final[FieldSet] = frozenset({("f:status",)})
+"""What the main endpoint of a kind with a status subresource does not write."""
+
+_SERVERS_OWN: Final[FieldSet] = frozenset({
+    ("f:apiVersion",), ("f:kind",), ("f:metadata",),
+    *(("f:metadata", f"f:{name}") for name in (
+        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
+        "resourceVersion",
+    )),
+})
+
+
+class ApplyConflict(Conflict):
+    """Fields that others own with other values: one cause a field."""
+
+    def __init__(self, conflicts: list[tuple[Manager, FieldPath]]) -> None:
+        causes = [
+            {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": display(path)}
+            for who, path in conflicts
+        ]
+        super().__init__(_conflict_message(conflicts), {"causes": causes})
+        self.conflicts = conflicts
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Who writes through what, when. `resets` are the fields that this endpoint does not write (see STATUS)."""
+
+    manager: str
+    now: str
+    subresource: str = ""
+    resets: FieldSet = EMPTY
+
+
+def apply(
+    live: Object | None, applied: Object, write: Write, schema: Schema | None, *, force: bool = False
+) -> tuple[Object, list[Object]]:
+    """(the merged object, its managedFields). `live` is None for a creation. Raises ApplyConflict, BadRequest.
+
+    The merged object still carries the live `managedFields`; the server puts the new ones in once the object has been
+    defaulted and validated.
+    """
+    if meta(applied).get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+    current = live if live is not None else {}
+    me = Manager(write.manager, APPLY, "", write.subresource)
+    managers = _known(current, schema)
+    wanted = _owned_by_write(values.index(applied, schema), write)
+    previous = managers.get(me, Owned(EMPTY)).fields
+    merged = values.merge(current, applied, schema)
+    taken = _changed(values.index(current, schema), values.index(merged, schema), write)
+    conflicts = [
+        (who, path) for who, owned in managers.items() if who != me for path in sorted(owned.fields & taken & wanted)
+    ]
+    if conflicts and not force:
+        raise ApplyConflict(sorted(conflicts, key=lambda found: (found[0].name, found[1])))
+    managers = owners.without(managers, (path for _, path in conflicts), keep=me)
+    merged = _give_up(merged, previous - wanted, wanted | owners.others(managers, me), schema)
+    gone = _removed(values.index(current, schema), values.index(merged, schema))
+    managers = owners.without(managers, gone, keep=me)
+    _own(managers, me, Owned(wanted, write.now, applied.get("apiVersion", "")))
+    return merged, owners.write(managers)
+
+
+def update_managers(
+    old: Object | None, new: Object, write: Write, schema: Schema | None
+) -> list[Object]:
+    """`managedFields` after a create (`old` None), update or patch that turned `old` into `new`.
+
+    The entries are taken from `new` if it brings any, else from `old`; an object whose entries were cleared on purpose
+    stays without.
+    """
+    brought = meta(new).get("managedFields")
+    if old is not None and not brought and (brought == [] or not meta(old).get("managedFields")):
+        return []
+    me = Manager(write.manager, UPDATE, new.get("apiVersion", ""), write.subresource)
+    managers = owners.read(new) if brought else owners.read(old or {})
+    before, after = values.index(old, schema), values.index(new, schema)
+    changed = _changed(before, after, write)
+    removed = _removed(before, after)
+    if not changed and not removed and old is not None:
+        return owners.write(managers)
+    managers = owners.without(managers, changed | removed, keep=me)
+    known = managers.get(me, Owned(EMPTY))
+    _own(managers, me, Owned((known.fields | changed) - removed, write.now, me.api_version))
+    return owners.write(managers)
+
+
+def _known(live: Object, schema: Schema | None) -> Managers:
+    """The live managers; an object that nobody manages yet belongs to whoever wrote it before."""
+    managers = owners.read(live)
+    if managers or not live:
+        return managers
+    everything = frozenset(values.index(live, schema)) - _SERVERS_OWN
+    version = live.get("apiVersion", "")
+    created = meta(live).get("creationTimestamp") or ""
+    return {Manager(BEFORE_FIRST_APPLY, UPDATE, version): Owned(everything, created, version)}
+
+
+def _own(managers: Managers, me: Manager, owned: Owned) -> None:
+    """Record what `me` owns; the time moves only when the fields do."""
+    known = managers.get(me)
+    if known is None or (known.fields, known.api_version) != (owned.fields, owned.api_version):
+        managers[me] = owned
+
+
+def _owned_by_write(index: Mapping[FieldPath, Any], write: Write) -> FieldSet:
+    fields = frozenset(index) - _SERVERS_OWN
+    return fields - below(fields, write.resets) if write.resets else fields
+
+
+def _changed(before: Mapping[FieldPath, Any], after: Mapping[FieldPath, Any], write: Write) -> FieldSet:
+    """Fields that were added or have another value; a container that became empty did not become a field."""
+    changed = {
+        path: value for path, value in after.items()
+        if (path not in before and not _is_emptied(path, value, before))
+        or (path in before and not values.same(before[path], value))
+    }
+    return _owned_by_write(changed, write)
+
+
+def _removed(before: Mapping[FieldPath, Any], after: Mapping[FieldPath, Any]) -> FieldSet:
+    """Fields that are no more; an empty container that was filled is still there."""
+    return frozenset(
+        path for path, value in before.items() if path not in after and not _is_emptied(path, value, after)
+    )
+
+
+def _is_emptied(path: FieldPath, value: Any, filled: Mapping[FieldPath, Any]) -> bool:
+    """Whether this empty container has something in it in the other document."""
+    return value in ({}, []) and any(other[:len(path)] == path for other in filled)
+
+
+def _give_up(merged: Object, given_up: FieldSet, kept: FieldSet, schema: Schema | None) -> Object:
+    """Remove what nobody owns any more, and the containers that this leaves empty."""
+    if not given_up:
+        return merged
+    needed = prefixes(kept)
+    for path in sorted(given_up, key=len):
+        if path in needed or _is_key_of_needed(path, needed):
+            continue
+        merged = values.remove(merged, path, schema)
+        for length in range(len(path) - 1, 0, -1):
+            container = path[:length]
+            if container in needed or container == ("f:metadata",):
+                break
+            if values.look(merged, container, schema) not in ({}, []):
+                break
+            merged = values.remove(merged, container, schema)
+    return merged
+
+
+def _is_key_of_needed(path: FieldPath, needed: set[FieldPath]) -> bool:
+    """An item that someone still has a field in keeps the keys that it is known by."""
+    item = path[:-1]
+    if item not in needed or not item or not item[-1].startswith("k:"):
+        return False
+    return path[-1][2:] in json.loads(item[-1][2:])
+
+
+def _conflict_message(conflicts: list[tuple[Manager, FieldPath]]) -> str:
+    if len(conflicts) == 1:
+        [(who, path)] = conflicts
+        return f"Apply failed with 1 conflict: conflict with {who}: {display(path)}"
+    texts: dict[str, list[str]] = {}
+    for who, path in conflicts:
+        texts.setdefault(str(who), []).append(f"- {display(path)}")
+    shown = "\n".join(f"conflicts with {who}:\n" + "\n".join(paths) for who, paths in sorted(texts.items()))
+    return f"Apply failed with {len(conflicts)} conflicts: {shown}"

@@ -1,0 +1,101 @@
+"""Sets of fields, as `managedFields` keeps them (FieldsV1 of sigs.k8s.io/structured-merge-diff).
+
+A field is a path of elements, each as FieldsV1 writes it: `f:name` a field or map key, `k:{"name":"a"}` an item of a
+map list by its keys, `v:"a"` an item of a set by its value. A set is a frozenset of paths, so the algebra is Python's.
+On the wire the paths share their beginnings: a nested object in which `.` marks a path that itself is a member.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+FieldPath: TypeAlias = tuple[str, ...]
+FieldSet: TypeAlias = frozenset[FieldPath]
+
+EMPTY: Final[FieldSet] = frozenset()
+_MAX_DEPTH: Final = 200
+
+
+def field(name: str) -> str:
+    return f"f:{name}"
+
+
+def keyed(keys: dict[str, Any]) -> str:
+    return "k:" + json.dumps(dict(sorted(keys.items())), separators=(",", ":"), ensure_ascii=False)
+
+
+def valued(value: Any) -> str:
+    return "v:" + json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def encode(fields: Iterable[FieldPath]) -> dict[str, Any]:
+    """As `fieldsV1`."""
+    root: dict[str, Any] = {}
+    for path in sorted(fields):
+        node = root
+        for element in path[:-1]:
+            child = node[element] if element in node else node.setdefault(element, {})
+            node = child
+        last = node.setdefault(path[-1], {})
+        last["."] = {}
+    _collapse(root)
+    return root
+
+
+def _collapse(node: dict[str, Any]) -> None:
+    """A leaf is an empty object: its mark goes without saying."""
+    for element, child in node.items():
+        if element == ".":
+            continue
+        if len(child) == 1 and "." in child:
+            child.clear()
+        else:
+            _collapse(child)
+
+
+def decode(document: Any) -> FieldSet:
+    """From `fieldsV1`. Raises ValueError if it is none."""
+    found: set[FieldPath] = set()
+    waiting: list[tuple[Any, FieldPath]] = [(document or {}, ())]
+    while waiting:
+        node, path = waiting.pop()
+        if not isinstance(node, dict) or len(path) > _MAX_DEPTH:
+            raise ValueError("fieldsV1 is not an object of objects")
+        if path and (not node or "." in node):
+            found.add(path)
+        for element, child in node.items():
+            if element == ".":
+                continue
+            if element[:2] not in ("f:", "k:", "v:", "i:"):
+                raise ValueError(f"unknown path element {element!r}")
+            waiting.append((child, (*path, element)))
+    return frozenset(found)
+
+
+def prefixes(fields: Iterable[FieldPath]) -> set[FieldPath]:
+    """Every path that leads to a member, members included."""
+    return {path[:length] for path in fields for length in range(1, len(path) + 1)}
+
+
+def below(fields: Iterable[FieldPath], roots: Iterable[FieldPath]) -> FieldSet:
+    """The members that are one of `roots` or lie below one."""
+    starts = set(roots)
+    return frozenset(path for path in fields if any(path[:length] in starts for length in range(1, len(path) + 1)))
+
+
+def display(path: FieldPath) -> str:
+    """As conflicts name it: `.spec.template.spec.containers[name="nginx"].image`."""
+    text = ""
+    for element in path:
+        kind, rest = element[:2], element[2:]
+        if kind == "f:":
+            text += f".{rest}"
+        elif kind == "k:":
+            keys = json.loads(rest)
+            shown = ",".join(f"{key}={json.dumps(value)}" for key, value in keys.items())
+            text += f"[{shown}]"
+        else:
+            text += f"[={rest}]" if kind == "v:" else f"[{rest}]"
+    return text

@@ -1,0 +1,121 @@
+"""`metadata.managedFields`: who owns which fields, read, written and kept within bounds.
+
+A manager is known by its name, its operation (Apply or Update), the API version of the fields of an Update, and the
+subresource it wrote through. Beyond ten Update managers the oldest are folded into `ancient-changes`, as upstream does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from sampan.apimachinery.apply import fieldset
+from sampan.apimachinery.apply.fieldset import EMPTY, FieldSet
+from sampan.apimachinery.object import Object, meta
+
+APPLY: Final = "Apply"
+UPDATE: Final = "Update"
+_MAX_UPDATE_MANAGERS: Final = 10
+_ANCIENT: Final = "ancient-changes"
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """Who. `api_version` is empty for Apply, which is one manager across versions."""
+
+    name: str
+    operation: str
+    api_version: str = ""
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        """As conflicts name it."""
+        text = f'"{self.name}"'
+        if self.subresource:
+            text += f' with subresource "{self.subresource}"'
+        return f"{text} using {self.api_version}" if self.operation == UPDATE else text
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What, since when, and (for Apply) in the words of which API version."""
+
+    fields: FieldSet
+    time: str = ""
+    api_version: str = ""
+
+
+Managers: TypeAlias = dict[Manager, Owned]
+
+
+def read(obj: Object) -> Managers:
+    """The managers of an object; entries that cannot be understood are forgotten."""
+    managers: Managers = {}
+    for entry in meta(obj).get("managedFields") or []:
+        try:
+            fields = fieldset.decode(entry.get("fieldsV1"))
+        except ValueError:
+            continue
+        operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
+        who = Manager(
+            entry.get("manager", ""), operation, version if operation == UPDATE else "", entry.get("subresource", "")
+        )
+        known = managers.get(who)
+        if known is not None:
+            fields |= known.fields
+        managers[who] = Owned(fields, entry.get("time", ""), version)
+    return managers
+
+
+def write(managers: Mapping[Manager, Owned]) -> list[Object]:
+    """As `managedFields`: Apply first, then by time; managers that own nothing are left out."""
+    kept = _bounded({who: owned for who, owned in managers.items() if owned.fields})
+    return [_entry(who, owned) for who, owned in sorted(kept.items(), key=_order)]
+
+
+def others(managers: Mapping[Manager, Owned], who: Manager) -> FieldSet:
+    """Everything that anyone but `who` owns."""
+    return EMPTY.union(*(owned.fields for manager, owned in managers.items() if manager != who))
+
+
+def without(managers: Mapping[Manager, Owned], fields: Iterable[Any], *, keep: Manager) -> Managers:
+    """The managers after all but `keep` lost these fields."""
+    lost = frozenset(fields)
+    return {
+        who: owned if who == keep or not owned.fields & lost
+        else Owned(owned.fields - lost, owned.time, owned.api_version)
+        for who, owned in managers.items()
+    }
+
+
+def _order(item: tuple[Manager, Owned]) -> tuple[str, str, str, str, str]:
+    who, owned = item
+    return who.operation, owned.time, who.name, who.api_version, who.subresource
+
+
+def _entry(who: Manager, owned: Owned) -> Object:
+    entry: Object = {
+        "manager": who.name, "operation": who.operation, "apiVersion": who.api_version or owned.api_version,
+    }
+    if owned.time:
+        entry["time"] = owned.time
+    entry["fieldsType"] = "FieldsV1"
+    entry["fieldsV1"] = fieldset.encode(owned.fields)
+    if who.subresource:
+        entry["subresource"] = who.subresource
+    return entry
+
+
+def _bounded(managers: Managers) -> Managers:
+    updates = sorted((item for item in managers.items() if item[0].operation == UPDATE), key=lambda i: i[1].time)
+    surplus = len(updates) - _MAX_UPDATE_MANAGERS
+    if surplus <= 0:
+        return managers
+    bounded = dict(managers)
+    for who, owned in updates[: surplus + 1]:
+        del bounded[who]
+        ancient = Manager(_ANCIENT, UPDATE, who.api_version)
+        known = bounded.get(ancient, Owned(EMPTY))
+        bounded[ancient] = Owned(known.fields | owned.fields, owned.time, who.api_version)
+    return bounded

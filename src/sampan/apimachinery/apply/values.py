@@ -1,0 +1,163 @@
+"""Documents seen as fields: which paths a document has, what stands there, merging and taking out by path.
+
+The schema says what is one field: scalars, atomic lists and atomic maps are; granular objects and maps are walked into,
+map lists by their keys and sets by their values. What no schema describes is walked as maps, with atomic lists.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from sampan.apimachinery.apply.fieldset import FieldPath, field, keyed, valued
+from sampan.apimachinery.errors import BadRequest
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.schema.compile import Schema
+
+_KEY_DEFAULTS: Final = {"protocol": "TCP"}
+"""Keys that upstream's schema gives a default, so that an item may leave them out."""
+
+CONTAINER: Final = object()
+"""What stands at a path that is a member only as a container (an item of a map list, an entry of a map)."""
+
+
+def index(doc: Any, schema: Schema | None) -> dict[FieldPath, Any]:
+    """Every field of a document, with its value. Raises BadRequest for items without their keys or twice the same."""
+    found: dict[FieldPath, Any] = {}
+    if isinstance(doc, dict):
+        _index_object(doc, schema, (), found)
+    return found
+
+
+def _index(value: Any, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
+    if isinstance(value, dict) and value and not is_atomic_map(schema):
+        _index_object(value, schema, path, found)
+    elif isinstance(value, list) and value and list_kind(schema) != "atomic":
+        _index_list(value, schema, path, found)
+    else:
+        found[path] = value
+
+
+def _index_object(value: Object, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
+    known = schema.field_names if schema is not None else ()
+    for key, item in value.items():
+        at = (*path, field(key))
+        _index(item, schema.child(key) if schema is not None else None, at, found)
+        if key not in known and at not in found and schema is not None and schema.kind == "map":
+            found[at] = CONTAINER
+
+
+def _index_list(items: list[Any], schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
+    assert schema is not None  # only a schema makes a list anything but atomic
+    for item in items:
+        at = (*path, element_of(item, schema, path))
+        if at in found:
+            raise BadRequest(f"{'.'.join(path)}: duplicate entries for key {at[-1][2:]}")
+        if isinstance(item, dict) and list_kind(schema) == "map":
+            _index_object(item, schema.items, at, found)
+            found[at] = CONTAINER
+        else:
+            found[at] = item
+
+
+def element_of(item: Any, schema: Schema, path: FieldPath = ()) -> str:
+    """The path element of a list's item. Raises BadRequest when it lacks a key."""
+    if list_kind(schema) != "map":
+        return valued(item)
+    keys: dict[str, Any] = {}
+    for key in schema.list_map_keys:
+        value = item.get(key) if isinstance(item, dict) else None
+        if value is None:
+            value = _KEY_DEFAULTS.get(key)
+        if value is None:
+            where = ".".join(element[2:] for element in path)
+            raise BadRequest(
+                f'{where}: associative list with keys has an element that omits key field "{key}" '
+                "(and doesn't have default value)"
+            )
+        keys[key] = value
+    return keyed(keys)
+
+
+def list_kind(schema: Schema | None) -> str:
+    """`map`, `set` or `atomic`."""
+    if schema is None or schema.kind != "list" or schema.list_type not in ("map", "set"):
+        return "atomic"
+    return schema.list_type
+
+
+def is_atomic_map(schema: Schema | None) -> bool:
+    """Maps marked atomic, and free-form values, are one field."""
+    return schema is not None and (schema.map_type == "atomic" or schema.kind == "any")
+
+
+def merge(live: Any, applied: Any, schema: Schema | None) -> Any:
+    """`applied` laid over `live`: what it says wins, what it does not mention stays."""
+    if isinstance(applied, dict) and isinstance(live, dict) and not is_atomic_map(schema):
+        merged = dict(live)
+        for key, value in applied.items():
+            child = schema.child(key) if schema is not None else None
+            merged[key] = merge(live[key], value, child) if key in live else value
+        return merged
+    if isinstance(applied, list) and isinstance(live, list) and schema is not None and list_kind(schema) != "atomic":
+        return _merge_list(live, applied, schema)
+    return applied
+
+
+def _merge_list(live: list[Any], applied: list[Any], schema: Schema) -> list[Any]:
+    """The applied order; items that only the live list has stay before the applied item that followed them."""
+    stored = {element_of(item, schema): item for item in live}
+    wanted = {element_of(item, schema): item for item in applied}
+    places = {element: place for place, element in enumerate(stored)}
+    only_live = [element for element in reversed(stored) if element not in wanted]
+    result: list[Any] = []
+    for element, item in wanted.items():
+        if element not in stored:
+            result.append(item)
+            continue
+        while only_live and places[only_live[-1]] < places[element]:
+            result.append(stored[only_live.pop()])
+        result.append(merge(stored[element], item, schema.items))
+    return result + [stored[element] for element in reversed(only_live)]
+
+
+def remove(doc: Any, path: FieldPath, schema: Schema | None) -> Any:
+    """The document without what stands at the path; a copy along the path, or the same if there is nothing."""
+    if not path:
+        return doc
+    element, rest = path[0], path[1:]
+    if isinstance(doc, dict) and element.startswith("f:"):
+        name = element[2:]
+        if name not in doc:
+            return doc
+        if not rest:
+            return {key: value for key, value in doc.items() if key != name}
+        return {**doc, name: remove(doc[name], rest, schema.child(name) if schema is not None else None)}
+    if isinstance(doc, list) and schema is not None and list_kind(schema) != "atomic":
+        if not rest:
+            return [item for item in doc if element_of(item, schema) != element]
+        return [remove(item, rest, schema.items) if element_of(item, schema) == element else item for item in doc]
+    return doc
+
+
+def look(doc: Any, path: FieldPath, schema: Schema | None) -> Any:
+    """What stands at the path, or None."""
+    for element in path:
+        if isinstance(doc, dict) and element.startswith("f:"):
+            doc = doc.get(element[2:])
+            schema = schema.child(element[2:]) if schema is not None else None
+        elif isinstance(doc, list) and schema is not None:
+            doc = next((item for item in doc if element_of(item, schema) == element), None)
+            schema = schema.items
+        else:
+            return None
+    return doc
+
+
+def same(left: Any, right: Any) -> bool:
+    """JSON equality; 1 is not true, and key order does not matter."""
+    if left is CONTAINER or right is CONTAINER:
+        return left is right
+    if type(left) in (str, int, bool) and type(left) is type(right):
+        return bool(left == right)
+    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)

@@ -1,0 +1,263 @@
+"""Server-side apply: ownership, conflicts, giving up, and the laws it obeys."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sampan.apimachinery.apply import ApplyConflict, apply, fieldset, update_managers
+from sampan.apimachinery.apply.apply import STATUS, Write
+from sampan.apimachinery.errors import BadRequest
+from sampan.apimachinery.schema.loader import definition
+
+DEPLOYMENT = definition("io.k8s.api.apps.v1.Deployment")
+CONFIG_MAP = definition("io.k8s.api.core.v1.ConfigMap")
+Json = dict[str, Any]
+NOW = "2026-01-01T00:00:00Z"
+
+
+def deployment(replicas: int | None = None, *containers: Json, labels: dict[str, str] | None = None) -> Json:
+    doc: Json = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {}}
+    if labels is not None:
+        doc["metadata"]["labels"] = labels
+    if replicas is not None:
+        doc["spec"]["replicas"] = replicas
+    if containers:
+        doc["spec"]["template"] = {"spec": {"containers": list(containers)}}
+    return doc
+
+
+def applied(live: Json | None, config: Json, manager: str, *, force: bool = False, schema: Any = DEPLOYMENT) -> Json:
+    before = copy.deepcopy((live, config))
+    merged, entries = apply(live, config, Write(manager, NOW), schema, force=force)
+    assert (live, config) == before
+    return {**merged, "metadata": {**merged["metadata"], "managedFields": entries}}
+
+
+def updated(old: Json | None, new: Json, manager: str, **write: Any) -> Json:
+    entries = update_managers(old, new, Write(manager, NOW, **write), DEPLOYMENT)
+    return {**new, "metadata": {**new["metadata"], "managedFields": entries}}
+
+
+def owned(obj: Json, manager: str) -> set[str]:
+    found: set[str] = set()
+    for entry in obj["metadata"]["managedFields"]:
+        if entry["manager"] == manager:
+            found |= {fieldset.display(path) for path in fieldset.decode(entry["fieldsV1"])}
+    return found
+
+
+def containers(obj: Json) -> list[Json]:
+    found: list[Json] = obj["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def test_the_applier_owns_what_it_applies() -> None:
+    live = applied(None, deployment(2, {"name": "c", "image": "i", "ports": [{"containerPort": 80}]}), "me")
+    [entry] = live["metadata"]["managedFields"]
+    assert entry == {
+        "manager": "me", "operation": "Apply", "apiVersion": "apps/v1", "time": NOW, "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {'k:{"name":"c"}': {
+            ".": {}, "f:image": {}, "f:name": {}, "f:ports": {'k:{"containerPort":80,"protocol":"TCP"}': {
+                ".": {}, "f:containerPort": {}}},
+        }}}}}},
+    }
+
+
+def test_applying_another_value_than_its_owner_is_a_conflict() -> None:
+    live = updated(None, deployment(2), "kubectl-client-side-apply")
+    with pytest.raises(ApplyConflict) as caught:
+        applied(live, deployment(3), "me")
+    status = caught.value.to_status()
+    assert status["code"] == 409
+    assert status["message"] == (
+        'Apply failed with 1 conflict: conflict with "kubectl-client-side-apply" using apps/v1: .spec.replicas'
+    )
+    assert status["details"]["causes"] == [{
+        "reason": "FieldManagerConflict", "message": 'conflict with "kubectl-client-side-apply" using apps/v1',
+        "field": ".spec.replicas",
+    }]
+
+
+def test_several_conflicts_are_grouped_by_manager() -> None:
+    live = applied(None, deployment(2, {"name": "c", "image": "1"}), "other")
+    with pytest.raises(ApplyConflict) as caught:
+        applied(live, deployment(3, {"name": "c", "image": "2"}), "me")
+    assert str(caught.value) == (
+        'Apply failed with 2 conflicts: conflicts with "other":\n- .spec.replicas\n'
+        '- .spec.template.spec.containers[name="c"].image'
+    )
+
+
+def test_force_takes_over() -> None:
+    live = applied(applied(None, deployment(2), "other"), deployment(3), "me", force=True)
+    assert live["spec"]["replicas"] == 3
+    assert owned(live, "me") == {".spec.replicas"}
+    assert owned(live, "other") == set()
+
+
+def test_the_same_value_is_shared_without_conflict() -> None:
+    live = applied(applied(None, deployment(2), "other"), deployment(2), "me")
+    assert owned(live, "me") == owned(live, "other") == {".spec.replicas"}
+
+
+def test_a_field_given_up_by_its_only_owner_disappears() -> None:
+    live = applied(None, deployment(2, {"name": "a", "image": "1"}, {"name": "b", "image": "1"}), "me")
+    live = applied(live, deployment(None, {"name": "b"}), "me")
+    assert containers(live) == [{"name": "b"}]
+    assert "replicas" not in live["spec"]
+
+
+def test_a_shared_field_given_up_stays_with_the_other() -> None:
+    live = applied(applied(None, deployment(2), "other"), deployment(2), "me")
+    live = applied(live, deployment(), "me")
+    assert live["spec"]["replicas"] == 2
+    assert owned(live, "other") == {".spec.replicas"}
+    assert owned(live, "me") == {".spec"}
+
+
+def test_containers_left_empty_go_with_their_last_field() -> None:
+    bare = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    config = {**bare, "metadata": {"name": "c", "labels": {"a": "b"}}, "data": {"k": "v"}}
+    live = applied(None, config, "me", schema=CONFIG_MAP)
+    live = applied(live, bare, "me", schema=CONFIG_MAP)
+    assert live == {**bare, "metadata": {"name": "c", "managedFields": []}}
+
+
+def test_an_item_that_someone_else_has_a_field_in_keeps_its_key() -> None:
+    live = applied(None, deployment(None, {"name": "a", "image": "1"}, {"name": "b"}), "me")
+    changed = copy.deepcopy(live)
+    containers(changed)[0]["image"] = "2"
+    live = updated(live, changed, "setter")
+    live = applied(live, deployment(None, {"name": "b"}), "me")
+    assert containers(live) == [{"name": "a", "image": "2"}, {"name": "b"}]
+
+
+def test_an_update_takes_what_it_changes() -> None:
+    live = applied(None, deployment(2, {"name": "c", "image": "1"}), "me")
+    changed = copy.deepcopy(live)
+    changed["spec"]["replicas"] = 5
+    live = updated(live, changed, "scaler", subresource="scale")
+    assert owned(live, "scaler") == {".spec.replicas"}
+    assert ".spec.replicas" not in owned(live, "me")
+    entry = live["metadata"]["managedFields"][1]
+    assert (entry["operation"], entry["subresource"], entry["apiVersion"]) == ("Update", "scale", "apps/v1")
+
+
+def test_an_update_that_changes_nothing_leaves_the_entries_alone() -> None:
+    live = applied(None, deployment(2), "me")
+    assert updated(live, copy.deepcopy(live), "other") == live
+
+
+def test_what_an_update_removes_nobody_owns() -> None:
+    live = applied(None, deployment(2, {"name": "a"}, {"name": "b"}), "me")
+    changed = copy.deepcopy(live)
+    del containers(changed)[0]
+    live = updated(live, changed, "other")
+    assert not any('"a"' in path for path in owned(live, "me"))
+
+
+def test_an_object_that_nobody_managed_belongs_to_before_first_apply() -> None:
+    live = deployment(2, labels={"a": "b"})
+    live = applied(live, deployment(2), "me")
+    assert owned(live, "before-first-apply") == {".metadata.labels.a", ".spec.replicas"}
+
+
+def test_status_is_not_owned_through_the_main_endpoint() -> None:
+    new = {**deployment(1), "status": {"replicas": 1}}
+    live = updated(None, new, "me", resets=STATUS)
+    assert owned(live, "me") == {".spec.replicas"}
+
+
+def test_entries_cleared_on_purpose_stay_cleared() -> None:
+    live = updated(None, deployment(1), "me")
+    cleared = {**live, "metadata": {"name": "web", "managedFields": []}, "spec": {"replicas": 2}}
+    assert update_managers(live, cleared, Write("x", NOW), DEPLOYMENT) == []
+
+
+def test_old_update_managers_are_folded_together() -> None:
+    live = updated(None, deployment(0), "m0")
+    for number in range(1, 15):
+        changed = copy.deepcopy(live)
+        changed["metadata"].setdefault("labels", {})[f"l{number}"] = "x"
+        live = updated(live, changed, f"m{number:02}")
+    entries = live["metadata"]["managedFields"]
+    assert len(entries) <= 10
+    assert "ancient-changes" in {entry["manager"] for entry in entries}
+
+
+def test_items_need_their_keys_and_only_once() -> None:
+    with pytest.raises(BadRequest, match='omits key field "name"'):
+        applied(None, deployment(1, {"image": "i"}), "me")
+    with pytest.raises(BadRequest, match="duplicate entries"):
+        applied(None, deployment(1, {"name": "a"}, {"name": "a"}), "me")
+    with pytest.raises(BadRequest, match="managedFields must be nil"):
+        applied(None, {"metadata": {"managedFields": [{}]}}, "me")
+
+
+words = st.sampled_from(["a", "b", "c"])
+items = st.lists(
+    st.builds(
+        lambda n, i, e: {"name": n, "image": i, "env": [{"name": k, "value": v} for k, v in e.items()]},
+        words, words, st.dictionaries(words, words, max_size=2),
+    ), max_size=3, unique_by=lambda item: item["name"],
+)
+configs = st.builds(
+    lambda r, i, m: deployment(r, *i, labels=m), st.none() | st.integers(0, 3), items,
+    st.none() | st.dictionaries(words, words, max_size=2),
+)
+
+
+def content(obj: Json) -> Json:
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
+
+
+def unordered(value: Any) -> Any:
+    """Lists of items compared as sets."""
+    if isinstance(value, dict):
+        return {key: unordered(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted((unordered(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
+    return value
+
+
+@given(configs, configs)
+@settings(max_examples=60)
+def test_applying_twice_is_as_good_as_once(first: Json, second: Json) -> None:
+    live = applied(applied(None, first, "one"), second, "two", force=True)
+    assert applied(live, second, "two") == live
+
+
+@given(configs, configs)
+@settings(max_examples=60)
+def test_what_is_no_longer_applied_disappears(first: Json, second: Json) -> None:
+    live = applied(applied(None, first, "me"), second, "me")
+    fresh = applied(None, second, "me")
+    assert live["metadata"]["managedFields"] == fresh["metadata"]["managedFields"]
+    wanted = {key: value for key, value in content(fresh)["spec"].items() if value != {}}
+    assert unordered({key: value for key, value in content(live)["spec"].items() if value != {}}) == unordered(wanted)
+
+
+@given(st.dictionaries(words, words), st.dictionaries(st.sampled_from(["x", "y"]), words), items)
+@settings(max_examples=60)
+def test_the_order_of_disjoint_managers_does_not_matter(left: Json, right: Json, several: list[Json]) -> None:
+    one, two = deployment(None, *several, labels=left), deployment(3, labels=right)
+    there = applied(applied(None, one, "one"), two, "two")
+    back = applied(applied(None, two, "two"), one, "one")
+    assert unordered(content(there)) == unordered(content(back))
+    assert owned(there, "one") == owned(back, "one")
+
+
+paths = st.lists(
+    st.lists(st.sampled_from(["f:a", "f:b", 'k:{"name":"x"}', 'v:"y"']), min_size=1, max_size=4).map(tuple), max_size=6
+).map(frozenset)
+
+
+@given(paths)
+def test_field_sets_survive_the_wire(fields: fieldset.FieldSet) -> None:
+    assert fieldset.decode(fieldset.encode(fields)) == fields

@@ -6,10 +6,16 @@ A plugin is built once a server. `disable_admission` and `enable_admission` of t
 from __future__ import annotations
 
 from sampan.apiserver.admission import (
+    certificates,
+    default_ingress_class,
+    default_storage_class,
     default_toleration_seconds,
+    limit_ranger,
     namespace_lifecycle,
     node_restriction,
     priority,
+    rbac_escalation,
+    runtime_class,
     service_account,
     taint_nodes_by_condition,
 )
@@ -17,11 +23,19 @@ from sampan.apiserver.seams import Admission, BuildAdmission, ServerParts
 
 ADMISSION: tuple[BuildAdmission, ...] = (
     namespace_lifecycle.build,
+    limit_ranger.build,
     service_account.build,
     node_restriction.build,
     taint_nodes_by_condition.build,
     priority.build,
     default_toleration_seconds.build,
+    default_storage_class.build,
+    runtime_class.build,
+    certificates.approval,
+    certificates.signing,
+    certificates.subjects,
+    default_ingress_class.build,
+    rbac_escalation.build,
 )
 
 OFF: frozenset[str] = frozenset({"OwnerReferencesPermissionEnforcement", "AlwaysPullImages"})

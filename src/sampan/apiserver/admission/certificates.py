@@ -1,0 +1,96 @@
+"""Who may approve and sign certificate requests, and what may never be asked for.
+
+    CertificateApproval              the verb `approve` on the signer, to change a request's approval
+    CertificateSigning               the verb `sign` on the signer, to put a certificate into a request
+    CertificateSubjectRestriction    no client certificate of the API server's signer for system:masters
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import ClassVar
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from sampan.apimachinery.object import dig
+from sampan.apiserver.admission.plugin import Plugin, refuse
+from sampan.apiserver.authz.privileged import MASTERS
+from sampan.apiserver.authz.refusal import quoted
+from sampan.apiserver.seams import AdmissionAttributes, Attributes, Operation, ServerParts
+
+_GROUP = "certificates.k8s.io"
+_CSR = frozenset({(_GROUP, "certificatesigningrequests")})
+_API_CLIENT = "kubernetes.io/kube-apiserver-client"
+
+
+class _SignerVerb(Plugin):
+    """Refuses whoever lacks a verb on the request's signer, or on all signers of its domain."""
+
+    resources = _CSR
+    operations: ClassVar[frozenset[Operation]] = frozenset({"UPDATE"})
+    verb = ""
+
+    def __init__(self, parts: ServerParts) -> None:
+        self._parts = parts
+
+    def touched(self, attributes: AdmissionAttributes) -> bool:
+        return True
+
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        if not self.touched(attributes):
+            return
+        signer = str(dig(attributes.old_object, "spec", "signerName", default=""))
+        domain = signer.partition("/")[0]
+        for name in (signer, f"{domain}/*"):
+            verdict = await self._parts.authorize(Attributes(
+                attributes.user, self.verb, group=_GROUP, version="*", resource="signers", name=name,
+            ))
+            if verdict.allowed:
+                return
+        raise refuse(attributes, f"user not permitted to {self.verb} requests with signerName {quoted(signer)}")
+
+
+class CertificateApproval(_SignerVerb):
+    name = "CertificateApproval"
+    subresources: ClassVar[frozenset[str]] = frozenset({"approval"})
+    verb = "approve"
+
+
+class CertificateSigning(_SignerVerb):
+    name = "CertificateSigning"
+    subresources: ClassVar[frozenset[str]] = frozenset({"status"})
+    verb = "sign"
+
+    def touched(self, attributes: AdmissionAttributes) -> bool:
+        old, new = attributes.old_object, attributes.object
+        return bool(dig(old, "status", "certificate") != dig(new, "status", "certificate"))
+
+
+class CertificateSubjectRestriction(Plugin):
+    name = "CertificateSubjectRestriction"
+    resources = _CSR
+
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        if dig(attributes.object, "spec", "signerName") != _API_CLIENT:
+            return
+        try:
+            pem = base64.b64decode(dig(attributes.object, "spec", "request", default=""))
+            organizations = x509.load_pem_x509_csr(pem).subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        except (binascii.Error, ValueError) as error:
+            raise refuse(attributes, f"failed to parse CSR: {error}") from error
+        if any(organization.value == MASTERS for organization in organizations):
+            raise refuse(attributes, f"use of {_API_CLIENT} signer with {MASTERS} group is not allowed")
+
+
+def approval(parts: ServerParts) -> CertificateApproval | None:
+    return CertificateApproval(parts) if parts.config.authorization else None
+
+
+def signing(parts: ServerParts) -> CertificateSigning | None:
+    return CertificateSigning(parts) if parts.config.authorization else None
+
+
+def subjects(parts: ServerParts) -> CertificateSubjectRestriction:
+    return CertificateSubjectRestriction()

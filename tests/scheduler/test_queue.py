@@ -1,0 +1,169 @@
+"""The queue, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from sampan import effects
+from sampan.scheduler.framework.events import ClusterEvent
+from sampan.scheduler.framework.status import Status, unresolvable
+from sampan.scheduler.pod_info import PodInfo, parse
+from sampan.scheduler.queue import UNSCHEDULABLE_LIMIT_S, QueuedPod, SchedulingQueue
+from sampan.sim.loop import VirtualLoop, run
+from sampan.sim.source import SeededSource
+
+FIT = frozenset(("Fit",))
+
+
+def pod(name: str, priority: int = 0, **spec: Any) -> PodInfo:
+    meta = {"name": name, "namespace": "default", "uid": name}
+    return parse({"metadata": meta, "spec": {"priority": priority, **spec}})
+
+
+def gate(info: PodInfo) -> Status | None:
+    return unresolvable("gated") if info.gates else None
+
+
+def make_queue() -> SchedulingQueue:
+    """The plugin Fit is concerned by freed pods only."""
+    return SchedulingQueue(
+        lambda info, queued_at: (-info.priority, queued_at), gate,
+        lambda plugin, event: plugin == "Fit" and event is ClusterEvent.POD_FREED,
+    )
+
+
+def virtually(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def play() -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            with effects.use(SeededSource(1, loop)):
+                await test()
+
+        run(main())
+
+    play.__name__ = test.__name__
+    return play
+
+
+async def popped(queue: SchedulingQueue, within_s: float = 1000) -> QueuedPod:
+    return await asyncio.wait_for(queue.pop(), within_s)
+
+
+@virtually
+async def test_pods_come_by_priority_and_then_by_age() -> None:
+    queue = make_queue()
+    for name, priority in (("old", 0), ("vip", 10), ("young", 0)):
+        queue.add(pod(name, priority))
+        await asyncio.sleep(0.1)
+    assert [(await popped(queue)).pod.name for _ in range(3)] == ["vip", "old", "young"]
+
+
+@virtually
+async def test_each_failure_doubles_the_wait_up_to_ten_seconds() -> None:
+    queue = make_queue()
+    queue.add(pod("p"))
+    waits = []
+    for _ in range(7):
+        before = effects.monotonic()
+        queued = await popped(queue)
+        waits.append(round(effects.monotonic() - before, 3))
+        queue.failed(queued, frozenset(), error=True)
+    assert waits == [0, 1, 2, 4, 8, 10, 10]
+
+
+@virtually
+async def test_an_unschedulable_pod_waits_for_an_event_that_concerns_what_refused_it() -> None:
+    queue = make_queue()
+    queue.add(pod("p"))
+    queue.failed(await popped(queue), FIT)
+    await asyncio.sleep(60)
+    queue.move(ClusterEvent.NODE_LABELS)
+    with pytest.raises(TimeoutError):
+        await popped(queue, 100)
+    queue.move(ClusterEvent.POD_FREED)
+    assert (await popped(queue, 0.1)).pod.name == "p"
+
+
+@virtually
+async def test_an_event_does_not_shorten_the_back_off() -> None:
+    queue = make_queue()
+    queue.add(pod("p"))
+    queue.failed(await popped(queue), FIT)
+    queue.move(ClusterEvent.POD_FREED)
+    before = effects.monotonic()
+    await popped(queue)
+    assert effects.monotonic() - before == 1
+
+
+@virtually
+async def test_an_event_during_the_attempt_is_not_missed() -> None:
+    queue = make_queue()
+    queue.add(pod("p"))
+    queued = await popped(queue)
+    queue.move(ClusterEvent.POD_FREED)
+    queue.failed(queued, FIT)
+    assert (await popped(queue, 2)).pod.name == "p"
+
+
+@virtually
+async def test_after_five_minutes_a_pod_is_tried_again_whatever_it_waits_for() -> None:
+    queue = make_queue()
+    queue.add(pod("p"))
+    queue.failed(await popped(queue), FIT)
+    before = effects.monotonic()
+    await popped(queue)
+    assert effects.monotonic() - before == UNSCHEDULABLE_LIMIT_S
+
+
+@virtually
+async def test_a_gated_pod_waits_until_it_is_ungated() -> None:
+    queue = make_queue()
+    queue.add(pod("p", schedulingGates=[{"name": "g"}]))
+    queue.move(ClusterEvent.POD_FREED)
+    with pytest.raises(TimeoutError):
+        await popped(queue, 1000)
+    queue.update(pod("p"))
+    assert (await popped(queue, 0.1)).pod.gates == ()
+
+
+@virtually
+async def test_a_deleted_pod_is_not_popped_and_its_failure_is_forgotten() -> None:
+    queue = make_queue()
+    for name in ("a", "b"):
+        queue.add(pod(name))
+    queue.delete("default/a")
+    queued = await popped(queue)
+    assert queued.pod.name == "b"
+    queue.delete("default/b")
+    queue.failed(queued, FIT, error=True)
+    assert len(queue) == 0
+    with pytest.raises(TimeoutError):
+        await popped(queue)
+
+
+@virtually
+async def test_another_pod_of_the_same_name_starts_anew() -> None:
+    queue = make_queue()
+    queue.add(pod("p"))
+    queue.failed(await popped(queue), FIT)
+    successor = parse({"metadata": {"name": "p", "namespace": "default", "uid": "other"}, "spec": {}})
+    queue.update(successor)
+    assert (await popped(queue, 0.1)).attempts == 1
+
+
+@virtually
+async def test_only_a_change_that_matters_wakes_an_unschedulable_pod() -> None:
+    queue = make_queue()
+    queue.add(pod("p"))
+    queue.failed(await popped(queue), FIT)
+    await asyncio.sleep(20)
+    queue.update(parse({**pod("p").obj, "status": {"conditions": []}}))
+    with pytest.raises(TimeoutError):
+        await popped(queue, 10)
+    queue.update(pod("p", tolerations=[{"operator": "Exists"}]))
+    assert (await popped(queue, 0.1)).pod.tolerations

@@ -9,7 +9,7 @@ Guarantee: failures are `CRIError`, with gRPC's code and the runtime's message.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -90,8 +90,9 @@ class CRIClient:
         request = pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
         await _call(self._runtime.RemovePodSandbox(request, timeout=CALL_TIMEOUT_S))
 
-    async def list_sandboxes(self) -> Sequence[Sandbox]:
-        got = await _call(self._runtime.ListPodSandbox(pb.ListPodSandboxRequest(), timeout=CALL_TIMEOUT_S))
+    async def list_sandboxes(self, labels: Mapping[str, str] | None = None) -> Sequence[Sandbox]:
+        request = pb.ListPodSandboxRequest(filter=pb.PodSandboxFilter(label_selector=labels) if labels else None)
+        got = await _call(self._runtime.ListPodSandbox(request, timeout=CALL_TIMEOUT_S))
         return [wire.sandbox(item) for item in got.items]
 
     async def sandbox_status(self, sandbox_id: str) -> SandboxStatus:
@@ -120,8 +121,9 @@ class CRIClient:
         request = pb.RemoveContainerRequest(container_id=container_id)
         await _call(self._runtime.RemoveContainer(request, timeout=CALL_TIMEOUT_S))
 
-    async def list_containers(self) -> Sequence[Container]:
-        got = await _call(self._runtime.ListContainers(pb.ListContainersRequest(), timeout=CALL_TIMEOUT_S))
+    async def list_containers(self, labels: Mapping[str, str] | None = None) -> Sequence[Container]:
+        request = pb.ListContainersRequest(filter=pb.ContainerFilter(label_selector=labels) if labels else None)
+        got = await _call(self._runtime.ListContainers(request, timeout=CALL_TIMEOUT_S))
         return [wire.container(item) for item in got.containers]
 
     async def container_status(self, container_id: str) -> ContainerStatus:

@@ -292,10 +292,14 @@ class Filesystem:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeEvent:
-    """Something happened to a container or sandbox: a hint to look, no more. `topic` is the runtime's word for it."""
+    """Something happened to a container or sandbox: a hint to look, no more. `topic` is the runtime's word for it.
+
+    `is_exec` marks what happened only to a command run inside the container.
+    """
 
     topic: str
     container_id: str
+    is_exec: bool = False
 
 
 class Runtime(Protocol):
@@ -312,7 +316,9 @@ class Runtime(Protocol):
         """Stop its containers by force, free its network. Idempotent."""
 
     async def remove_sandbox(self, sandbox_id: str) -> None: ...
-    async def list_sandboxes(self) -> Sequence[Sandbox]: ...
+    async def list_sandboxes(self, labels: Mapping[str, str] | None = None) -> Sequence[Sandbox]:
+        """All of them, or those that carry these labels."""
+
     async def sandbox_status(self, sandbox_id: str) -> SandboxStatus: ...
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig, sandbox: SandboxConfig) -> str:
@@ -323,7 +329,9 @@ class Runtime(Protocol):
         """SIGTERM (or the image's stop signal), then SIGKILL after `timeout_s`; returns when it has ended."""
 
     async def remove_container(self, container_id: str) -> None: ...
-    async def list_containers(self) -> Sequence[Container]: ...
+    async def list_containers(self, labels: Mapping[str, str] | None = None) -> Sequence[Container]:
+        """All of them, or those that carry these labels."""
+
     async def container_status(self, container_id: str) -> ContainerStatus: ...
     async def update_resources(self, container_id: str, resources: Resources) -> None: ...
     async def reopen_log(self, container_id: str) -> None: ...

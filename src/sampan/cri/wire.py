@@ -2,7 +2,7 @@
 
 Also the few bytes of containerd's event service that the kubelet reads, decoded by hand since no stubs for it exist:
 `Envelope{timestamp=1, namespace=2, topic=3, event=4: Any{type_url=1, value=2}}`, where the value of every task event
-starts with `container_id=1`.
+starts with `container_id=1`, and `id=2` of TaskExit is the process: the container's own, or an exec's.
 """
 
 from __future__ import annotations
@@ -199,14 +199,16 @@ def subscribe_request(filters: Sequence[str]) -> bytes:
 
 def containerd_event(envelope: bytes) -> RuntimeEvent:
     """containerd's Envelope, reduced to its topic and the container it is about."""
-    topic, container_id = "", ""
+    topic, container_id, exec_id = "", "", ""
     for number, value in _fields(envelope):
         if number == 3:
             topic = value.decode()
         elif number == 4:
             payload = next((inner for n, inner in _fields(value) if n == 2), b"")
-            container_id = next((inner.decode() for n, inner in _fields(payload) if n == 1), "")
-    return RuntimeEvent(topic, container_id)
+            texts = {n: inner.decode("utf-8", "replace") for n, inner in _fields(payload) if n in (1, 2)}
+            container_id, exec_id = texts.get(1, ""), texts.get(2, "")
+    ended_exec = topic == "/tasks/exit" and exec_id not in ("", container_id)
+    return RuntimeEvent(topic, container_id, ended_exec or topic.startswith("/tasks/exec-"))
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:

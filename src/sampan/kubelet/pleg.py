@@ -1,36 +1,63 @@
 """PLEG, the pod lifecycle event generator: keeps what the runtime knows of every pod, and tells when it changes.
 
-A relist asks the runtime for all sandboxes and containers and compares them with the last answer; only for what changed
-does it ask for details. Relists happen when somebody asks (`relist`, calls that arrive together share one), a moment
-after the runtime reports an event, and at an interval: every second without an event stream, else once a minute.
+A refresh asks the runtime for one pod's sandboxes and containers, a relist for everybody's; details are only asked for
+what changed. Workers refresh their pod after acting on it; an event of the runtime leads to refreshes of the pod it is
+about; and everything is relisted at an interval: every second without an event stream, else once a minute.
 
-Guarantee: `state(uid)` is at least as new as the start of the last finished relist.
+Guarantee: after `refresh(uid)` or `relist()` returned, `state` is at least as new as the moment of the call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sampan import effects
-from sampan.cri.runtime import Container, CRIError, Runtime, Sandbox, SandboxStatus
+from sampan.cri.runtime import Container, CRIError, Runtime, RuntimeEvent, Sandbox, SandboxStatus
 from sampan.kubelet.pod_state import PodContainer, PodState, pod_state
 from sampan.kubelet.sandbox_config import POD_UID
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = (0.01, 0.15, 1.0)
-"""An event may arrive before the runtime's own book-keeping is done; look again after these pauses."""
+SETTLE_S = (0.01, 0.1, 0.5, 2.0)
+"""An event may arrive before the runtime's own book-keeping is done; look again after these pauses until it shows."""
 
-EVENT_RETRY_S = 5.0
+EVENT_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PLEGConfig:
     interval_s: float = 1.0
     interval_with_events_s: float = 60.0
+
+
+class Coalesced:
+    """Work that many ask for and that serves them all: a call during a run waits for the run after it."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self._running: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._running), name="refresh")
+        await asyncio.shield(self._next)
+
+    @property
+    def is_idle(self) -> bool:
+        return self._running is None and self._next is None
+
+    async def _after(self, previous: asyncio.Task[None] | None) -> None:
+        if previous is not None:
+            await asyncio.wait([previous])
+        self._running, self._next = self._next, None
+        try:
+            await self._work()
+        finally:
+            self._running = None
 
 
 class PLEG:
@@ -42,11 +69,12 @@ class PLEG:
         self._config = config
         self._states: dict[str, PodState] = {}
         self._seen: dict[str, object] = {}
-        self._running: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+        self._owners: dict[str, str] = {}
+        self._refreshes: dict[str, Coalesced] = {}
+        self._settling: dict[str, asyncio.Task[None]] = {}
         self._has_events = False
-        self._event = asyncio.Event()
-        self.last_relist = 0.0
+        self._wake = asyncio.Event()
+        self.relist = Coalesced(self._relist)
         self.error = ""
 
     def state(self, uid: str) -> PodState:
@@ -55,52 +83,46 @@ class PLEG:
     def states(self) -> list[PodState]:
         return list(self._states.values())
 
-    async def relist(self) -> None:
-        """Compare with the runtime now. Raises CRIError. A call made during a relist waits for the one after it."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._after(self._running), name="relist")
-        await asyncio.shield(self._next)
+    async def refresh(self, uid: str) -> None:
+        """Look at one pod now. Raises CRIError."""
+        refresh = self._refreshes.get(uid)
+        if refresh is None:
+            refresh = self._refreshes[uid] = Coalesced(lambda: self._refresh(uid))
+        try:
+            await refresh()
+        finally:
+            if refresh.is_idle:
+                self._refreshes.pop(uid, None)
 
     async def run(self) -> None:
-        """Relist by events and by the clock until cancelled."""
+        """Follow events and the clock until cancelled."""
         events = asyncio.create_task(self._follow_events(), name="runtime events")
-        settle: list[float] = []
         try:
             while True:
                 interval = self._config.interval_with_events_s if self._has_events else self._config.interval_s
                 try:
-                    await asyncio.wait_for(self._event.wait(), settle[0] if settle else interval)
-                    self._event.clear()
-                    settle = list(SETTLE_S)
-                    continue
+                    await asyncio.wait_for(self._wake.wait(), interval)
                 except TimeoutError:
-                    settle = settle[1:]
-                await self._relist_logged()
+                    log.debug("PLEG: time to relist")
+                self._wake.clear()
+                try:
+                    await self.relist()
+                except CRIError as error:
+                    log.warning("PLEG: %s", error)
         finally:
-            events.cancel()
+            for task in [events, *self._settling.values()]:
+                task.cancel()
             await asyncio.gather(events, return_exceptions=True)
 
-    async def _relist_logged(self) -> None:
+    async def _relist(self) -> None:
         try:
-            await self.relist()
-        except CRIError as error:
-            log.warning("PLEG: %s", error)
-
-    async def _after(self, previous: asyncio.Task[None] | None) -> None:
-        if previous is not None:
-            await asyncio.gather(previous, return_exceptions=True)
-        self._running, self._next = self._next, None
-        try:
-            await self._relist()
-            self.last_relist, self.error = effects.monotonic(), ""
+            sandboxes, containers = await asyncio.gather(
+                self._runtime.list_sandboxes(), self._runtime.list_containers()
+            )
         except CRIError as error:
             self.error = error.message
             raise
-        finally:
-            self._running = None
-
-    async def _relist(self) -> None:
-        sandboxes, containers = await asyncio.gather(self._runtime.list_sandboxes(), self._runtime.list_containers())
+        self.error = ""
         owners = {item.id: item.uid for item in sandboxes}
         by_pod: dict[str, tuple[list[Sandbox], list[Container]]] = {}
         for sandbox in sandboxes:
@@ -108,39 +130,55 @@ class PLEG:
         for container in containers:
             uid = owners.get(container.sandbox_id) or container.labels.get(POD_UID, "")
             by_pod.setdefault(uid, ([], []))[1].append(container)
-        changed = [
-            uid for uid in {*by_pod, *self._seen}
-            if _fingerprint(*by_pod.get(uid, ([], []))) != self._seen.get(uid)
-        ]
-        await asyncio.gather(*(self._refresh(uid, *by_pod.get(uid, ([], []))) for uid in changed))
-        for uid in changed:
+        await asyncio.gather(*(
+            self._take(uid, *by_pod.get(uid, ([], []))) for uid in {*by_pod, *self._states}
+        ))
+
+    async def _refresh(self, uid: str) -> None:
+        labels = {POD_UID: uid}
+        sandboxes, containers = await asyncio.gather(
+            self._runtime.list_sandboxes(labels), self._runtime.list_containers(labels)
+        )
+        await self._take(uid, sandboxes, containers)
+
+    async def _take(self, uid: str, sandboxes: Iterable[Sandbox], containers: Iterable[Container]) -> None:
+        """Compare with what is known of the pod; ask for details of what is new."""
+        boxes, items = list(sandboxes), list(containers)
+        fingerprint = _fingerprint(boxes, items)
+        if fingerprint == self._seen.get(uid):
+            return
+        if not boxes and not items:
+            self._forget(uid)
             self._on_change(uid)
-
-    async def _refresh(self, uid: str, sandboxes: list[Sandbox], containers: list[Container]) -> None:
-        if not sandboxes and not containers:
-            self._seen.pop(uid, None)
-            self._states.pop(uid, None)
             return
-        known = {run.id: run for run in self.state(uid).containers if run.has_exited}
+        before = self.state(uid)
+        known_runs = {run.id: run for run in before.containers if run.has_exited}
+        known_boxes = {box.sandbox.id: box for box in before.sandboxes if box.ips}
         try:
-            boxes = await asyncio.gather(*(self._sandbox(item) for item in sandboxes))
-            runs = await asyncio.gather(*(self._container(item, known) for item in containers))
+            details = await asyncio.gather(*(self._sandbox(item, known_boxes) for item in boxes))
+            runs = await asyncio.gather(*(self._container(item, known_runs) for item in items))
         except CRIError as error:
-            if error.code != "NOT_FOUND":  # gone between the list and the question: the next relist sees it
+            if error.code != "NOT_FOUND":
                 raise
-            self._seen.pop(uid, None)
-            self._event.set()
+            self._seen.pop(uid, None)  # gone between the list and the question
+            self._wake.set()
             return
-        self._states[uid] = pod_state(uid, boxes, runs)
-        if _agree(containers, runs):
-            self._seen[uid] = _fingerprint(sandboxes, containers)
-        else:
-            self._seen[uid] = None
+        self._states[uid] = pod_state(uid, details, runs)
+        self._seen[uid] = fingerprint if _agree(items, runs) else None
+        self._owners.update(dict.fromkeys([*(box.id for box in boxes), *(run.id for run in items)], uid))
+        self._on_change(uid)
 
-    async def _sandbox(self, item: Sandbox) -> SandboxStatus:
+    def _forget(self, uid: str) -> None:
+        self._seen.pop(uid, None)
+        state = self._states.pop(uid, None)
+        if state is not None:
+            for gone in [*(box.sandbox.id for box in state.sandboxes), *(run.id for run in state.containers)]:
+                self._owners.pop(gone, None)
+
+    async def _sandbox(self, item: Sandbox, known: dict[str, SandboxStatus]) -> SandboxStatus:
         if item.state != "READY":
             return SandboxStatus(item)
-        return await self._runtime.sandbox_status(item.id)
+        return known.get(item.id) or await self._runtime.sandbox_status(item.id)
 
     async def _container(self, item: Container, known: dict[str, PodContainer]) -> PodContainer:
         if item.id in known:
@@ -150,17 +188,41 @@ class PLEG:
     async def _follow_events(self) -> None:
         while True:
             try:
-                async for _ in self._runtime.events():
+                async for event in self._runtime.events():
                     self._has_events = True
-                    self._event.set()
+                    self._note(event)
             except CRIError as error:
                 if error.code == "UNIMPLEMENTED":
                     return
                 log.debug("runtime events: %s", error)
-            if self._has_events:
-                self._has_events = False
-                self._event.set()
-            await asyncio.sleep(EVENT_RETRY_S if not self._config.interval_s else self._config.interval_s)
+            self._has_events = False
+            self._wake.set()
+            await asyncio.sleep(EVENT_RETRY_S)
+
+    def _note(self, event: RuntimeEvent) -> None:
+        """Look at the pod that an event is about until the event shows. Starts are the workers' own doing."""
+        uid = self._owners.get(event.container_id)
+        if event.is_exec or uid is None or event.topic in ("/tasks/create", "/tasks/start"):
+            return
+        settling = self._settling.get(uid)
+        if settling is not None:
+            settling.cancel()
+        task = self._settling[uid] = asyncio.create_task(self._settle(uid, self._seen.get(uid)), name=f"settle {uid}")
+        task.add_done_callback(lambda done: self._settled(uid, done))
+
+    def _settled(self, uid: str, done: asyncio.Task[None]) -> None:
+        if self._settling.get(uid) is done:
+            del self._settling[uid]
+
+    async def _settle(self, uid: str, before: object) -> None:
+        for pause_s in SETTLE_S:
+            await asyncio.sleep(pause_s)
+            try:
+                await self.refresh(uid)
+            except CRIError as error:
+                log.debug("PLEG: %s", error)
+            if self._seen.get(uid) != before and self._seen.get(uid) is not None:
+                return
 
 
 def _fingerprint(sandboxes: list[Sandbox], containers: list[Container]) -> object:

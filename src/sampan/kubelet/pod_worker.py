@@ -205,7 +205,7 @@ class PodWorker:
         plan = plan_pod(pod, state, place.prober.facts(self.uid))
         if not plan.is_empty:
             await self._execute(plan, state, volumes)
-            await place.pleg.relist()
+            await place.pleg.refresh(self.uid)
             self._watch_probes(place.pleg.state(self.uid))
             self.report()
         return 0.0 if self.must_end else self._next_delay_s()
@@ -259,7 +259,7 @@ class PodWorker:
             async with place.sandbox_slots:
                 sandbox_id = await place.containers.create_sandbox(self.pod, plan.attempt)
         if plan.create_sandbox or plan.kills:
-            await place.pleg.relist()
+            await place.pleg.refresh(self.uid)
             state = place.pleg.state(self.uid)
         attempt = next((box.sandbox.attempt for box in state.sandboxes if box.sandbox.id == sandbox_id), plan.attempt)
         context = StartContext(
@@ -368,16 +368,16 @@ class PodWorker:
         """Stop everything of the pod and give back what it used."""
         place = self._place
         place.prober.end_pod(self.uid)
-        await place.pleg.relist()
+        await place.pleg.refresh(self.uid)
         state = place.pleg.state(self.uid)
         self.report()
         await self._kill_containers(state)
         for box in state.sandboxes:
             await place.containers.stop_sandbox(box.sandbox.id)
-        await place.pleg.relist()
+        await place.pleg.refresh(self.uid)
         while place.pleg.state(self.uid).is_live:  # its end may reach the runtime's records a moment later
             await asyncio.sleep(0.05)
-            await place.pleg.relist()
+            await place.pleg.refresh(self.uid)
         self.report()
         place.volumes.unmount(self.uid)
         place.cgroups.remove_pod(self.uid)
@@ -411,6 +411,7 @@ class PodWorker:
                 log.debug("pod %s is gone already", key_of(self.pod))
             return RETRY_LIMIT_S
         await place.containers.remove(place.pleg.state(self.uid))
+        await place.pleg.refresh(self.uid)
         if spec.is_static(self.pod):
             await place.mirrors.delete(self.pod)
         place.volumes.remove_pod_dir(self.uid)

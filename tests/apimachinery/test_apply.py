@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.apimachinery.apply import ApplyConflict, apply, fieldset, update_managers
+from sampan.apimachinery.apply import ApplyConflict, apply, fieldset, update_managers, values
 from sampan.apimachinery.apply.apply import STATUS, Write
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.schema.loader import definition
@@ -261,3 +261,33 @@ paths = st.lists(
 @given(paths)
 def test_field_sets_survive_the_wire(fields: fieldset.FieldSet) -> None:
     assert fieldset.decode(fieldset.encode(fields)) == fields
+
+
+@given(paths, paths, paths)
+def test_a_trie_changes_like_the_set_it_stands_for(
+    fields: fieldset.FieldSet, more: fieldset.FieldSet, less: fieldset.FieldSet
+) -> None:
+    trie = fieldset.encode(fields)
+    assert fieldset.decode(fieldset.changed(trie, add=more, remove=less)) == (fields - less) | more
+    assert {path for path in fields | more | less if fieldset.has(trie, path)} == fields
+    assert trie == fieldset.encode(fields)
+
+
+@given(configs, configs)
+@settings(max_examples=60)
+def test_the_difference_is_that_of_the_fields(before: Json, after: Json) -> None:
+    difference = values.Difference(before, after, DEPLOYMENT)
+    old, new = values.index(before, DEPLOYMENT), values.index(after, DEPLOYMENT)
+    inside_old, inside_new = fieldset.prefixes(old) - set(old), fieldset.prefixes(new) - set(new)
+    assert difference.changed == {
+        path for path in new if path not in inside_old and (path not in old or old[path] != new[path])
+    }
+    assert difference.removed == {path for path in old if path not in new and path not in inside_new}
+
+
+def test_items_with_equal_keys_are_written_without_being_tracked() -> None:
+    live = updated(None, deployment(1), "me")
+    odd = copy.deepcopy(live)
+    port = {"containerPort": 80}
+    odd["spec"]["template"] = {"spec": {"containers": [{"name": "a", "ports": [port, port]}]}}
+    assert updated(live, odd, "other")["metadata"] == live["metadata"]

@@ -12,14 +12,14 @@ not matter; a field given up by its only owner disappears. After sigs.k8s.io/str
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from sampan.apimachinery.apply import fieldset, values
 from sampan.apimachinery.apply import managers as owners
-from sampan.apimachinery.apply import values
 from sampan.apimachinery.apply.fieldset import EMPTY, FieldPath, FieldSet, below, display, prefixes
-from sampan.apimachinery.apply.managers import APPLY, UPDATE, Manager, Managers, Owned
+from sampan.apimachinery.apply.managers import APPLY, NOTHING, UPDATE, Manager, Managers, Owned
 from sampan.apimachinery.errors import BadRequest, Conflict
 from sampan.apimachinery.object import Object, meta
 from sampan.apimachinery.schema.compile import Schema
@@ -73,19 +73,19 @@ def apply(
     me = Manager(write.manager, APPLY, "", write.subresource)
     managers = _known(current, schema)
     wanted = _owned_by_write(values.index(applied, schema), write)
-    previous = managers.get(me, Owned(EMPTY)).fields
+    previous = managers.get(me, NOTHING).fields
     merged = values.merge(current, applied, schema)
-    taken = _changed(values.index(current, schema), values.index(merged, schema), write)
-    conflicts = [
-        (who, path) for who, owned in managers.items() if who != me for path in sorted(owned.fields & taken & wanted)
-    ]
+    taken = sorted(_owned_by_write(values.Difference(current, merged, schema).changed, write) & wanted)
+    conflicts = [(who, path) for who, owned in managers.items() if who != me for path in taken if owned.owns(path)]
     if conflicts and not force:
         raise ApplyConflict(sorted(conflicts, key=lambda found: (found[0].name, found[1])))
-    managers = owners.without(managers, (path for _, path in conflicts), keep=me)
-    merged = _give_up(merged, previous - wanted, wanted | owners.others(managers, me), schema)
-    gone = _removed(values.index(current, schema), values.index(merged, schema))
-    managers = owners.without(managers, gone, keep=me)
-    _own(managers, me, Owned(wanted, write.now, applied.get("apiVersion", "")))
+    managers = owners.without(managers, [path for _, path in conflicts], keep=me)
+    if given_up := previous - wanted:
+        merged = _give_up(merged, given_up, wanted | owners.others(managers, me), schema)
+    managers = owners.without(managers, values.Difference(current, merged, schema).removed, keep=me)
+    version = applied.get("apiVersion", "")
+    if me not in managers or previous != wanted or managers[me].api_version != version:
+        managers[me] = Owned(fieldset.encode(wanted), write.now, version)
     return merged, owners.write(managers)
 
 
@@ -102,14 +102,17 @@ def update_managers(
         return []
     me = Manager(write.manager, UPDATE, new.get("apiVersion", ""), write.subresource)
     managers = owners.read(new) if brought else owners.read(old or {})
-    before, after = values.index(old, schema), values.index(new, schema)
-    changed = _changed(before, after, write)
-    removed = _removed(before, after)
-    if not changed and not removed and old is not None:
-        return owners.write(managers)
+    try:
+        difference = values.Difference(old, new, schema)
+    except BadRequest:
+        return owners.write(managers)  # items with equal keys are valid in some kinds; who owns them cannot be told
+    changed, removed = _owned_by_write(difference.changed, write), difference.removed
     managers = owners.without(managers, changed | removed, keep=me)
-    known = managers.get(me, Owned(EMPTY))
-    _own(managers, me, Owned((known.fields | changed) - removed, write.now, me.api_version))
+    known = managers.get(me, NOTHING)
+    add = [path for path in changed if not known.owns(path)]
+    lost = [path for path in removed if known.owns(path)]
+    if add or lost:
+        managers[me] = Owned(fieldset.changed(known.trie, add=sorted(add), remove=lost), write.now, me.api_version)
     return owners.write(managers)
 
 
@@ -121,47 +124,17 @@ def _known(live: Object, schema: Schema | None) -> Managers:
     everything = frozenset(values.index(live, schema)) - _SERVERS_OWN
     version = live.get("apiVersion", "")
     created = meta(live).get("creationTimestamp") or ""
-    return {Manager(BEFORE_FIRST_APPLY, UPDATE, version): Owned(everything, created, version)}
+    owned = Owned(fieldset.encode(everything), created, version)
+    return {Manager(BEFORE_FIRST_APPLY, UPDATE, version): owned}
 
 
-def _own(managers: Managers, me: Manager, owned: Owned) -> None:
-    """Record what `me` owns; the time moves only when the fields do."""
-    known = managers.get(me)
-    if known is None or (known.fields, known.api_version) != (owned.fields, owned.api_version):
-        managers[me] = owned
-
-
-def _owned_by_write(index: Mapping[FieldPath, Any], write: Write) -> FieldSet:
-    fields = frozenset(index) - _SERVERS_OWN
+def _owned_by_write(paths: Iterable[FieldPath], write: Write) -> FieldSet:
+    fields = frozenset(paths) - _SERVERS_OWN
     return fields - below(fields, write.resets) if write.resets else fields
-
-
-def _changed(before: Mapping[FieldPath, Any], after: Mapping[FieldPath, Any], write: Write) -> FieldSet:
-    """Fields that were added or have another value; a container that became empty did not become a field."""
-    changed = {
-        path: value for path, value in after.items()
-        if (path not in before and not _is_emptied(path, value, before))
-        or (path in before and not values.same(before[path], value))
-    }
-    return _owned_by_write(changed, write)
-
-
-def _removed(before: Mapping[FieldPath, Any], after: Mapping[FieldPath, Any]) -> FieldSet:
-    """Fields that are no more; an empty container that was filled is still there."""
-    return frozenset(
-        path for path, value in before.items() if path not in after and not _is_emptied(path, value, after)
-    )
-
-
-def _is_emptied(path: FieldPath, value: Any, filled: Mapping[FieldPath, Any]) -> bool:
-    """Whether this empty container has something in it in the other document."""
-    return value in ({}, []) and any(other[:len(path)] == path for other in filled)
 
 
 def _give_up(merged: Object, given_up: FieldSet, kept: FieldSet, schema: Schema | None) -> Object:
     """Remove what nobody owns any more, and the containers that this leaves empty."""
-    if not given_up:
-        return merged
     needed = prefixes(kept)
     for path in sorted(given_up, key=len):
         if path in needed or _is_key_of_needed(path, needed):

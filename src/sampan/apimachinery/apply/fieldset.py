@@ -2,7 +2,8 @@
 
 A field is a path of elements, each as FieldsV1 writes it: `f:name` a field or map key, `k:{"name":"a"}` an item of a
 map list by its keys, `v:"a"` an item of a set by its value. A set is a frozenset of paths, so the algebra is Python's.
-On the wire the paths share their beginnings: a nested object in which `.` marks a path that itself is a member.
+On the wire the paths share their beginnings: a nested object (here a *trie*) in which `.` marks a path that itself is a
+member. Most writes touch few fields of few managers, so a trie can be asked and changed without being unpacked.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
+import orjson
+
 FieldPath: TypeAlias = tuple[str, ...]
 FieldSet: TypeAlias = frozenset[FieldPath]
+Trie: TypeAlias = dict[str, Any]
 
 EMPTY: Final[FieldSet] = frozenset()
 _MAX_DEPTH: Final = 200
@@ -30,9 +34,9 @@ def valued(value: Any) -> str:
     return "v:" + json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def encode(fields: Iterable[FieldPath]) -> dict[str, Any]:
+def encode(fields: Iterable[FieldPath]) -> Trie:
     """As `fieldsV1`."""
-    root: dict[str, Any] = {}
+    root: Trie = {}
     for path in sorted(fields):
         node = root
         for element in path[:-1]:
@@ -72,6 +76,57 @@ def decode(document: Any) -> FieldSet:
                 raise ValueError(f"unknown path element {element!r}")
             waiting.append((child, (*path, element)))
     return frozenset(found)
+
+
+def has(trie: Trie, path: FieldPath) -> bool:
+    """Whether the path is a member."""
+    node = trie
+    for element in path:
+        if element not in node:
+            return False
+        node = node[element]
+    return not node or "." in node
+
+
+def changed(trie: Trie, *, add: Iterable[FieldPath] = (), remove: Iterable[FieldPath] = ()) -> Trie:
+    """Another trie with some members more or less."""
+    copied: Trie = orjson.loads(orjson.dumps(trie))
+    for path in remove:
+        _remove(copied, path)
+    for path in add:
+        _add(copied, path)
+    return copied
+
+
+def _add(trie: Trie, path: FieldPath) -> None:
+    node, is_new = trie, True
+    for depth, element in enumerate(path):
+        if depth and not node and not is_new:
+            node["."] = {}  # it was a leaf, and now has something below it
+        is_new = element not in node
+        node = node.setdefault(element, {})
+    if node and not is_new:
+        node["."] = {}
+
+
+def _remove(trie: Trie, path: FieldPath) -> None:
+    nodes = [trie]
+    for element in path:
+        if element not in nodes[-1]:
+            return
+        nodes.append(nodes[-1][element])
+    last = nodes.pop()
+    if last:
+        last.pop(".", None)
+        return
+    for element in reversed(path):
+        node = nodes.pop()
+        del node[element]
+        if len(node) == 1 and "." in node:
+            node.clear()
+            return
+        if node:
+            return
 
 
 def prefixes(fields: Iterable[FieldPath]) -> set[FieldPath]:

@@ -6,12 +6,12 @@ subresource it wrote through. Beyond ten Update managers the oldest are folded i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from sampan.apimachinery.apply import fieldset
-from sampan.apimachinery.apply.fieldset import EMPTY, FieldSet
+from sampan.apimachinery.apply.fieldset import EMPTY, FieldPath, FieldSet, Trie
 from sampan.apimachinery.object import Object, meta
 
 APPLY: Final = "Apply"
@@ -39,23 +39,34 @@ class Manager:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """What, since when, and (for Apply) in the words of which API version."""
+    """What, since when, and (for Apply) in the words of which API version. `trie` is FieldsV1, never changed here."""
 
-    fields: FieldSet
+    trie: Trie
     time: str = ""
     api_version: str = ""
 
+    @property
+    def fields(self) -> FieldSet:
+        """The trie as a set; empty if it is none."""
+        try:
+            return fieldset.decode(self.trie)
+        except ValueError:
+            return EMPTY
+
+    def owns(self, path: FieldPath) -> bool:
+        return fieldset.has(self.trie, path)
+
 
 Managers: TypeAlias = dict[Manager, Owned]
+NOTHING: Final = Owned({})
 
 
 def read(obj: Object) -> Managers:
-    """The managers of an object; entries that cannot be understood are forgotten."""
+    """The managers of an object; entries that are no objects are forgotten."""
     managers: Managers = {}
     for entry in meta(obj).get("managedFields") or []:
-        try:
-            fields = fieldset.decode(entry.get("fieldsV1"))
-        except ValueError:
+        trie = entry.get("fieldsV1")
+        if not isinstance(trie, dict):
             continue
         operation, version = entry.get("operation", ""), entry.get("apiVersion", "")
         who = Manager(
@@ -63,14 +74,14 @@ def read(obj: Object) -> Managers:
         )
         known = managers.get(who)
         if known is not None:
-            fields |= known.fields
-        managers[who] = Owned(fields, entry.get("time", ""), version)
+            trie = fieldset.changed(trie, add=known.fields)
+        managers[who] = Owned(trie, entry.get("time", ""), version)
     return managers
 
 
 def write(managers: Mapping[Manager, Owned]) -> list[Object]:
     """As `managedFields`: Apply first, then by time; managers that own nothing are left out."""
-    kept = _bounded({who: owned for who, owned in managers.items() if owned.fields})
+    kept = _bounded({who: owned for who, owned in managers.items() if owned.trie})
     return [_entry(who, owned) for who, owned in sorted(kept.items(), key=_order)]
 
 
@@ -79,14 +90,13 @@ def others(managers: Mapping[Manager, Owned], who: Manager) -> FieldSet:
     return EMPTY.union(*(owned.fields for manager, owned in managers.items() if manager != who))
 
 
-def without(managers: Mapping[Manager, Owned], fields: Iterable[Any], *, keep: Manager) -> Managers:
+def without(managers: Mapping[Manager, Owned], fields: Collection[FieldPath], *, keep: Manager) -> Managers:
     """The managers after all but `keep` lost these fields."""
-    lost = frozenset(fields)
-    return {
-        who: owned if who == keep or not owned.fields & lost
-        else Owned(owned.fields - lost, owned.time, owned.api_version)
-        for who, owned in managers.items()
-    }
+    left: Managers = {}
+    for who, owned in managers.items():
+        lost = [path for path in fields if owned.owns(path)] if who != keep else []
+        left[who] = Owned(fieldset.changed(owned.trie, remove=lost), owned.time, owned.api_version) if lost else owned
+    return left
 
 
 def _order(item: tuple[Manager, Owned]) -> tuple[str, str, str, str, str]:
@@ -101,7 +111,7 @@ def _entry(who: Manager, owned: Owned) -> Object:
     if owned.time:
         entry["time"] = owned.time
     entry["fieldsType"] = "FieldsV1"
-    entry["fieldsV1"] = fieldset.encode(owned.fields)
+    entry["fieldsV1"] = owned.trie
     if who.subresource:
         entry["subresource"] = who.subresource
     return entry
@@ -116,6 +126,6 @@ def _bounded(managers: Managers) -> Managers:
     for who, owned in updates[: surplus + 1]:
         del bounded[who]
         ancient = Manager(_ANCIENT, UPDATE, who.api_version)
-        known = bounded.get(ancient, Owned(EMPTY))
-        bounded[ancient] = Owned(known.fields | owned.fields, owned.time, who.api_version)
+        known = bounded.get(ancient, NOTHING)
+        bounded[ancient] = Owned(fieldset.changed(known.trie, add=owned.fields), owned.time, who.api_version)
     return bounded

@@ -6,7 +6,6 @@ map lists by their keys and sets by their values. What no schema describes is wa
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from sampan.apimachinery.apply.fieldset import FieldPath, field, keyed, valued
@@ -39,12 +38,17 @@ def _index(value: Any, schema: Schema | None, path: FieldPath, found: dict[Field
 
 
 def _index_object(value: Object, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
-    known = schema.field_names if schema is not None else ()
     for key, item in value.items():
-        at = (*path, field(key))
-        _index(item, schema.child(key) if schema is not None else None, at, found)
-        if key not in known and at not in found and schema is not None and schema.kind == "map":
-            found[at] = CONTAINER
+        _index_member(key, item, schema, path, found)
+
+
+def _index_member(
+    key: str, item: Any, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]
+) -> None:
+    at = (*path, field(key))
+    _index(item, schema.child(key) if schema is not None else None, at, found)
+    if at not in found and schema is not None and schema.kind == "map":
+        found[at] = CONTAINER
 
 
 def _index_list(items: list[Any], schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
@@ -58,6 +62,56 @@ def _index_list(items: list[Any], schema: Schema | None, path: FieldPath, found:
             found[at] = CONTAINER
         else:
             found[at] = item
+
+
+class Difference:
+    """What one document has that another has not. Equal parts are skipped, so it costs what differs.
+
+    `changed` are fields that were added or have another value, `removed` those that are no more. A container that was
+    emptied or filled is neither: only its members are.
+    """
+
+    def __init__(self, before: Any, after: Any, schema: Schema | None) -> None:
+        self._added: dict[FieldPath, Any] = {}
+        self._removed: dict[FieldPath, Any] = {}
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            self._added, self._removed = index(after, schema), index(before, schema)
+        else:
+            self._objects(before, after, schema, ())
+        self.changed = frozenset(self._added)
+        self.removed = frozenset(self._removed) - self.changed
+
+    def _values(self, before: Any, after: Any, schema: Schema | None, path: FieldPath) -> None:
+        if isinstance(before, dict) and isinstance(after, dict) and not is_atomic_map(schema):
+            self._objects(before, after, schema, path)
+        elif isinstance(before, list) and isinstance(after, list) and schema is not None and (
+            list_kind(schema) != "atomic"
+        ):
+            self._lists(before, after, schema, path)
+        else:
+            _index(before, schema, path, self._removed)
+            _index(after, schema, path, self._added)
+
+    def _objects(self, before: Object, after: Object, schema: Schema | None, path: FieldPath) -> None:
+        for key, item in after.items():
+            if key not in before:
+                _index_member(key, item, schema, path, self._added)
+            elif before[key] is not item and before[key] != item:
+                child = schema.child(key) if schema is not None else None
+                self._values(before[key], item, child, (*path, field(key)))
+        for key, item in before.items():
+            if key not in after:
+                _index_member(key, item, schema, path, self._removed)
+
+    def _lists(self, before: list[Any], after: list[Any], schema: Schema, path: FieldPath) -> None:
+        old = {element_of(item, schema, path): item for item in before}
+        new = {element_of(item, schema, path): item for item in after}
+        if list_kind(schema) == "map":
+            for element in old.keys() & new.keys():
+                if old[element] != new[element]:
+                    self._objects(old[element], new[element], schema.items, (*path, element))
+        for items, other, found in ((new, old, self._added), (old, new, self._removed)):
+            _index_list([item for element, item in items.items() if element not in other], schema, path, found)
 
 
 def element_of(item: Any, schema: Schema, path: FieldPath = ()) -> str:
@@ -152,12 +206,3 @@ def look(doc: Any, path: FieldPath, schema: Schema | None) -> Any:
         else:
             return None
     return doc
-
-
-def same(left: Any, right: Any) -> bool:
-    """JSON equality; 1 is not true, and key order does not matter."""
-    if left is CONTAINER or right is CONTAINER:
-        return left is right
-    if type(left) in (str, int, bool) and type(left) is type(right):
-        return bool(left == right)
-    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -211,12 +212,20 @@ async def test_one_client_stays_with_one_endpoint_under_affinity(world: World, p
 
 
 async def test_a_new_proxy_keeps_connections_and_affinity(world: World, proxy: Proxy, fake_api: Any) -> None:
+    def remembered() -> str:
+        listed = subprocess.run(namespace.exec_in(world.node, ["nft", "-j", "list", "sets", "ip"]), capture_output=True)
+        sets = (entry["set"] for entry in json.loads(listed.stdout)["nftables"] if "set" in entry)
+        return ",".join(sorted(found["name"] for found in sets if "10.244.0.13" in str(found.get("elem"))))
+
     await publish(proxy, fake_api, service(sessionAffinity="ClientIP"), 11, 12)
     connection = await inside(world.pods[2], lambda: socket.create_connection((SERVICE_IP, 80), 3))
     with connection:
         connection.sendall(b"?")
         first = connection.recv(100)
+        before = remembered()
+        assert before.startswith("affinity-")
         async with proxying(world, fake_api):
+            assert remembered() == before
             connection.sendall(b"?")
             assert connection.recv(100) == first
             names = {(await inside(world.pods[2], lambda: talk(SERVICE_IP, 80)))[0] for _ in range(8)}

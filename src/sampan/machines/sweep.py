@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sampan.effects import monotonic
 from sampan.machines import namespace, traces
-from sampan.machines.layout import CGROUP_ROOT, Layout
+from sampan.machines.layout import CGROUP_ROOT, CNI_CACHE, Layout
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +93,8 @@ def _remove_files(layout: Layout, keep_state: bool) -> None:
                 shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    for root in (layout.run_root, *([] if keep_state else [layout.state_root])):
-        with contextlib.suppress(OSError):  # other clusters are still there
+    for root in (layout.run_root, *([] if keep_state else [layout.state_root]), CNI_CACHE, CNI_CACHE.parent):
+        with contextlib.suppress(OSError):  # missing, or others are still in it
             root.rmdir()
 
 

@@ -44,8 +44,8 @@ def _generated(obj: Object, labels: dict[str, str], path: Path) -> list[FieldErr
         if found != wanted:
             errors.append(required(where, f"must be '{wanted}'") if found is None else
                           invalid(where, labels, f"must be '{wanted}'"))
-    if dig(obj, "spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid") != uid_of(obj) and dig(
-            obj, "spec", "selector", "matchLabels", "controller-uid") != uid_of(obj):
+    generated = ({"matchLabels": {f"{prefix}controller-uid": uid_of(obj)}} for prefix in ("batch.kubernetes.io/", ""))
+    if dig(obj, "spec", "selector") not in generated:
         errors.append(invalid(path.child("selector"), dig(obj, "spec", "selector"),
                               "`selector` not auto-generated"))
     return errors

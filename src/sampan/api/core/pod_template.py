@@ -38,8 +38,8 @@ def validate_selected_template(spec: Object, path: Path, owner: str = "deploymen
         errors += validate_label_selector(selector, where)
         if is_empty(selector):
             errors.append(invalid(where, selector, f"empty selector is invalid for {owner}"))
-    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-    if selector is not None and not is_empty(selector) and not matches(selector, labels):
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if not matches(selector, labels or {}):
         errors.append(invalid(path.child("template", "metadata", "labels"), labels,
                               "`selector` does not match template `labels`"))
     return errors + validate_template(spec.get("template") or {}, path.child("template"))

@@ -147,10 +147,10 @@ def _integer(text: str) -> Any:
     if len(digits) > 1 and digits[0] == "0":
         base = {"x": 16, "b": 2, "o": 8}.get(digits[1].lower(), 8)
         digits = digits[2:] if digits[1].isalpha() else digits
-    if len(digits) > 400:
+    if len(digits) > 300:
         return text
-    number = int(digits, base)
-    return -number if plain.startswith("-") else number
+    number = -int(digits, base) if plain.startswith("-") else int(digits, base)
+    return number if -(2**63) <= number < 2**64 else float(number)
 
 
 def _key(value: Any) -> str:

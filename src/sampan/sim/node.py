@@ -59,6 +59,8 @@ class SimulatedNode:
     def __init__(self, spec: NodeSpec, number: int) -> None:
         self.spec = spec
         self.on = True
+        self.healthy_since = effects.timestamp()
+        self.reported_at_s = float("-inf")
         self._number = number
         self._addresses: dict[str, str] = {}
         self._counter = itertools.count(2)
@@ -103,7 +105,7 @@ class SimulatedNode:
             ],
             "conditions": [
                 {"type": type, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": now,
-                 "lastTransitionTime": now}
+                 "lastTransitionTime": self.healthy_since}
                 for type, status, reason, message in healthy
             ],
             "nodeInfo": {
@@ -145,29 +147,31 @@ class Fleet:
 
     def start_node(self, name: str) -> None:
         """The node is back; it goes on with the pods that are still bound to it."""
-        self.nodes[name].on = True
+        node = self.nodes[name]
+        node.on, node.healthy_since, node.reported_at_s = True, effects.timestamp(), float("-inf")
         self._changed.set()
 
     async def _register(self, client: Client, node: SimulatedNode) -> None:
         try:
             await client.create(NODES, node.document())
+            node.reported_at_s = effects.monotonic()
         except errors.AlreadyExists:
-            await client.patch(
-                NODES, node.spec.name, {"status": node.status()}, type="strategic", subresource="status"
-            )
+            await self._report(client, node)
+
+    async def _report(self, client: Client, node: SimulatedNode) -> None:
+        node.reported_at_s = effects.monotonic()
+        status: Object = {"status": node.status()}
+        await client.patch(NODES, node.spec.name, status, type="strategic", subresource="status")
 
     async def _keep_alive(self, client: Client) -> None:
-        """Leases every ten seconds, statuses every five minutes."""
-        reported = effects.monotonic()
+        """Leases every ten seconds, statuses every five minutes and when a node comes back."""
         while True:
             for node in self.nodes.values():
-                if node.on:
-                    await self._try(self._renew(client, node), f"lease of {node.spec.name}")
-            if effects.monotonic() - reported >= STATUS_REPORT_S:
-                reported = effects.monotonic()
-                for node in self.nodes.values():
-                    if node.on:
-                        await self._try(self._register(client, node), f"status of {node.spec.name}")
+                if not node.on:
+                    continue
+                await self._try(self._renew(client, node), f"lease of {node.spec.name}")
+                if effects.monotonic() - node.reported_at_s >= STATUS_REPORT_S:
+                    await self._try(self._report(client, node), f"status of {node.spec.name}")
             await asyncio.sleep(LEASE_RENEWAL_S)
 
     async def _renew(self, client: Client, node: SimulatedNode) -> None:

@@ -1,0 +1,41 @@
+"""Effects from a seed and a given clock, for the simulator: two runs with the same seed see the same values.
+
+Uids and secrets have generators of their own, so that one more random decision somewhere does not rename everything.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class SeededSource:
+    """See `effects.Source`. `clock()` gives seconds; the wall clock shows `epoch` plus them plus `clock_offset`."""
+
+    def __init__(self, seed: int, clock: Callable[[], float], epoch: datetime = EPOCH) -> None:
+        self._clock = clock
+        self._epoch = epoch
+        self._rng = random.Random(f"{seed}/decisions")
+        self._uids = random.Random(f"{seed}/uids")
+        self._secrets = random.Random(f"{seed}/secrets")
+        self.clock_offset = timedelta()
+        """Change it to let the wall clock jump."""
+
+    def now(self) -> datetime:
+        return self._epoch + timedelta(seconds=self._clock()) + self.clock_offset
+
+    def monotonic(self) -> float:
+        return self._clock()
+
+    def rng(self) -> random.Random:
+        return self._rng
+
+    def uid(self) -> str:
+        return str(uuid.UUID(int=self._uids.getrandbits(128), version=4))
+
+    def secret(self, size_bytes: int) -> bytes:
+        return self._secrets.randbytes(size_bytes)

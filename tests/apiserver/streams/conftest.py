@@ -94,14 +94,13 @@ class WebSocketClient:
                     length, at = int.from_bytes(self._buffer[2:4], "big"), 4
                 elif length == 127 and len(self._buffer) >= 10:
                     length, at = int.from_bytes(self._buffer[2:10], "big"), 10
-                if length < 126 or at > 2:
-                    if len(self._buffer) >= at + length:
-                        opcode, payload = self._buffer[0] & 0x0F, self._buffer[at:at + length]
-                        self._buffer = self._buffer[at + length:]
-                        if opcode == 8:
-                            self.close_code = int.from_bytes(payload[:2], "big")
-                            return None
-                        return opcode, payload
+                if (length < 126 or at > 2) and len(self._buffer) >= at + length:
+                    opcode, payload = self._buffer[0] & 0x0F, self._buffer[at:at + length]
+                    self._buffer = self._buffer[at + length:]
+                    if opcode == 8:
+                        self.close_code = int.from_bytes(payload[:2], "big")
+                        return None
+                    return opcode, payload
             data = await self.raw.read()
             if not data:
                 return None
@@ -251,11 +250,13 @@ def connected(response: Response, limit: int = 16) -> tuple[asyncio.Task[None], 
 
 @dataclass
 class Harness:
+    """What a test needs: the kubelet, the server's parts, and the ways to ask and connect."""
+
     kubelet: FakeKubelet
     parts: Any
-    context: Any = staticmethod(context)
-    connected: Any = staticmethod(connected)
-    websocket: Any = field(default_factory=lambda: WEBSOCKET)
+    context: Callable[..., RequestContext] = context
+    connected: Callable[..., tuple[asyncio.Task[None], WebSocketClient]] = connected
+    websocket: dict[str, str] = field(default_factory=lambda: dict(WEBSOCKET))
 
 
 @pytest.fixture(scope="session")

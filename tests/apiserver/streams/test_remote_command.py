@@ -238,7 +238,8 @@ async def test_several_containers_need_a_choice_or_an_annotation(harness: Any) -
     with pytest.raises(BadRequest) as refused:
         await exec_(harness.context("exec", query("stdout"), headers), harness.parts)
     assert refused.value.message == (
-        "a container name must be specified for pod web, choose one of: [app side] or one of the init containers: [init]"
+        "a container name must be specified for pod web, choose one of: [app side] "
+        "or one of the init containers: [init]"
     )
     pod["metadata"]["annotations"] = {"kubectl.kubernetes.io/default-container": "side"}
 

@@ -298,3 +298,34 @@ async def test_a_table_that_an_unknown_hand_filled_is_replaced(world: World, pro
         assert (await inside(world.pods[2], lambda: talk(SERVICE_IP, 80)))[0] == "11"
         left = namespace.call_in(world.node, lambda: NFT().existing("ip", "sampan-proxy"))
         assert left is not None and "strange" not in left.chains
+
+
+def drop_table(world: World) -> None:
+    namespace.call_in(world.node, lambda: NFT().run(["delete table ip sampan-proxy"]))
+
+
+async def test_a_change_that_the_kernel_refuses_leads_to_a_whole_new_table(
+    world: World, proxy: Proxy, fake_api: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sampan.proxy.proxy.RETRY_S", 0.01)
+    drop_table(world)
+    fake_api.put(SERVICES, service())
+    fake_api.put(ENDPOINT_SLICES, slices(11))
+    async with asyncio.timeout(10):
+        while not (proxy.failures and proxy.health.settled and proxy._slices.lister.get("web-1", "d")):
+            await asyncio.sleep(0.01)
+    assert (await inside(world.pods[1], lambda: talk(SERVICE_IP, 80)))[0] == "11"
+
+
+async def test_a_table_that_was_dropped_behind_the_proxys_back_is_noticed(
+    world: World, fake_api: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sampan.proxy.proxy.AUDIT_S", 0.02)
+    fake_api.put(SERVICES, service())
+    fake_api.put(ENDPOINT_SLICES, slices(11))
+    async with proxying(world, fake_api) as running:
+        drop_table(world)
+        async with asyncio.timeout(10):
+            while running.syncs < 2:
+                await asyncio.sleep(0.01)
+        assert (await inside(world.pods[1], lambda: talk(SERVICE_IP, 80)))[0] == "11"

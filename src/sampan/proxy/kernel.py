@@ -45,11 +45,6 @@ class Kernel:
     async def has_table(self, frame: Frame) -> bool:
         return await self._call(lambda: self._nft.has_table(frame.family, frame.table))
 
-    async def remove(self, frame: Frame) -> None:
-        """Drop the table with all that is in it."""
-        at = f"{frame.family} {frame.table}"
-        await self._call(lambda: self._nft.run([f"add table {at}", f"delete table {at}"]))
-
     async def forget_flows(self, changed: conntrack.Frontends) -> int:
         return await self._call(lambda: conntrack.forget(changed))
 

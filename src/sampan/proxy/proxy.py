@@ -21,6 +21,7 @@ from sampan.client.client import Client
 from sampan.client.informer import Informer, InformerFactory
 from sampan.proxy import conntrack, health
 from sampan.proxy.apply import NFTError
+from sampan.proxy.balancer_check import BalancerChecks, check_port, local_endpoints, ports_of
 from sampan.proxy.kernel import Kernel
 from sampan.proxy.model import SERVICE_LABEL, Family, Place, ServicePort, service_ports
 from sampan.proxy.render import Contribution, Frame, contribution
@@ -74,9 +75,11 @@ class Proxy:
         self._slices = self._factory.informer(ENDPOINT_SLICES)
         self._nodes = self._factory.informer(NODES, field_selector=f"metadata.name={config.node}")
         self._kernel = Kernel(config.enter)
+        self._checks = BalancerChecks(config.health_address, self._local_endpoints, lambda: self.health.live)
         self._rulesets = {family: Ruleset(self._frame(family)) for family in config.families}
         self._ports: dict[tuple[Family, str], list[ServicePort]] = {}
         self._dirty: set[str] = set()
+        self._balanced: dict[str, Object] = {}
         self._wake = asyncio.Event()
         self._place = Place(config.node)
 
@@ -98,6 +101,7 @@ class Proxy:
                 informer.remove_handler(handler)
             if self.config.informers is None:
                 await self._factory.stop()
+            await self._checks.close()
             await self._kernel.close()
 
     async def _loop(self) -> None:
@@ -117,6 +121,7 @@ class Proxy:
                 continue
             retry_s = RETRY_S
             self.syncs += 1
+            await self._checks.update(ports_of(self._balanced.values()))
             if not self._dirty:
                 self.health.updated()
             self.ready.set()
@@ -137,6 +142,12 @@ class Proxy:
         return True
 
     async def _synchronise(self, dirty: set[str], *, whole: bool) -> None:
+        for key in dirty:
+            service = self._services.lister.get_by_key(key)
+            if service is not None and check_port(service):
+                self._balanced[key] = service
+            else:
+                self._balanced.pop(key, None)
         before: list[ServicePort] = []
         after: list[ServicePort] = []
         for family, ruleset in self._rulesets.items():
@@ -168,6 +179,9 @@ class Proxy:
             return
         if gone:
             log.info("%d UDP flows to endpoints that are gone were dropped", gone)
+
+    def _local_endpoints(self, key: str) -> int:
+        return local_endpoints(self._slices.lister.by_index(SERVICE_INDEX, key), self.config.node)
 
     def _compute(self, key: str, family: Family) -> list[ServicePort]:
         service = self._services.lister.get_by_key(key)

@@ -34,7 +34,14 @@ def setdefault(parent: Object, key: str, value: Any) -> None:
 
 def drop_status(obj: Object) -> None:
     """On create: a client cannot bring a status."""
-    obj.pop("status", None)
+    obj["status"] = {}
+
+
+def zero_status(obj: Object, *counts: str) -> None:
+    """Counts that upstream always writes, zero too; typed clients insist on them."""
+    status = ensure(obj, "status")
+    for key in counts:
+        setdefault(status, key, 0)
 
 
 def keep_status(new: Object, old: Object) -> None:

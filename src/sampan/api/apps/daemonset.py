@@ -19,6 +19,7 @@ from sampan.api.strategy import (
     setdefault,
     status_subresource,
     update_with_generation,
+    zero_status,
 )
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
 from sampan.apimachinery.object import Object
@@ -38,6 +39,7 @@ def default(obj: Object) -> None:
         setdefault(rolling, "maxSurge", 0)
     setdefault(spec, "revisionHistoryLimit", 10)
     default_template(ensure(spec, "template"))
+    zero_status(obj, "currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
 
 
 def validate(obj: Object) -> list[FieldError]:

@@ -20,6 +20,7 @@ from sampan.api.strategy import (
     setdefault,
     status_subresource,
     update_with_generation,
+    zero_status,
 )
 from sampan.apimachinery.field import FieldError, Path
 from sampan.apimachinery.object import Object, dig
@@ -31,6 +32,7 @@ def default(obj: Object) -> None:
     spec = ensure(obj, "spec")
     setdefault(spec, "replicas", 1)
     default_template(ensure(spec, "template"))
+    zero_status(obj, "replicas")
 
 
 def validate(obj: Object) -> list[FieldError]:

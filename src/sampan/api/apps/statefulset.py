@@ -18,6 +18,7 @@ from sampan.api.strategy import (
     setdefault,
     status_subresource,
     update_with_generation,
+    zero_status,
 )
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.object import Object
@@ -50,6 +51,7 @@ def default(obj: Object) -> None:
         default_claim_spec(ensure(claim, "spec"))
         setdefault(ensure(claim, "status"), "phase", "Pending")
     default_template(ensure(spec, "template"))
+    zero_status(obj, "replicas", "availableReplicas")
 
 
 def validate(obj: Object) -> list[FieldError]:

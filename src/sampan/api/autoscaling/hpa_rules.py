@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api.core.resource_lists import parse
-from sampan.api.strategy import ensure, setdefault
+from sampan.api.strategy import ensure, setdefault, zero_status
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import path_segment_name
 from sampan.apimachinery.object import Object, dig
@@ -17,6 +17,7 @@ _MAX_WINDOW_S, _MAX_PERIOD_S = 3600, 1800
 
 
 def default(obj: Object) -> None:
+    zero_status(obj, "currentReplicas", "desiredReplicas")
     spec = ensure(obj, "spec")
     setdefault(spec, "minReplicas", 1)
     if not spec.get("metrics"):

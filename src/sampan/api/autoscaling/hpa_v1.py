@@ -12,7 +12,7 @@ from sampan.api.autoscaling.hpa_v2 import COUNT_COLUMNS, reference_text
 from sampan.api.columns import NAME, UNKNOWN
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import HORIZONTAL_POD_AUTOSCALERS, HORIZONTAL_POD_AUTOSCALERS_V1
-from sampan.api.strategy import drop_status, ensure, keep_status, setdefault, status_subresource
+from sampan.api.strategy import drop_status, ensure, keep_status, setdefault, status_subresource, zero_status
 from sampan.apimachinery.field import FieldError
 from sampan.apimachinery.object import Object, dig
 
@@ -81,6 +81,7 @@ def _decoded(text: str | None) -> Any:
 
 
 def default(obj: Object) -> None:
+    zero_status(obj, "currentReplicas", "desiredReplicas")
     spec = ensure(obj, "spec")
     setdefault(spec, "minReplicas", 1)
     if not dig(obj, "metadata", "annotations", _ANNOTATION + "metrics"):

@@ -16,6 +16,7 @@ from sampan.api.strategy import (
     setdefault,
     status_subresource,
     update_with_generation,
+    zero_status,
 )
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object, dig
@@ -34,6 +35,7 @@ def default(obj: Object) -> None:
     setdefault(spec, "replicas", 1)
     setdefault(spec, "minReadySeconds", 0)
     default_template(ensure(spec, "template"))
+    zero_status(obj, "replicas")
 
 
 def validate(obj: Object) -> list[FieldError]:

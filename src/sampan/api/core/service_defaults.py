@@ -33,6 +33,7 @@ def is_external(spec: Object) -> bool:
 
 
 def default(obj: Object) -> None:
+    ensure(ensure(obj, "status"), "loadBalancer")
     spec = ensure(obj, "spec")
     if not spec.get("sessionAffinity"):
         spec["sessionAffinity"] = "None"

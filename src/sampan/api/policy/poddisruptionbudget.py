@@ -9,11 +9,15 @@ from sampan.api.int_or_percent import validate_int_or_percent
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import POD_DISRUPTION_BUDGETS
 from sampan.api.selector_rules import validate_label_selector
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation, zero_status
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported
 from sampan.apimachinery.object import Object, dig
 
 _EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
+
+
+def default(obj: Object) -> None:
+    zero_status(obj, "currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods")
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -58,6 +62,7 @@ POD_DISRUPTION_BUDGET = Kind(
     definition="io.k8s.api.policy.v1.PodDisruptionBudget",
     singular="poddisruptionbudget",
     short_names=("pdb",),
+    default=default,
     prepare_create=create_with_generation,
     prepare_update=update_with_generation,
     validate=validate,

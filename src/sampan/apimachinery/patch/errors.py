@@ -15,6 +15,6 @@ class PatchFailed(Invalid):
     def __init__(self, why: str) -> None:
         super().__init__(
             "the server rejected our request due to an error in our request",
-            {"causes": [{"reason": "UnexpectedServerResponse", "message": why}]},
+            {"causes": [{"reason": "UnexpectedServerResponse", "message": why, "field": "patch"}]},
         )
         self.why = why

@@ -6,7 +6,7 @@ from sampan.api.admissionregistration.policies import default_policy, validate_p
 from sampan.api.columns import AGE, NAME, UNSET, length
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import MUTATING_ADMISSION_POLICIES
-from sampan.api.strategy import create_with_generation, update_with_generation
+from sampan.api.strategy import count_generation, start_generation
 from sampan.apimachinery.object import Object, dig
 
 
@@ -21,8 +21,8 @@ MUTATING_ADMISSION_POLICY = Kind(
     singular="mutatingadmissionpolicy",
     categories=("api-extensions",),
     default=default_policy,
-    prepare_create=create_with_generation,
-    prepare_update=update_with_generation,
+    prepare_create=start_generation,
+    prepare_update=count_generation,
     validate=validate_policy("mutations"),
     columns=(
         NAME,

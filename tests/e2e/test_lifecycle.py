@@ -102,7 +102,7 @@ def test_the_cluster_heals_after_kill_9_of_each_process_and_nothing_acknowledged
             before = _pids(NAME)
             os.kill(before[component], signal.SIGKILL)
             name = f"after-{component}"
-            eventually(lambda name=name: kubectl("create", "configmap", name), what=f"a write after killing {component}")
+            eventually(lambda n=name: kubectl("create", "configmap", n), what=f"a write without {component}")
             acknowledged.append(name)
             eventually(
                 lambda c=component, b=before: _pids(NAME)[c] not in (0, b[c]) and json.loads(_status(NAME))["ready"],

@@ -22,6 +22,7 @@ JSON_TYPES: Final = frozenset({
     "application/json", "application/json-patch+json", "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 })
+PROTOBUF_TYPE: Final = "application/vnd.kubernetes.protobuf"
 YAML_TYPES: Final = frozenset({"application/yaml", "application/apply-patch+yaml"})
 
 
@@ -31,12 +32,23 @@ def decode(body: bytes, content_type: str = "application/json") -> Any:
     media_type = media_type_of(content_type)
     if media_type in YAML_TYPES:
         return decode_yaml(body)
+    if media_type == PROTOBUF_TYPE:
+        return _decode_protobuf(body)
     if media_type and media_type not in JSON_TYPES:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: application/json, "
-            "application/yaml"
+            "application/yaml, application/vnd.kubernetes.protobuf"
         )
     return decode_json(body)
+
+
+def _decode_protobuf(body: bytes) -> Any:
+    from sampan.apimachinery import protobuf
+
+    try:
+        return protobuf.decode_object(body)
+    except protobuf.ProtobufError as error:
+        raise BadRequest(f"the object provided is unrecognized: {error}") from None
 
 
 def check_size(body: bytes) -> None:

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import orjson
-import yaml
-
-from sampan.apimachinery import protobuf
-from sampan.apimachinery.errors import BadRequest, UnsupportedMediaType
-from sampan.apimachinery.object import Object, dig
+from sampan.apimachinery.decode import decode
+from sampan.apimachinery.errors import BadRequest
+from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers.review_messages import MESSAGES
-
-_JSON, _YAML = "application/json", ("application/yaml", "text/yaml", "application/x-yaml")
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def decoded(ctx: RequestContext, resource: Resource, *, empty: bool = False) -> Object:
@@ -23,13 +14,7 @@ def decoded(ctx: RequestContext, resource: Resource, *, empty: bool = False) -> 
     body = ctx.request.body
     if not body.strip() and empty:
         return {"kind": resource.kind, "apiVersion": resource.api_version}
-    media = ctx.request.headers.get("content-type", _JSON).partition(";")[0].strip().lower() or _JSON
-    if media not in (_JSON, *_YAML, protobuf.MEDIA_TYPE):
-        raise UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json, application/yaml, application/vnd.kubernetes.protobuf"
-        )
-    document = _parsed(body, media, resource)
+    document = decode(body, ctx.request.headers.get("content-type", ""))
     if not isinstance(document, dict):
         raise _unreadable(resource, "the document is not an object")
     for field, expected in (("kind", resource.kind), ("apiVersion", resource.api_version)):
@@ -43,27 +28,6 @@ def decoded(ctx: RequestContext, resource: Resource, *, empty: bool = False) -> 
         raise _unreadable(resource, "metadata and spec must be objects")
     document["metadata"] = {**(document.get("metadata") or {})}
     document.setdefault("spec", {})
-    return document
-
-
-def _parsed(body: bytes, media: str, resource: Resource) -> Any:
-    try:
-        if media == _JSON:
-            return orjson.loads(body)
-        if media == protobuf.MEDIA_TYPE:
-            api_version, kind, message = protobuf.unwrap(body)
-            return {"apiVersion": api_version, "kind": kind, **_decoded(message, resource)}
-        return yaml.load(body, Loader=_Loader)
-    except (orjson.JSONDecodeError, yaml.YAMLError, protobuf.ProtobufError) as error:
-        raise _unreadable(resource, str(error)) from error
-
-
-def _decoded(message: bytes, resource: Resource) -> Object:
-    """Protobuf spells the extra fields of a user as messages; in JSON they are lists."""
-    document = protobuf.decode(MESSAGES[resource.kind], message)
-    extra = dig(document, "spec", "extra")
-    if extra is not None:
-        document["spec"]["extra"] = {key: value.get("items", []) for key, value in extra.items()}
     return document
 
 

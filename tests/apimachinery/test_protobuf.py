@@ -1,4 +1,6 @@
-"""Kubernetes' protobuf bodies, as kubectl sends them. Messages are composed here field by field, as Go writes them: a value for all that is no pointer.
+"""Kubernetes' protobuf bodies, as kubectl sends them.
+
+Messages are composed field by field, as Go writes them: a value for all that is no pointer.
 """
 
 from __future__ import annotations

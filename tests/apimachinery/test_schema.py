@@ -113,12 +113,12 @@ def test_nulls_are_dropped_from_objects_and_zero_in_lists_and_maps() -> None:
     assert decoded["metadata"]["annotations"] == {"k": ""}
 
 
-def test_numbers_become_quantities_and_times_become_utc() -> None:
-    doc = with_value(f"{CONTAINER}.resources.limits", {"cpu": 0.5, "memory": 1024})
+def test_quantities_become_canonical_and_times_become_utc() -> None:
+    doc = with_value(f"{CONTAINER}.resources.limits", {"cpu": 0.5, "memory": 1024, "ephemeral-storage": "1.5Gi"})
     doc["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05+01:00"
     decoded, _ = DEPLOYMENT.decode_strict(doc)
     limits = decoded["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
-    assert limits == {"cpu": "500m", "memory": "1024"}
+    assert limits == {"cpu": "500m", "memory": "1024", "ephemeral-storage": "1536Mi"}
     assert decoded["metadata"]["creationTimestamp"] == "2026-01-02T02:04:05Z"
 
 

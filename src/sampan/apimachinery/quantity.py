@@ -140,7 +140,7 @@ ZERO: Final = Quantity(0)
 
 def canonical(text: str | int | float) -> str:
     """The canonical text of a quantity. Raises QuantityError."""
-    return str(Quantity.parse(text))
+    return _canonical(text) if type(text) is str else str(Quantity.parse(text))
 
 
 def value(text: str | int | float) -> int:
@@ -151,6 +151,11 @@ def value(text: str | int | float) -> int:
 def milli_value(text: str | int | float) -> int:
     """Thousandths, rounded up. Raises QuantityError."""
     return Quantity.parse(text).milli_value
+
+
+@functools.lru_cache(maxsize=4096)
+def _canonical(text: str) -> str:
+    return str(Quantity.parse(text))
 
 
 @functools.lru_cache(maxsize=4096)

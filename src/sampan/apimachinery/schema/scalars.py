@@ -87,10 +87,9 @@ def _quantity(value: Any, format: str) -> Any:
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise Mismatch(FORMAT_WRONG)
     try:
-        text = canonical(value)
+        return canonical(value)
     except QuantityError as error:
         raise Mismatch(str(error)) from None
-    return value if isinstance(value, str) else text
 
 
 def _time(value: Any, format: str) -> Any:

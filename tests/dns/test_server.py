@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -145,3 +146,15 @@ async def test_the_outside_goes_to_the_resolver_and_aliases_lead_there(server: D
 async def test_a_resolver_that_is_not_there_is_a_server_failure(fake_api: Any) -> None:
     async with serving(fake_api, resolvers=((HERE, 1),)) as forwarding:
         assert (await ask(forwarding, "example.com.")).rcode() == dns.rcode.SERVFAIL
+
+
+async def test_queries_wait_in_a_socket_while_the_server_is_replaced(server: DNSServer, fake_api: Any) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept, socket.socket(type=socket.SOCK_DGRAM) as client:
+        kept.bind((HERE, 0))
+        client.settimeout(5)
+        client.connect(kept.getsockname())
+        for number in (1, 2):
+            client.send(dns.message.make_query("web.default.svc.cluster.local.", "A", id=number).to_wire())
+            async with serving(fake_api, sockets=(kept,)):
+                answer = await asyncio.to_thread(client.recv, 1000)
+            assert dns.message.from_wire(answer).id == number

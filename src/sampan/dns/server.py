@@ -36,7 +36,10 @@ SERVICE_INDEX = "service"
 class DNSConfig:
     """Where to listen, for which domain. `resolvers` (address, port) get what lies outside; empty: nothing does.
 
-    `health_port` serves /health and /ready over HTTP; 0 leaves it out. Give `informers` where components share them.
+    `sockets`, when given, are served instead of opening any: bound UDP and listening TCP ones that somebody keeps
+    open, so that queries wait in them while a killed server is replaced. They are used through duplicates and stay
+    open. `health_port` serves /health and /ready over HTTP; 0 leaves it out. Give `informers` where components share
+    them.
     """
 
     addresses: Sequence[str] = ("127.0.0.1",)
@@ -45,6 +48,7 @@ class DNSConfig:
     ttl_s: int = 5
     resolvers: Sequence[Address] = ()
     health_port: int = 0
+    sockets: Sequence[socket.socket] = ()
     informers: InformerFactory | None = field(default=None, compare=False)
 
 
@@ -78,8 +82,11 @@ class DNSServer:
             for informer in (self._services, self._slices, self._namespaces):
                 await informer.wait_synced()
             async with contextlib.AsyncExitStack() as stack:
-                for address in self.config.addresses:
-                    await stack.enter_async_context(self._listen(address))
+                for ready in self.config.sockets:
+                    await stack.enter_async_context(self._serve_on(ready.dup()))
+                for address in self.config.addresses if not self.config.sockets else ():
+                    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                        await stack.enter_async_context(self._serve_on(_open(address, self.port, kind)))
                 if self.config.health_port:
                     await stack.enter_async_context(self._serve_health())
                 self.ready.set()
@@ -121,21 +128,23 @@ class DNSServer:
         ]
 
     @contextlib.asynccontextmanager
-    async def _listen(self, address: str) -> AsyncIterator[None]:
-        """UDP and TCP on the same port of one address."""
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._serve_tcp, address, self.port, family=family, reuse_address=True)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _UDP(self.responder, self._tasks), local_addr=(address, self.port), family=family)
+    async def _serve_on(self, opened: socket.socket) -> AsyncIterator[None]:
+        """Answer on one socket, TCP or UDP, and close it in the end."""
+        opened.setblocking(False)
+        self.port = opened.getsockname()[1]
+        if opened.type == socket.SOCK_STREAM:
+            server = await asyncio.start_server(self._serve_tcp, sock=opened)
             try:
                 yield
             finally:
-                transport.close()
+                server.close()
+            return
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _UDP(self.responder, self._tasks), sock=opened)
+        try:
+            yield
         finally:
-            server.close()
+            transport.close()
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Queries one after the other on one connection, each after its length in two bytes (RFC 7766)."""
@@ -208,6 +217,20 @@ class _UDP(asyncio.DatagramProtocol):
         assert self._transport is not None
         if not done.cancelled() and done.exception() is None and not self._transport.is_closing():
             self._transport.sendto(done.result(), addr)
+
+
+def _open(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    """A bound socket; a TCP one listens."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    if kind == socket.SOCK_STREAM:
+        return socket.create_server((address, port), family=family)
+    opened = socket.socket(family, kind)
+    try:
+        opened.bind((address, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def _service_keys(piece: Object) -> list[str]:

@@ -133,7 +133,8 @@ async def _bootstrapped(reader: Any) -> RBAC:
     ("system:kube-proxy", "", ("watch", "services"), True),
     ("system:kube-proxy", "", ("get", "secrets"), False),
     ("system:serviceaccount:kube-system:kube-dns", "", ("watch", "services"), True),
-    ("system:kube-controller-manager", "", ("create", "pods"), True),
+    ("system:kube-controller-manager", "", ("create", "pods"), False),
+    ("system:serviceaccount:kube-system:replicaset-controller", "", ("create", "pods"), True),
     ("system:node:n1", "system:nodes", ("get", "secrets"), False),
 ])
 async def test_the_bootstrap_roles(

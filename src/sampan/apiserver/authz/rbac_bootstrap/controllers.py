@@ -1,8 +1,4 @@
-"""A role for each controller, named `system:controller:NAME` and bound to the ServiceAccount NAME in kube-system.
-
-All are bound to the user system:kube-controller-manager as well: sampan's controllers share that identity, as
-upstream's do without --use-service-account-credentials.
-"""
+"""A role for each controller, named `system:controller:NAME` and bound to the ServiceAccount NAME in kube-system."""
 
 from __future__ import annotations
 
@@ -224,6 +220,4 @@ RULES: dict[str, list[Object]] = {
 
 ROLES: list[Object] = [cluster_role(_PREFIX + name, rules) for name, rules in RULES.items()]
 
-BINDINGS: list[Object] = [
-    cluster_role_binding(_PREFIX + name, f"sa:kube-system:{name} user:system:kube-controller-manager") for name in RULES
-]
+BINDINGS: list[Object] = [cluster_role_binding(_PREFIX + name, f"sa:kube-system:{name}") for name in RULES]

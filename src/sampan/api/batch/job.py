@@ -32,6 +32,7 @@ def default(obj: Object) -> None:
         spec["completions"] = 1
     setdefault(spec, "parallelism", 1)
     setdefault(spec, "backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else _MAX_INT32)
+    _tie_pods(obj)
     labels = dig(spec, "template", "metadata", "labels")
     metadata = ensure(obj, "metadata")
     if labels and not metadata.get("labels"):
@@ -42,7 +43,6 @@ def default(obj: Object) -> None:
     setdefault(spec, "podReplacementPolicy", replacement)
     setdefault(spec, "manualSelector", False)
     default_job_spec(spec)
-    _tie_pods(obj)
 
 
 def default_job_spec(spec: Object) -> None:

@@ -33,7 +33,6 @@ def default(obj: Object) -> None:
         if not metadata.get("labels"):
             metadata["labels"] = dict(labels)
     setdefault(spec, "replicas", 1)
-    setdefault(spec, "minReadySeconds", 0)
     default_template(ensure(spec, "template"))
     zero_status(obj, "replicas")
 

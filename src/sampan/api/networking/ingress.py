@@ -33,7 +33,7 @@ def validate(obj: Object) -> list[FieldError]:
     spec, path = obj.get("spec") or {}, Path("spec")
     errors: list[FieldError] = []
     if not spec.get("rules") and spec.get("defaultBackend") is None:
-        errors.append(invalid(path, spec.get("rules") or [], "either `defaultBackend` or `rules` must be specified"))
+        errors.append(invalid(path, spec.get("rules") or None, "either `defaultBackend` or `rules` must be specified"))
     if spec.get("defaultBackend") is not None:
         errors += _backend(spec["defaultBackend"], path.child("defaultBackend"))
     for position, rule in enumerate(spec.get("rules") or []):

@@ -8,11 +8,30 @@ from sampan.api.columns import AGE, NAME
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import SERVICE_CIDRS
 from sampan.api.strategy import drop_status, keep_status, status_subresource
+from sampan.apimachinery.field import FieldError, Path, invalid, required
+from sampan.apimachinery.metadata import immutable
+from sampan.apimachinery.names import cidr
 from sampan.apimachinery.object import Object, dig
 
 
 def cidrs_text(obj: Object, now: datetime) -> str:
     return ",".join(dig(obj, "spec", "cidrs", default=()))
+
+def validate(obj: Object) -> list[FieldError]:
+    ranges, path = dig(obj, "spec", "cidrs", default=[]), Path("spec").child("cidrs")
+    if not ranges:
+        return [required(path, "at least one CIDR required")]
+    if len(ranges) > 2:
+        return [invalid(path, ranges, "may only hold up to 2 values")]
+    return [invalid(path.index(position), text, why) for position, text in enumerate(ranges) for why in cidr(text)]
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    after, before = dig(new, "spec", "cidrs", default=[]), dig(old, "spec", "cidrs", default=[])
+    if after[:1] == before[:1] and len(before) == 1:
+        return []
+    return immutable(after, before, Path("spec").child("cidrs"))
+
 
 SERVICE_CIDR = Kind(
     resource=SERVICE_CIDRS,
@@ -21,5 +40,7 @@ SERVICE_CIDR = Kind(
     prepare_create=drop_status,
     prepare_update=keep_status,
     subresources=status_subresource(),
+    validate=validate,
+    validate_update=validate_update,
     columns=(NAME, Column("CIDRs", "string", cidrs_text, "The address ranges, one an address family."), AGE),
 )

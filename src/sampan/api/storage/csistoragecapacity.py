@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from sampan.api.columns import AGE, NAME, UNSET, at
+from sampan.api.core.resource_lists import canonicalise_field, parse
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import CSI_STORAGE_CAPACITIES
+from sampan.api.selector_rules import validate_label_selector
+from sampan.apimachinery.field import FieldError, Path, invalid
+from sampan.apimachinery.metadata import immutable
+from sampan.apimachinery.names import dns1123_subdomain
+from sampan.apimachinery.object import Object
+
+
+def default(obj: Object) -> None:
+    canonicalise_field(obj, "capacity")
+    canonicalise_field(obj, "maximumVolumeSize")
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors = validate_label_selector(obj.get("nodeTopology"), Path("nodeTopology"))
+    name = obj.get("storageClassName") or ""
+    errors += [invalid(Path("storageClassName"), name, why) for why in dns1123_subdomain(name)]
+    for key in ("capacity", "maximumVolumeSize"):
+        amount = parse(obj.get(key))
+        if amount is not None and amount.sign() < 0:
+            errors.append(invalid(Path(key), str(amount), "must be greater than or equal to 0"))
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    """Topology and class say which capacity it is; only the amounts change."""
+    return [error for key in ("nodeTopology", "storageClassName")
+            for error in immutable(new.get(key), old.get(key), Path(key))]
+
 
 CSI_STORAGE_CAPACITY = Kind(
     resource=CSI_STORAGE_CAPACITIES,
     definition="io.k8s.api.storage.v1.CSIStorageCapacity",
     singular="csistoragecapacity",
+    default=default,
+    validate=validate,
+    validate_update=validate_update,
     columns=(
         NAME,
         Column("StorageClassName", "string", at("storageClassName"), "The name of the StorageClass."),

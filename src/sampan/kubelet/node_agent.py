@@ -135,8 +135,7 @@ class NodeAgent:
         except errors.APIError as error:
             log.warning("node %s: %s", self._config.node_name, error)
             return RETRY_S
-        is_ready = not (self.network_error or self.runtime_error)
-        return self._config.status_update_interval_s if is_ready else NOT_READY_POLL_S
+        return NOT_READY_POLL_S if self._not_ready() else self._config.status_update_interval_s
 
     def _not_ready(self) -> tuple[str, ...]:
         pleg = self._sources.pleg_error()

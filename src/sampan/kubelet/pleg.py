@@ -99,16 +99,18 @@ class PLEG:
         events = asyncio.create_task(self._follow_events(), name="runtime events")
         try:
             while True:
-                interval = self._config.interval_with_events_s if self._has_events else self._config.interval_s
+                is_quiet = self._has_events and not self.error
+                interval = self._config.interval_with_events_s if is_quiet else self._config.interval_s
                 try:
                     await asyncio.wait_for(self._wake.wait(), interval)
                 except TimeoutError:
                     log.debug("PLEG: time to relist")
                 self._wake.clear()
+                before = self.error
                 try:
                     await self.relist()
                 except CRIError as error:
-                    log.warning("PLEG: %s", error)
+                    log.log(logging.DEBUG if error.message == before else logging.WARNING, "PLEG: %s", error)
         finally:
             for task in [events, *self._settling.values()]:
                 task.cancel()

@@ -47,7 +47,7 @@ RETRY_LIMIT_S = 10.0
 VOLUME_RETRY_S = 0.5
 VOLUME_RETRY_LIMIT_S = 120.0
 NETWORK_RETRY_S = 2.0
-AFTER_FAILED_START_S = 3.0
+AFTER_FAILED_PULL_S = 3.0
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
@@ -90,6 +90,7 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
         self._reasons: dict[str, tuple[str, str]] = {}
+        self._retry_at: dict[str, float] = {}
         self._removed = False
         self._verdict: Verdict | None = None
         self._is_terminal = spec.is_terminal(pod)
@@ -278,13 +279,14 @@ class PodWorker:
     async def _start(self, context: StartContext, name: str) -> None:
         """Start one container, or keep the reason why not."""
         container = spec.container_named(self.pod, name)
-        if container is None:
+        if container is None or self._retry_at.get(name, 0.0) > effects.monotonic():
             return
         try:
             await self._place.containers.start(context, container)
             self._reasons.pop(name, None)
+            self._retry_at.pop(name, None)
         except CRIError as error:
-            self._reasons[name] = ("CreateContainerError", error.message)
+            self._failed_start(name, "CreateContainerError", error.message)
         except KubeletError as error:
             if error.reason == "ErrImagePull":
                 self._place.containers.record(self.pod, container, "Warning", "Failed", "Error: ErrImagePull")
@@ -292,7 +294,14 @@ class PodWorker:
                 self._place.containers.record(self.pod, container, "Warning", "Failed", "Error: ImagePullBackOff")
             elif error.reason in ("ErrImageNeverPull", "InvalidImageName"):
                 self._place.containers.record(self.pod, container, "Warning", "Failed", f"Error: {error.reason}")
-            self._reasons[name] = (error.reason, error.message)
+            self._failed_start(name, error.reason, error.message)
+
+    def _failed_start(self, name: str, reason: str, message: str) -> None:
+        """Keep the reason. Back-offs time themselves; anything else is not tried again at the next stir."""
+        self._reasons[name] = (reason, message)
+        if reason not in ("CrashLoopBackOff", "ImagePullBackOff"):
+            pause_s = AFTER_FAILED_PULL_S if reason == "ErrImagePull" else self._place.config.backoff_initial_s
+            self._retry_at[name] = effects.monotonic() + pause_s
 
     def _next_delay_s(self) -> float:
         """When something is due even if nothing happens."""
@@ -312,10 +321,8 @@ class PodWorker:
                 due.append(max(place.containers.back_off_remaining_s(self.pod, container, run), 0.1))
             elif reason == "ImagePullBackOff":
                 due.append(max(place.images.pull_wait_s(self.pod, container.get("image", "")), 0.1))
-            elif reason == "ErrImagePull":
-                due.append(AFTER_FAILED_START_S)
             else:
-                due.append(place.config.backoff_initial_s)
+                due.append(max(self._retry_at.get(name, 0.0) - effects.monotonic(), 0.1))
         return min(due)
 
     # --- status ---

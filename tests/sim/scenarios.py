@@ -55,4 +55,4 @@ async def scale_and_roll(seed: int, nodes: int = 10, replicas: int = 100) -> tup
 
 
 if __name__ == "__main__":
-    print(run(scale_and_roll(int(sys.argv[1])))[0])
+    print(run(scale_and_roll(int(sys.argv[1]), replicas=20))[0])

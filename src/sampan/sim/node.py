@@ -59,7 +59,7 @@ class SimulatedNode:
     def __init__(self, spec: NodeSpec, number: int) -> None:
         self.spec = spec
         self.on = True
-        self.healthy_since = effects.timestamp()
+        self.healthy_since = ""
         self.reported_at_s = float("-inf")
         self._number = number
         self._addresses: dict[str, str] = {}
@@ -152,6 +152,7 @@ class Fleet:
         self._changed.set()
 
     async def _register(self, client: Client, node: SimulatedNode) -> None:
+        node.healthy_since = effects.timestamp()
         try:
             await client.create(NODES, node.document())
             node.reported_at_s = effects.monotonic()

@@ -30,6 +30,7 @@ VERBS: Final[Mapping[str, VerbHandler]] = {
     "get": get, "list": list_, "watch": watch, "create": create, "update": update, "patch": patch, "delete": delete,
     "deletecollection": deletecollection,
 }
+_COLLECTION: Final = frozenset({"list", "watch", "deletecollection"})
 NO_SUCH_RESOURCE: Final = "the server could not find the requested resource"
 NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
 
@@ -80,6 +81,8 @@ def allowed(kind: Kind, ctx: RequestContext) -> bool:
             raise NotFound(NO_SUCH_RESOURCE, {})
         return ctx.verb in view.verbs
     if ctx.verb not in kind.verbs:
+        return False
+    if ctx.verb not in _COLLECTION and bool(ctx.name) is (ctx.verb == "create"):
         return False
     if not kind.resource.namespaced:
         return not ctx.namespace or kind.resource.plural == "namespaces"

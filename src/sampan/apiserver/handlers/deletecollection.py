@@ -8,7 +8,7 @@ from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.delete import delete_options
-from sampan.apiserver.handlers.target import kind_of, write_request
+from sampan.apiserver.handlers.target import kind_of, namespace_of, write_request
 from sampan.apiserver.negotiation import negotiate
 from sampan.apiserver.registry.selection import select
 
@@ -19,7 +19,7 @@ async def deletecollection(ctx: RequestContext, backend: Backend) -> Response:
     request = ctx.request
     accepted = negotiate(request.headers)
     options = delete_options(ctx)
-    selection = select(kind, ctx.namespace, request.param("labelSelector"), request.param("fieldSelector"))
+    selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), request.param("fieldSelector"))
     entries, page = await backend.reads.list(kind, selection, request)
     found = list(entries)
     for entry in found:

@@ -6,7 +6,7 @@ from sampan.apimachinery.http import Response
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers.target import kind_of
+from sampan.apiserver.handlers.target import kind_of, namespace_of
 from sampan.apiserver.negotiation import PLAIN, negotiate
 
 
@@ -15,7 +15,7 @@ async def get(ctx: RequestContext, backend: Backend) -> Response:
     kind = kind_of(ctx)
     request = ctx.request
     accepted = negotiate(request.headers)
-    entry = await backend.reads.get(kind, ctx.namespace, ctx.name, request)
+    entry = await backend.reads.get(kind, namespace_of(ctx, kind), ctx.name, request)
     if ctx.subresource:
         view = kind.subresources[ctx.subresource]
         if view.to_view is not None:

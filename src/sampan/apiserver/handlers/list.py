@@ -6,7 +6,7 @@ from sampan.apimachinery.http import Response
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers.target import kind_of
+from sampan.apiserver.handlers.target import kind_of, namespace_of
 from sampan.apiserver.negotiation import negotiate
 from sampan.apiserver.registry.selection import select
 
@@ -16,7 +16,7 @@ async def list_(ctx: RequestContext, backend: Backend) -> Response:
     kind = kind_of(ctx)
     request = ctx.request
     accepted = negotiate(request.headers)
-    selection = select(kind, ctx.namespace, request.param("labelSelector"), request.param("fieldSelector"))
+    selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), request.param("fieldSelector"))
     entries, page = await backend.reads.list(kind, selection, request)
     data = backend.rendering(kind, accepted, request).collection(entries, page)
     return answers.encoded(data, accepted, request)

@@ -23,6 +23,7 @@ from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.bodies import IGNORE, STRICT, check_name, check_namespace, field_validation, media_type, schema_of
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.handlers.apply import APPLY, apply, check_options
 from sampan.apiserver.handlers.target import kind_of, write_request
 from sampan.apiserver.negotiation import negotiate
 
@@ -32,7 +33,8 @@ _PLAIN: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "application/merge-patch+json": apply_merge_patch,
 }
 _ACCEPTED: Final = (
-    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
+    "application/apply-patch+yaml"
 )
 
 
@@ -57,6 +59,9 @@ class Patch:
 
 async def patch(ctx: RequestContext, backend: Backend) -> Response:
     """The object as stored, or the view of it that was patched."""
+    if media_type(ctx) == APPLY:
+        return await apply(ctx, backend)
+    check_options(ctx)
     kind = kind_of(ctx)
     accepted = negotiate(ctx.request.headers)
     request = write_request(ctx)

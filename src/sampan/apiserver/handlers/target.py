@@ -26,6 +26,11 @@ def kind_of(ctx: RequestContext) -> Kind:
     return ctx.kind
 
 
+def namespace_of(ctx: RequestContext, kind: Kind) -> str:
+    """Where the object lives; a namespace itself lives in none, though its URL says `namespaces/NAME`."""
+    return ctx.namespace if kind.resource.namespaced else ""
+
+
 def write_request(ctx: RequestContext) -> WriteRequest:
     """The request as the write path takes it. Raises BadRequest for options that make no sense."""
     kind = kind_of(ctx)
@@ -40,9 +45,9 @@ def write_request(ctx: RequestContext) -> WriteRequest:
     if ctx.dry_run:
         options["dryRun"] = ["All"]
     return WriteRequest(
-        kind=kind, namespace=ctx.namespace if kind.resource.namespaced else "", name=ctx.name,
+        kind=kind, namespace=namespace_of(ctx, kind), name=ctx.name,
         user=user_of(ctx), context=ctx, dry_run=ctx.dry_run, options=options,
-        subresource=kind.subresources[ctx.subresource] if ctx.subresource else None,
+        subresource=kind.subresources[ctx.subresource] if ctx.subresource else None, manager=field_manager(ctx),
     )
 
 

@@ -23,7 +23,7 @@ from sampan.apimachinery.errors import APIError, BadRequest
 from sampan.apimachinery.http import Request, Response
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers.target import kind_of
+from sampan.apiserver.handlers.target import kind_of, namespace_of
 from sampan.apiserver.negotiation import JSON, negotiate
 from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.reading import check_list_options, parse_revision
@@ -42,7 +42,7 @@ async def watch(ctx: RequestContext, backend: Backend) -> Response:
     request = ctx.request
     accepted = negotiate(request.headers)
     check_list_options(request, watch=True)
-    selection = select(kind, ctx.namespace, request.param("labelSelector"), _field_selector(ctx))
+    selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), _field_selector(ctx))
     rendering = backend.rendering(kind, accepted, request)
     watcher = Watcher(selection, rendering, backend.config.watch_queue_events)
     headers = {"content-type": JSON, "cache-control": "no-cache, private"}

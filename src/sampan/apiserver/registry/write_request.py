@@ -27,6 +27,10 @@ class WriteRequest:
     dry_run: bool = False
     subresource: Subresource | None = None
     options: Object = field(default_factory=dict)
+    manager: str = ""
+    """Who will own the fields that this write changes; empty: ownership is not recorded."""
+    managed: list[Object] | None = None
+    """The managedFields that a server-side apply has worked out already."""
     unconditional: bool = True
     """Whether an update without a resourceVersion is retried on the newest state."""
 

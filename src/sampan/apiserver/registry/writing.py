@@ -20,7 +20,7 @@ from sampan.apimachinery import metadata as metadata_rules
 from sampan.apimachinery.errors import OPTIMISTIC_LOCK, Conflict
 from sampan.apimachinery.field import FieldError, Path, invalid
 from sampan.apimachinery.object import Object
-from sampan.apiserver.registry import codec, deletion, system_metadata
+from sampan.apiserver.registry import codec, deletion, ownership, system_metadata
 from sampan.apiserver.registry.admitting import AdmissionChain
 from sampan.apiserver.registry.deletion import Outcome
 from sampan.apiserver.registry.hooks import Hook
@@ -80,6 +80,7 @@ class WritePath:
         name = obj["metadata"].get("name") or ""
         request.name = name
         kind.default(obj)
+        ownership.record(request, obj, None)
         hook = self._hooks.get((kind.resource.group, kind.resource.plural))
         reserved = await hook.prepare(obj, None, dry_run=request.dry_run) if hook else None
         written = False
@@ -146,6 +147,8 @@ class WritePath:
         else:
             kind.prepare_update(new, old)
         kind.default(new)
+        if request.managed is not None or new != old:
+            ownership.record(request, new, old)
         hook = self._hooks.get((kind.resource.group, kind.resource.plural)) if view is None else None
         reserved = await hook.prepare(new, old, dry_run=request.dry_run) if hook else None
         written = False

@@ -1,0 +1,135 @@
+"""Create, read, update, patch and delete through the whole chain."""
+
+import pytest
+from tests.apiserver.serving import call, config_map, document, pod, serving
+
+from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS
+from sampan.apimachinery import errors
+
+
+async def test_an_object_lives_from_create_to_delete():
+    async with serving() as (_, client):
+        created = await client.create(CONFIG_MAPS, config_map("c", a="1"))
+        assert created["metadata"]["uid"] and created["metadata"]["creationTimestamp"]
+        assert await client.get(CONFIG_MAPS, "c", "default") == created
+        created["data"]["a"] = "2"
+        updated = await client.update(CONFIG_MAPS, created)
+        assert int(updated["metadata"]["resourceVersion"]) > int(created["metadata"]["resourceVersion"])
+        patched = await client.patch(CONFIG_MAPS, "c", {"data": {"a": None, "b": "3"}}, "default")
+        assert patched["data"] == {"b": "3"}
+        status = await client.delete(CONFIG_MAPS, "c", "default")
+        assert status["status"] == "Success" and status["details"]["kind"] == "configmaps"
+        with pytest.raises(errors.NotFound, match='configmaps "c" not found'):
+            await client.get(CONFIG_MAPS, "c", "default")
+
+
+async def test_a_second_object_of_the_same_name_is_refused():
+    async with serving() as (_, client):
+        await client.create(CONFIG_MAPS, config_map("c"))
+        with pytest.raises(errors.AlreadyExists, match='configmaps "c" already exists'):
+            await client.create(CONFIG_MAPS, config_map("c"))
+
+
+async def test_generate_name_appends_five_characters():
+    async with serving() as (_, client):
+        names = set()
+        for _ in range(5):
+            document = {"metadata": {"generateName": "c-", "namespace": "default"}}
+            names.add((await client.create(CONFIG_MAPS, document))["metadata"]["name"])
+        assert len(names) == 5 and all(len(name) == 7 and name.startswith("c-") for name in names)
+
+
+async def test_an_update_of_a_version_that_is_no_longer_current_conflicts():
+    async with serving() as (_, client):
+        first = await client.create(CONFIG_MAPS, config_map("c", a="1"))
+        await client.patch(CONFIG_MAPS, "c", {"data": {"a": "2"}}, "default")
+        with pytest.raises(errors.Conflict, match="the object has been modified"):
+            await client.update(CONFIG_MAPS, first)
+
+
+async def test_an_update_that_changes_nothing_writes_nothing():
+    async with serving() as (server, client):
+        first = await client.create(CONFIG_MAPS, config_map("c", a="1"))
+        assert (await client.update(CONFIG_MAPS, first)) == first
+        assert await server.hub.fresh() == int(first["metadata"]["resourceVersion"])
+
+
+async def test_patches_of_three_kinds():
+    async with serving() as (_, client):
+        deployment = {
+            "metadata": {"name": "d", "namespace": "default"},
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {
+                "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x", "image": "i:1"}]},
+            }},
+        }
+        created = await client.create(DEPLOYMENTS, deployment)
+        assert created["metadata"]["generation"] == 1 and created["spec"]["replicas"] == 1
+        strategic = {"spec": {"template": {"spec": {"containers": [{"name": "y", "image": "j:1"}]}}}}
+        patched = await client.patch(DEPLOYMENTS, "d", strategic, "default", type="strategic")
+        names = [container["name"] for container in patched["spec"]["template"]["spec"]["containers"]]
+        assert sorted(names) == ["x", "y"] and patched["metadata"]["generation"] == 2
+        operations = [{"op": "replace", "path": "/spec/replicas", "value": 3}]
+        patched = await client.patch(DEPLOYMENTS, "d", operations, "default", type="json")
+        assert patched["spec"]["replicas"] == 3
+        patched = await client.patch(DEPLOYMENTS, "d", {"spec": {"paused": True}}, "default", type="merge")
+        assert patched["spec"]["paused"] is True and patched["metadata"]["generation"] == 4
+
+
+async def test_a_status_update_leaves_the_spec_alone():
+    async with serving() as (_, client):
+        await client.create(PODS, pod("p"))
+        changed = await client.get(PODS, "p", "default")
+        changed["status"]["phase"] = "Running"
+        changed["spec"]["nodeName"] = "elsewhere"
+        updated = await client.update(PODS, changed, subresource="status")
+        assert updated["status"]["phase"] == "Running" and "nodeName" not in updated["spec"]
+
+
+async def test_a_dry_run_stores_nothing():
+    async with serving() as (server, client):
+        response = await call(
+            server, "POST", "/api/v1/namespaces/default/configmaps?dryRun=All", config_map("c", a="1")
+        )
+        assert response.status == 201 and document(response)["metadata"]["uid"]
+        with pytest.raises(errors.NotFound):
+            await client.get(CONFIG_MAPS, "c", "default")
+
+
+async def test_unknown_fields_are_refused_warned_of_or_ignored():
+    async with serving() as (server, _):
+        body = {**config_map("c"), "date": {}}
+        target = "/api/v1/namespaces/default/configmaps?dryRun=All&fieldValidation="
+        strict = await call(server, "POST", target + "Strict", body)
+        assert strict.status == 400 and 'unknown field "date"' in document(strict)["message"]
+        warned = await call(server, "POST", target + "Warn", body)
+        assert warned.status == 201 and warned.headers["warning"] == '299 - "unknown field \\"date\\""'
+        ignored = await call(server, "POST", target + "Ignore", body)
+        assert ignored.status == 201 and "warning" not in ignored.headers
+
+
+async def test_a_namespace_goes_when_its_finalizers_are_gone():
+    async with serving() as (_, client):
+        await client.create(NAMESPACES, {"metadata": {"name": "n"}})
+        going = await client.delete(NAMESPACES, "n")
+        assert going["status"]["phase"] == "Terminating" and going["metadata"]["deletionTimestamp"]
+        going["spec"]["finalizers"] = []
+        await client.update(NAMESPACES, going, subresource="finalize")
+        with pytest.raises(errors.NotFound):
+            await client.get(NAMESPACES, "n")
+
+
+async def test_what_does_not_exist_and_what_is_not_allowed():
+    async with serving() as (server, _):
+        missing = await call(server, "GET", "/apis/example.com/v1/things")
+        assert missing.status == 404 and document(missing)["message"] == (
+            "the server could not find the requested resource"
+        )
+        refused = await call(server, "PUT", "/api/v1/namespaces/default/configmaps")
+        assert refused.status == 405
+
+
+async def test_the_name_in_the_body_must_be_that_of_the_url():
+    async with serving() as (server, client):
+        await client.create(CONFIG_MAPS, config_map("c"))
+        response = await call(server, "PUT", "/api/v1/namespaces/default/configmaps/c", config_map("other"))
+        assert response.status == 400 and "does not match the name on the URL" in document(response)["message"]

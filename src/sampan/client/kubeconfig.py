@@ -63,7 +63,11 @@ class Credentials:
         """The TLS settings now; a new context whenever a certificate file has changed."""
         version = (self.authority.version(), self.certificate.version(), self.key.version())
         if self._context is None or version != self._context_version:
-            self._context, self._context_version = self._make_context(), version
+            try:
+                self._context, self._context_version = self._make_context(), version
+            except ssl.SSLError:  # the key was replaced and the certificate not yet: one moment later both are
+                if self._context is None:
+                    raise
         return self._context
 
     def token(self) -> str:

@@ -40,7 +40,7 @@ from sampan.controllers.service_backends import (
     target_of,
 )
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, Delete, End, Plan, Update
+from sampan.reconcile.plan import NOTHING, Create, Delete, Plan, Update
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
@@ -64,7 +64,7 @@ def plan(service: Object, pods: tuple[Object, ...], existing: Object | None, now
             "name": name_of(service), "namespace": namespace_of(service), "labels": labels, "annotations": annotations,
         }
         document: Object = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets}
-        return Plan((Create(ENDPOINTS, document, on_exists=lambda _: (End(),)),))
+        return Plan((Create(ENDPOINTS, document, exists_ok=True),))
     known = {key: value for key, value in annotations_of(existing).items() if key == OVER_CAPACITY}
     if (existing.get("subsets") or []) == subsets and labels_of(existing) == labels and known == capacity:
         return NOTHING

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES
 from sampan.apimachinery.object import Object, dig, name_of, namespace_of
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, End, Plan, Update
+from sampan.reconcile.plan import NOTHING, Create, Plan, Update
 
 NAME = "kube-root-ca.crt"
 DESCRIPTION = (
@@ -29,7 +29,7 @@ def plan(namespace: Object, config_map: Object | None, root_ca: str) -> Plan:
             "apiVersion": "v1", "kind": "ConfigMap", "data": data,
             "metadata": {"name": NAME, "namespace": name_of(namespace), "annotations": annotations},
         }
-        return Plan((Create(CONFIG_MAPS, new, on_exists=lambda _: (End(),)),))
+        return Plan((Create(CONFIG_MAPS, new, exists_ok=True),))
     if config_map.get("data") == data:
         return NOTHING
     metadata = {**config_map["metadata"], "annotations": annotations}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api.resources import NAMESPACES, SERVICE_ACCOUNTS
 from sampan.apimachinery.object import Object, dig, name_of, namespace_of
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, End, Plan
+from sampan.reconcile.plan import NOTHING, Create, Plan
 
 DEFAULT = "default"
 
@@ -17,7 +17,7 @@ def plan(namespace: Object, account: Object | None) -> Plan:
     new = {
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": DEFAULT, "namespace": name_of(namespace)},
     }
-    return Plan((Create(SERVICE_ACCOUNTS, new, on_exists=lambda _: (End(),)),))
+    return Plan((Create(SERVICE_ACCOUNTS, new, exists_ok=True),))
 
 
 class ServiceAccountReconciler:

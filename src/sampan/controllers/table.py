@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.daemonset import DaemonSetReconciler
 from sampan.controllers.deployment import DeploymentReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
@@ -69,6 +70,10 @@ CONTROLLERS: tuple[Loop, ...] = (
         "replicationcontroller-controller", "replication-controller",
         lambda wiring, config: ReplicaSetReconciler(wiring, REPLICATION_CONTROLLER),
         component="replication-controller",
+    ),
+    Loop(
+        "daemonset-controller", "daemon-set-controller",
+        lambda wiring, config: DaemonSetReconciler(wiring), workers=2,
     ),
     Loop(
         "endpoints-controller", "endpoint-controller",

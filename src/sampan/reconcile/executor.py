@@ -121,7 +121,9 @@ class Executor:
     async def _create(self, key: str, write: Create, progress: _Progress) -> None:
         try:
             answer = await self._client.create(write.resource, write.obj)
-        except errors.AlreadyExists:
+        except errors.AlreadyExists as error:
+            if write.exists_ok:
+                raise PlanEnded from error
             if write.on_exists is None or not name_of(write.obj):
                 raise
             namespace = namespace_of(write.obj) or None

@@ -30,12 +30,13 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create `obj`. `on_exists` decides what to do instead when an object of its name is there already."""
+    """Create `obj`. If its name is taken, `exists_ok` ends the plan, and `on_exists` decides by what is there."""
 
     resource: Resource
     obj: Object
     created: Note | None = None
     failed: Note | None = None
+    exists_ok: bool = False
     on_exists: Callable[[Object], tuple[Step, ...]] | None = None
 
 

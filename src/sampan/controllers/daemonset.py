@@ -1,0 +1,269 @@
+"""DaemonSet: one pod on every node that the template selects and whose taints it tolerates.
+
+Observed: the set, its pods, all nodes, its ControllerRevisions. Each pod is made for one node and says so in its node
+affinity; the scheduler puts it there. The tolerations that let such pods run on troubled nodes are added to them.
+
+A node that should have the pod and has none gets one; one that should not loses it; a failed or finished pod is
+replaced. When the template changes, RollingUpdate replaces old pods while at most `maxUnavailable` nodes lack an
+available one, or first adds new ones on at most `maxSurge` nodes; OnDelete waits until someone deletes the old pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sampan import effects
+from sampan.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
+from sampan.apimachinery import selectors
+from sampan.apimachinery.object import (
+    Object,
+    controller_of,
+    dig,
+    is_being_deleted,
+    key_of,
+    labels_of,
+    meta,
+    name_of,
+    namespace_of,
+    split_key,
+    uid_of,
+)
+from sampan.client.events import NORMAL, WARNING
+from sampan.controllers import node_fit, pod_template, taints, times
+from sampan.controllers.daemonset_rollout import Budget, NodePods, next_replacements
+from sampan.controllers.ownership import claim
+from sampan.controllers.pods import available_at, index_by_owner, is_available, is_ready, owned_or_orphaned, phase_of
+from sampan.controllers.revision_history import HASH_LABEL, history_of, surplus
+from sampan.reconcile.controller import Wiring, owner_key
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Outcome, Parallel, Plan, Step, Update
+
+BURST = 250
+GENERATION_LABEL = "pod-template-generation"
+NO_EXECUTE_TOLERATED = (taints.NOT_READY, taints.UNREACHABLE)
+NO_SCHEDULE_TOLERATED = (
+    "node.kubernetes.io/disk-pressure", "node.kubernetes.io/memory-pressure", "node.kubernetes.io/pid-pressure",
+    taints.UNSCHEDULABLE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A DaemonSet, the pods that are or may become its own, every node by name, and its revisions."""
+
+    daemon_set: Object
+    pods: tuple[Object, ...]
+    nodes: Mapping[str, Object]
+    revisions: tuple[Object, ...] = ()
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """What to create and delete so that each node has what it should."""
+    owner = observed.daemon_set
+    selector = selectors.from_document(dig(owner, "spec", "selector"))
+    claimed = claim(owner, DAEMON_SETS, PODS, observed.pods, selector.matches)
+    if is_being_deleted(owner):
+        return NOTHING
+    history = history_of(owner, observed.revisions, dig(owner, "status", "collisionCount"))
+    spec = pod_spec_of(owner)
+    on_node = by_node(claimed.objects)
+    creations: list[str] = []
+    deletions: list[Object] = []
+    notes: list[Note] = []
+    nodes: list[NodePods] = []
+    min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
+    budget = Budget.of(owner, sum(should_run(spec, node)[0] for node in observed.nodes.values()))
+    for name, node in sorted(observed.nodes.items()):
+        pods = on_node.get(name, [])
+        run, stay = should_run(spec, node)
+        if run and not pods:
+            creations.append(name)
+        elif stay:
+            deletions += _useless(owner, pods, notes, surge=budget.surge > 0)
+        else:
+            deletions += [pod for pod in pods if not is_being_deleted(pod)]
+        if run:
+            nodes.append(NodePods.of(name, pods, history.hash, min_ready_s, now))
+    for name, pods in sorted(on_node.items()):
+        if name not in observed.nodes:
+            deletions += [pod for pod in pods if not is_being_deleted(pod) and not dig(pod, "spec", "nodeName")]
+    if budget.rolls:
+        replaced = next_replacements(nodes, budget)
+        deletions += [pod for pod in replaced.delete if pod not in deletions]
+        creations += [name for name in replaced.create if name not in creations]
+    steps = [*claimed.steps, *history.steps, *_writes(owner, spec, creations, deletions, history.hash)]
+    in_use = frozenset(labels_of(pod).get(HASH_LABEL, "") for pod in claimed.objects)
+    steps += surplus(history.old, in_use, int(dig(owner, "spec", "revisionHistoryLimit", default=10)))
+
+    def report(outcome: Outcome) -> tuple[Step, ...]:
+        status = status_of(owner, observed.nodes, on_node, history.hash, now)
+        if status == (owner.get("status") or {}):
+            return ()
+        return (Update(DAEMON_SETS, {**owner, "status": status}, subresource="status"),)
+
+    moments = [at for pod in claimed.objects if (at := available_at(pod, min_ready_s)) and at > now]
+    again = times.seconds_until(min(moments), now) if moments else None
+    return Plan(tuple(steps), tuple(notes), again, report)
+
+
+def pod_spec_of(owner: Object) -> Object:
+    """The template's pod spec with the tolerations that every daemon pod has."""
+    spec = dict(dig(owner, "spec", "template", "spec", default={}))
+    added = [{"key": key, "operator": "Exists", "effect": taints.NO_EXECUTE} for key in NO_EXECUTE_TOLERATED]
+    keys: tuple[str, ...] = NO_SCHEDULE_TOLERATED
+    if spec.get("hostNetwork"):
+        keys = (*keys, "node.kubernetes.io/network-unavailable")
+    added += [{"key": key, "operator": "Exists", "effect": taints.NO_SCHEDULE} for key in keys]
+    own: Sequence[Object] = spec.get("tolerations") or ()
+    spec["tolerations"] = [*own, *(one for one in added if one not in own)]
+    return spec
+
+
+def should_run(spec: Object, node: Object) -> tuple[bool, bool]:
+    """Whether a pod should be put on the node, and whether one that is there may stay."""
+    if not node_fit.selects_node(spec, node):
+        return False, False
+    tolerations = spec["tolerations"]
+    stay = node_fit.tolerates_node(tolerations, node, taints.NO_EXECUTE)
+    return stay and node_fit.tolerates_node(tolerations, node, taints.NO_SCHEDULE), stay
+
+
+def target_node(pod: Object) -> str:
+    """The node that a daemon pod is on, or was made for."""
+    name = dig(pod, "spec", "nodeName")
+    if name:
+        return str(name)
+    terms = dig(
+        pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution",
+        "nodeSelectorTerms", default=(),
+    )
+    for term in terms:
+        for field in term.get("matchFields") or ():
+            if field.get("key") == "metadata.name" and field.get("values"):
+                return str(field["values"][0])
+    return ""
+
+
+def by_node(pods: Sequence[Object]) -> dict[str, list[Object]]:
+    """Pods by node, oldest first."""
+    found: dict[str, list[Object]] = {}
+    for pod in sorted(pods, key=lambda one: (meta(one).get("creationTimestamp") or "", name_of(one))):
+        found.setdefault(target_node(pod), []).append(pod)
+    return found
+
+
+def _useless(owner: Object, pods: Sequence[Object], notes: list[Note], *, surge: bool) -> list[Object]:
+    """Failed and finished pods, and all but the oldest of the others."""
+    useless: list[Object] = []
+    running: list[Object] = []
+    for pod in pods:
+        if is_being_deleted(pod):
+            continue
+        where = f"daemon pod {namespace_of(pod)}/{name_of(pod)} on node {target_node(pod)}"
+        if phase_of(pod) == "Failed":
+            useless.append(pod)
+            notes.append(Note(owner, WARNING, "FailedDaemonPod", f"Found failed {where}, will try to kill it"))
+        elif phase_of(pod) == "Succeeded":
+            useless.append(pod)
+            notes.append(Note(owner, NORMAL, "SucceededDaemonPod", f"Found succeeded {where}, will try to delete it"))
+        else:
+            running.append(pod)
+    return useless + ([] if surge else running[1:])
+
+
+def _writes(
+    owner: Object, spec: Object, creations: Sequence[str], deletions: Sequence[Object], digest: str
+) -> list[Step]:
+    steps: list[Step] = []
+    if creations:
+        writes = tuple(_create(owner, spec, name, digest) for name in creations[:BURST])
+        steps.append(Parallel(writes, slow_start=True))
+    if deletions:
+        steps.append(Parallel(tuple(_delete(owner, pod) for pod in deletions[:BURST])))
+    return steps
+
+
+def _create(owner: Object, spec: Object, node: str, digest: str) -> Create:
+    pod = pod_template.pod_from({**dig(owner, "spec", "template", default={}), "spec": spec}, owner)
+    generation = str(meta(owner).get("generation", 0))
+    labels = {**(pod["metadata"].get("labels") or {}), HASH_LABEL: digest, GENERATION_LABEL: generation}
+    affinity = dict(spec.get("affinity") or {})
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    affinity["nodeAffinity"] = {
+        **(affinity.get("nodeAffinity") or {}),
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [field]}]},
+    }
+    pod = {**pod, "metadata": {**pod["metadata"], "labels": labels}, "spec": {**spec, "affinity": affinity}}
+    return Create(
+        PODS, pod,
+        created=Note(owner, NORMAL, "SuccessfulCreate", "Created pod: {name}"),
+        failed=Note(owner, WARNING, "FailedCreate", "Error creating: {error}"),
+    )
+
+
+def _delete(owner: Object, pod: Object) -> Delete:
+    return Delete(
+        PODS, name_of(pod), namespace_of(pod), uid=uid_of(pod),
+        deleted=Note(owner, NORMAL, "SuccessfulDelete", "Deleted pod: {name}"),
+        failed=Note(owner, WARNING, "FailedDelete", "Error deleting: {error}"),
+    )
+
+
+def status_of(
+    owner: Object, nodes: Mapping[str, Object], on_node: Mapping[str, Sequence[Object]], digest: str, now: datetime
+) -> Object:
+    """The set's status."""
+    spec, min_ready_s = pod_spec_of(owner), int(dig(owner, "spec", "minReadySeconds", default=0))
+    desired = current = misplaced = ready = available = updated = 0
+    for name, node in nodes.items():
+        pods = on_node.get(name, ())
+        if not should_run(spec, node)[0]:
+            misplaced += bool(pods)
+            continue
+        desired += 1
+        current += bool(pods)
+        ready += any(map(is_ready, pods))
+        available += any(is_available(pod, min_ready_s, now) for pod in pods)
+        updated += any(labels_of(pod).get(HASH_LABEL) == digest for pod in pods)
+    status: Object = {
+        "currentNumberScheduled": current, "numberMisscheduled": misplaced, "desiredNumberScheduled": desired,
+        "numberReady": ready, "observedGeneration": meta(owner).get("generation", 0),
+    }
+    more = {"updatedNumberScheduled": updated, "numberAvailable": available, "numberUnavailable": desired - available}
+    status |= {key: count for key, count in more.items() if count}
+    if (collisions := dig(owner, "status", "collisionCount")) is not None:
+        status["collisionCount"] = collisions
+    return status
+
+
+class DaemonSetReconciler:
+    """Keys are DaemonSets; every node concerns all of them."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._sets = wiring.watch(DAEMON_SETS)
+        self._pods = wiring.watch(PODS, self._concerned)
+        index_by_owner(self._pods)
+        self._nodes = wiring.watch(NODES, lambda node: sorted(key_of(one) for one in self._sets.list()))
+        self._revisions = wiring.watch(CONTROLLER_REVISIONS, owner_key("DaemonSet", "apps"))
+        index_by_owner(self._revisions)
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        owner = self._sets.get(name, namespace)
+        if owner is None:
+            return NOTHING
+        pods = tuple(sorted(owned_or_orphaned(self._pods, owner), key=key_of))
+        revisions = tuple(sorted(self._revisions.by_index("controller-uid", uid_of(owner)), key=key_of))
+        nodes = {name_of(node): node for node in self._nodes.list()}
+        return plan(Observed(owner, pods, nodes, revisions), effects.now())
+
+    def _concerned(self, pod: Object) -> list[str]:
+        namespace, controller = namespace_of(pod), controller_of(pod)
+        if controller is not None:
+            return [f"{namespace}/{controller['name']}"] if controller.get("kind") == DAEMON_SETS.kind else []
+        labels = labels_of(pod)
+        return [
+            key_of(one) for one in self._sets.list(namespace)
+            if selectors.from_document(dig(one, "spec", "selector")).matches(labels)
+        ]

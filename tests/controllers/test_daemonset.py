@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from sampan.api.resources import CORE_EVENTS, DAEMON_SETS, NODES, PODS
+from sampan.apimachinery.object import Object, name_of
+from sampan.controllers.daemonset import Observed, plan, pod_spec_of, should_run, target_node
+from sampan.controllers.revision_history import HASH_LABEL
+from sampan.reconcile.plan import Create, Delete, Outcome
+from sampan.sim.cluster import SimCluster
+from sampan.sim.loop import run
+
+
+def daemon_set(make, **spec) -> Object:
+    defaults = {"selector": {"matchLabels": {"app": "web"}}, "template": make.template()}
+    return {
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": make.meta("agent"), "spec": {**defaults, **spec},
+        "status": {},
+    }
+
+
+def nodes(make, *names: str) -> dict[str, Object]:
+    return {name: make.node(name) for name in names}
+
+
+def revision_and_hash(owner: Object, make) -> tuple[Object, str]:
+    """The current revision of `owner`, as it would be stored."""
+    [create] = [step for step in plan(Observed(owner, (), {}), make.now).steps if isinstance(step, Create)]
+    stored = {**create.obj, "metadata": {**create.obj["metadata"], "uid": f"uid-{name_of(create.obj)}"}}
+    return stored, stored["metadata"]["labels"][HASH_LABEL]
+
+
+def daemon_pod(make, owner: Object, node: str, digest: str, **fields) -> Object:
+    return make.pod(f"agent-{node}-{digest}", owner, node=node, labels={"app": "web", HASH_LABEL: digest}, **fields)
+
+
+def test_every_fitting_node_gets_a_pod_made_for_it(make, flat) -> None:
+    owner = daemon_set(make)
+    creations = [
+        write for write in flat(plan(Observed(owner, (), nodes(make, "n1", "n2")), make.now))
+        if isinstance(write, Create) and write.resource == PODS
+    ]
+    assert [target_node(write.obj) for write in creations] == ["n1", "n2"]
+    metadata = creations[0].obj["metadata"]
+    assert metadata["generateName"] == "agent-"
+    assert metadata["labels"].keys() == {"app", HASH_LABEL, "pod-template-generation"}
+
+
+def test_selectors_and_taints_decide_where_it_runs(make) -> None:
+    spec = pod_spec_of(daemon_set(make))
+    tainted = {"key": "example.com/x", "effect": "NoSchedule"}
+    assert should_run(spec, make.node()) == (True, True)
+    assert should_run(spec, make.node(taints=[tainted])) == (False, True)
+    assert should_run(spec, make.node(taints=[{**tainted, "effect": "NoExecute"}])) == (False, False)
+    assert should_run({**spec, "nodeSelector": {"disk": "ssd"}}, make.node()) == (False, False)
+
+
+def test_troubled_nodes_are_tolerated(make) -> None:
+    spec = pod_spec_of(daemon_set(make))
+    for key, effect in (
+        ("not-ready", "NoExecute"), ("unreachable", "NoExecute"), ("unschedulable", "NoSchedule"),
+        ("disk-pressure", "NoSchedule"), ("memory-pressure", "NoSchedule"), ("pid-pressure", "NoSchedule"),
+    ):
+        taint = {"key": f"node.kubernetes.io/{key}", "effect": effect}
+        assert should_run(spec, make.node(taints=[taint])) == (True, True)
+
+
+def test_a_failed_pod_is_replaced_and_told(make, flat) -> None:
+    owner = daemon_set(make)
+    revision, digest = revision_and_hash(owner, make)
+    failed = daemon_pod(make, owner, "n1", digest, phase="Failed")
+    decided = plan(Observed(owner, (failed,), nodes(make, "n1"), (revision,)), make.now)
+    [delete] = flat(decided)
+    assert isinstance(delete, Delete) and delete.name == name_of(failed)
+    assert [note.reason for note in decided.notes] == ["FailedDaemonPod"]
+
+
+def test_a_node_that_fits_no_longer_loses_its_pod(make, flat) -> None:
+    owner = daemon_set(make)
+    revision, digest = revision_and_hash(owner, make)
+    pod = daemon_pod(make, owner, "n1", digest, ready=True)
+    owner["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "ssd"}
+    writes = flat(plan(Observed(owner, (pod,), nodes(make, "n1"), (revision,)), make.now))
+    assert [write.name for write in writes if isinstance(write, Delete)] == [name_of(pod)]
+
+
+def test_a_rolling_update_replaces_one_available_pod_at_a_time_and_broken_ones_at_once(make, flat) -> None:
+    owner = daemon_set(make)
+    pods = tuple(daemon_pod(make, owner, f"n{n}", "old", ready=True) for n in range(3))
+    broken = daemon_pod(make, owner, "n3", "old")
+    revision, _ = revision_and_hash(owner, make)
+    observed = Observed(owner, pods, nodes(make, "n0", "n1", "n2"), (revision,))
+    assert [write.name for write in flat(plan(observed, make.now))] == ["agent-n0-old"]
+    observed = Observed(owner, (*pods, broken), nodes(make, "n0", "n1", "n2", "n3"), (revision,))
+    assert [write.name for write in flat(plan(observed, make.now))] == ["agent-n3-old"]
+    owner["spec"]["updateStrategy"] = {"type": "OnDelete"}
+    assert flat(plan(observed, make.now)) == []
+
+
+def test_with_surge_the_new_pod_comes_first(make, flat) -> None:
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    owner = daemon_set(make, updateStrategy=strategy)
+    revision, digest = revision_and_hash(owner, make)
+    old = tuple(daemon_pod(make, owner, name, "old", ready=True) for name in ("n1", "n2"))
+    [create] = flat(plan(Observed(owner, old, nodes(make, "n1", "n2"), (revision,)), make.now))
+    assert target_node(create.obj) == "n1"
+    starting = daemon_pod(make, owner, "n1", digest)
+    assert flat(plan(Observed(owner, (*old, starting), nodes(make, "n1", "n2"), (revision,)), make.now)) == []
+    ready = daemon_pod(make, owner, "n1", digest, ready=True)
+    writes = flat(plan(Observed(owner, (*old, ready), nodes(make, "n1", "n2"), (revision,)), make.now))
+    assert [write.name for write in writes if isinstance(write, Delete)] == ["agent-n1-old"]
+
+
+def test_the_status_counts_nodes(make) -> None:
+    owner = daemon_set(make)
+    revision, digest = revision_and_hash(owner, make)
+    pods = (daemon_pod(make, owner, "n1", digest, ready=True), daemon_pod(make, owner, "n2", "old"))
+    [update] = plan(Observed(owner, pods, nodes(make, "n1", "n2", "n3"), (revision,)), make.now).finally_(Outcome())
+    assert update.obj["status"] == {
+        "currentNumberScheduled": 2, "numberMisscheduled": 0, "desiredNumberScheduled": 3, "numberReady": 1,
+        "observedGeneration": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "numberUnavailable": 2,
+    }
+
+
+def test_it_follows_the_nodes_of_a_cluster_and_rolls() -> None:
+    def image(name: str) -> Object:
+        return {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": name}]}}}}
+
+    async def scenario() -> None:
+        async with SimCluster(5, 4) as cluster:
+            labels = {"app": "agent"}
+            template = {"metadata": {"labels": labels}, **image("agent:1")["spec"]["template"]}
+            await cluster.client.create(DAEMON_SETS, {
+                "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": "default"},
+                "spec": {"selector": {"matchLabels": labels}, "template": template},
+            })
+
+            async def everywhere(wanted: str, count: int) -> bool:
+                status = (await cluster.client.get(DAEMON_SETS, "agent", "default")).get("status") or {}
+                pods = (await cluster.client.list(PODS, "default"))["items"]
+                images = {pod["spec"]["containers"][0]["image"] for pod in pods}
+                placed = {pod["spec"].get("nodeName") for pod in pods}
+                return images == {wanted} and len(placed) == len(pods) == count == status.get("numberAvailable")
+
+            await cluster.until(lambda: everywhere("agent:1", 4))
+            await cluster.client.patch(DAEMON_SETS, "agent", image("agent:2"), "default", type="strategic")
+            await cluster.until(lambda: everywhere("agent:2", 4))
+            [first, *_] = (await cluster.client.list(NODES))["items"]
+            cluster.fleet.stop_node(name_of(first))
+            await cluster.client.delete(NODES, name_of(first))
+            await cluster.until(lambda: everywhere("agent:2", 3))
+            events = (await cluster.client.list(CORE_EVENTS, "default"))["items"]
+            assert {"SuccessfulCreate", "SuccessfulDelete"} <= {event["reason"] for event in events}
+
+    run(scenario())

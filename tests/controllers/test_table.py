@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.table import CONTROLLERS, selected
+
+
+def names(controllers: str, **config) -> list[str]:
+    return [loop.name for loop in selected(ControllerManagerConfig(controllers, root_ca=b"x", **config))]
+
+
+def test_all_are_on_by_default_in_the_tables_order() -> None:
+    assert names("*") == [loop.name for loop in CONTROLLERS]
+
+
+def test_names_are_unique_and_upstreams() -> None:
+    found = [loop.name for loop in CONTROLLERS]
+    assert len(set(found)) == len(found)
+    assert all(name.endswith("-controller") for name in found)
+
+
+def test_some_can_be_switched_off_and_on_with_and_without_their_ending() -> None:
+    assert "deployment-controller" not in names("*,-deployment")
+    assert names("deployment,replicaset-controller") == ["deployment-controller", "replicaset-controller"]
+
+
+def test_what_is_not_configured_is_off() -> None:
+    assert "node-ipam-controller" not in names("*", allocate_node_cidrs=False)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="'nonsense' is not in the list of known controllers"):
+        names("*,-nonsense")

@@ -46,13 +46,12 @@ class MemoryStore:
     @classmethod
     async def restore(cls, stream: AsyncIterable[bytes]) -> MemoryStore:
         """A new store from what any backend's `snapshot()` gave, its history included."""
+        header, versions = await snapshot.decode(stream)
         store = cls()
-        async for part in snapshot.decode(stream):
-            if isinstance(part, Header):
-                store._revision, store._oldest = part.revision, part.oldest
-                store._feed = Feed(revision=part.oldest, oldest=part.oldest)
-            else:
-                store._replay(part)
+        store._revision, store._oldest = header.revision, header.oldest
+        store._feed = Feed(revision=header.oldest, oldest=header.oldest)
+        for version in versions:
+            store._replay(version)
         return store
 
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:

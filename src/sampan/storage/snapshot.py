@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sampan.storage.store import KeyValue, StoreError
@@ -59,21 +59,25 @@ def encode(header: Header, versions: Iterable[Version]) -> Iterator[bytes]:
     yield bytes(chunk) + digest.digest()
 
 
-async def decode(stream: AsyncIterable[bytes]) -> AsyncIterator[Header | Version]:
-    """The header, then the versions. Raises SnapshotDamaged at the latest at the end, so act on it only then."""
+async def decode(stream: AsyncIterable[bytes]) -> tuple[Header, list[Version]]:
+    """The header and the versions. Raises SnapshotDamaged; nothing is returned before everything is verified."""
     reader = _Reader(stream)
     if await reader.take(len(MAGIC)) != MAGIC:
         raise SnapshotDamaged("not a snapshot of a sampan store")
-    yield Header(*_HEADER.unpack(await reader.take(_HEADER.size)))
+    header = Header(*_HEADER.unpack(await reader.take(_HEADER.size)))
+    raw: list[tuple[int, int, int, bytes, bytes]] = []
     while True:
         mod, create, flag, key_size, value_size = _VERSION.unpack(await reader.take(_VERSION.size))
         if flag == _END[0]:
             break
-        key = (await reader.take(key_size)).decode()
-        yield Version(KeyValue(key, await reader.take(value_size), create, mod), flag == _DELETED[0])
+        raw.append((mod, create, flag, await reader.take(key_size), await reader.take(value_size)))
     expected = reader.digest()
     if await reader.take(hashlib.sha256().digest_size) != expected:
         raise SnapshotDamaged("the checksum does not match")
+    return header, [
+        Version(KeyValue(key.decode(), value, create, mod), flag == _DELETED[0])
+        for mod, create, flag, key, value in raw
+    ]
 
 
 class _Reader:

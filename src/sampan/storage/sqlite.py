@@ -95,9 +95,7 @@ class SqliteStore:
         path = Path(path)
         if path.exists():
             raise StoreUnavailable(f"{path} exists; a snapshot is restored into a new file")
-        parts = [part async for part in snapshot.decode(stream)]
-        header, versions = parts[0], [part for part in parts if isinstance(part, Version)]
-        assert isinstance(header, Header)
+        header, versions = await snapshot.decode(stream)
         unfinished = path.with_name(path.name + ".restoring")
         for leftover in unfinished.parent.glob(unfinished.name + "*"):
             leftover.unlink()

@@ -6,7 +6,7 @@ preferred version of each group only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -79,7 +79,8 @@ def _listed(group_version: str, document: Object) -> Iterator[Discovered]:
     group, _, version = group_version.rpartition("/")
     for one in document.get("resources") or ():
         if "/" not in one["name"]:
-            yield _discovered(group, version, one["name"], one["kind"], one["namespaced"], one.get("verbs") or ())
+            resource = Resource(group, version, one["name"], one["kind"], one["namespaced"])
+            yield Discovered(resource, frozenset(one.get("verbs") or ()))
 
 
 def _aggregated(document: Object, failed: dict[str, str]) -> Iterator[Discovered]:
@@ -91,10 +92,5 @@ def _aggregated(document: Object, failed: dict[str, str]) -> Iterator[Discovered
             for one in version.get("resources") or ():
                 kind = dig(one, "responseKind", "kind", default="")
                 namespaced = one.get("scope") == "Namespaced"
-                yield _discovered(group, version["version"], one["resource"], kind, namespaced, one.get("verbs") or ())
-
-
-def _discovered(
-    group: str, version: str, plural: str, kind: str, namespaced: bool, verbs: Iterable[str]
-) -> Discovered:
-    return Discovered(Resource(group, version, plural, kind, namespaced), frozenset(verbs))
+                resource = Resource(group, version["version"], one["resource"], kind, namespaced)
+                yield Discovered(resource, frozenset(one.get("verbs") or ()))

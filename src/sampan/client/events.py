@@ -74,7 +74,8 @@ class EventRecorder:
             self.counts.dropped += 1
             return
         try:
-            self._queue.append(self._document(obj, type, reason, message[:1024], field_path, namespace))
+            involved = reference_to(obj, field_path) if "metadata" in obj else dict(obj)
+            self._queue.append(self._document(involved, type, reason, message[:1024], namespace=namespace))
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._write_all(), name="event recorder")
         except Exception:
@@ -94,10 +95,7 @@ class EventRecorder:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    def _document(
-        self, obj: Object, type: str, reason: str, message: str, field_path: str, namespace: str
-    ) -> Object:
-        involved = reference_to(obj, field_path) if "metadata" in obj else dict(obj)
+    def _document(self, involved: Object, type: str, reason: str, message: str, *, namespace: str) -> Object:
         nanoseconds = int(effects.now().timestamp() * 1_000_000) * 1000
         unique = (nanoseconds & ~0xFFFF) | effects.rng().getrandbits(16)
         source = {"component": self._component} | ({"host": self._host} if self._host else {})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from sampan.api.admissionregistration.webhooks import validate_rule
+from sampan.api.columns import AGE, NAME, UNSET, at, length
+from sampan.api.kind import Column
 from sampan.api.selector_rules import validate_label_selector
 from sampan.api.strategy import ensure, setdefault
 from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, not_supported, required
-from sampan.apimachinery.object import Object
+from sampan.apimachinery.object import Object, dig
 
 _ACTIONS = ("Audit", "Deny", "Warn")
 Validate = Callable[[Object], list[FieldError]]
@@ -103,3 +106,34 @@ def _match(match: Object, path: Path) -> list[FieldError]:
         for position, rule in enumerate(match.get(key) or []):
             errors += validate_rule(rule, path.child(key).index(position))
     return errors
+
+
+def _param_kind(obj: Object, now: datetime) -> str:
+    kind = dig(obj, "spec", "paramKind")
+    return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else UNSET
+
+
+def _param_ref(obj: Object, now: datetime) -> str:
+    reference = dig(obj, "spec", "paramRef")
+    if not reference:
+        return UNSET
+    return f"{reference.get('namespace') or '*'}/{reference.get('name') or '<selector>'}"
+
+
+def policy_columns(expressions: str) -> tuple[Column, ...]:
+    """The table of policies whose CEL code is in this field."""
+    return (
+        NAME,
+        Column(expressions.capitalize(), "integer", length("spec", expressions),
+               "How many expressions the policy has."),
+        Column("ParamKind", "string", _param_kind, "The kind of the policy's parameters."),
+        AGE,
+    )
+
+
+BINDING_COLUMNS = (
+    NAME,
+    Column("PolicyName", "string", at("spec", "policyName"), "The policy that applies."),
+    Column("ParamRef", "string", _param_ref, "The policy's parameters."),
+    AGE,
+)

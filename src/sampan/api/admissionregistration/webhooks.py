@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sampan.api.columns import AGE, NAME, length
+from sampan.api.kind import Column
 from sampan.api.selector_rules import validate_label_selector
 from sampan.api.strategy import setdefault
 from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, not_supported, required
@@ -14,7 +16,12 @@ _SIDE_EFFECTS = ("None", "NoneOnDryRun")
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 
 
-def default_webhook(webhook: Object) -> None:
+def default(obj: Object) -> None:
+    for webhook in obj.get("webhooks") or []:
+        _default_webhook(webhook)
+
+
+def _default_webhook(webhook: Object) -> None:
     setdefault(webhook, "failurePolicy", "Fail")
     setdefault(webhook, "matchPolicy", "Equivalent")
     setdefault(webhook, "namespaceSelector", {})
@@ -113,3 +120,11 @@ def validate_rule(rule: Object, path: Path) -> list[FieldError]:
     if rule.get("scope") not in (None, *_SCOPES):
         errors.append(not_supported(path.child("scope"), rule["scope"], _SCOPES))
     return errors
+
+
+COLUMNS = (
+    NAME,
+    Column("Webhooks", "integer", length("webhooks"),
+           "Webhooks indicates the number of webhooks registered in this configuration"),
+    AGE,
+)

@@ -165,6 +165,27 @@ async def test_sweep_removes_mounts_pod_namespaces_and_files(layout: Layout) -> 
         namespaces.delete(stranger)
 
 
+async def test_a_pod_whose_node_is_gone_is_found_by_the_runtimes_notes(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sampan.machines.traces.CNI_CACHE", tmp_path / "cni/results")
+    monkeypatch.setattr(sys.modules["sampan.machines.sweep"], "CNI_CACHE", tmp_path / "cni/results")
+    (tmp_path / "cni/results").mkdir(parents=True)
+    pods = [f"cni-t-mach{os.getpid()}-{place}" for place in ("mine", "other")]
+    for pod, network, container in ((pods[0], layout.network, "a" * 64), (pods[1], layout.network + "-x", "b" * 64)):
+        namespaces.create(pod)
+        note = {"result": {"interfaces": [{"name": "cni0"}, {"name": "eth0", "sandbox": f"/var/run/netns/{pod}"}]}}
+        (tmp_path / f"cni/results/{network}-{container}-eth0").write_text(json.dumps(note))
+        (tmp_path / f"cni/results/cni-loopback-{container}-lo").write_text("{")
+    try:
+        await sweep(layout.name, layout)
+        assert [namespaces.exists(pod) for pod in pods] == [False, True]
+        assert all("b" * 64 in note.name for note in (tmp_path / "cni/results").iterdir())
+    finally:
+        for pod in pods:
+            namespaces.delete(pod)
+
+
 def test_names_of_one_cluster_are_never_those_of_another(tmp_path: Path) -> None:
     longer = Layout("t-a-t-a", tmp_path / "s", tmp_path / "r")
     names = [longer.fabric, longer.namespace(longer.node_name(1))]

@@ -59,7 +59,7 @@ async def end_processes(layout: Layout, grace_s: float = GRACE_S) -> None:
     Containers are killed at once, and so are their shims: most programs that run as a container's first process ignore
     SIGTERM, and nobody will need their state.
     """
-    inodes = {namespace.inode(path) for path in traces.network_namespaces(layout)}
+    inodes = set(traces.inodes(traces.network_namespaces(layout)).values())
     deadline = monotonic() + grace_s
     asked: set[traces.Process] = set()
     while running := traces.processes(layout, inodes):

@@ -7,10 +7,11 @@ that asks, and those that started it, are never in the answer.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,29 +59,24 @@ def leftovers(cluster: str, layout: Layout | None = None) -> Leftovers:
     place = layout or Layout(cluster)
     namespaces = network_namespaces(place)
     return Leftovers(
-        processes=processes(place, {namespace.inode(path) for path in namespaces}),
+        processes=processes(place, set(inodes(namespaces).values())),
         namespaces=namespaces, mounts=mounts(place), cgroups=cgroups(place), files=files(place),
     )
 
 
 def network_namespaces(layout: Layout) -> list[Path]:
     """Pods' namespaces first, then nodes', then the fabric's."""
-    names = layout.namespaces()
-    own = [namespace.path_of(name) for name in names if namespace.exists(name)]
-    own.sort(key=lambda path: path.name == layout.fabric)
-    known = {namespace.inode(path) for path in own}
-    pods = [
-        path for path in _pod_namespace_files(layout)
-        if namespace.is_namespace(path) and namespace.inode(path) not in known
-        and (path.is_relative_to(layout.run) or path.is_relative_to(layout.state) or _is_neighbour(path, own))
-    ]
-    inodes = {namespace.inode(path) for path in pods}
-    in_cgroups = {inode for pid in _pids_in_cgroups(layout) if (inode := _namespace_of(pid))}
-    # A pod whose node is gone already has no cable left to follow, but its processes may still be in the cluster's
-    # cgroups.
-    orphans = [path for path in NETNS_DIR.glob("cni-*") if namespace.is_namespace(path)
-               and namespace.inode(path) in in_cgroups - inodes - known]
-    return [*pods, *orphans, *own]
+    own = inodes(namespace.path_of(name) for name in layout.namespaces())
+    candidates = {path: inode for path, inode in inodes(_pod_namespace_files(layout)).items()
+                  if inode not in own.values()}
+    noted = _noted_sandboxes(layout)
+    pods = [p for p in candidates
+            if p.is_relative_to(layout.run) or p.is_relative_to(layout.state) or p.name in noted]
+    pods += _neighbours([p for p in candidates if p not in pods], list(own))
+    # A pod whose node is gone has no cable left to follow, but its processes may still be in the cluster's cgroups.
+    in_cgroups = {_namespace_of(pid) for pid in _pids_in_cgroups(layout)}
+    orphans = [path for path, inode in candidates.items() if inode in in_cgroups and path not in pods]
+    return [*pods, *orphans, *sorted(own, key=lambda path: path.name == layout.fabric)]
 
 
 def processes(layout: Layout, namespaces: set[int]) -> list[Process]:
@@ -143,6 +139,16 @@ def read_process(pid: int, marker: bytes = b"\0") -> Process | None:
     return Process(pid, int(fields[19]), command[:120], marker in _environment(pid))
 
 
+def inodes(paths: Iterable[Path]) -> dict[Path, int]:
+    """The mounted namespaces among these files; one that vanishes meanwhile is left out."""
+    found: dict[Path, int] = {}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if namespace.is_namespace(path):
+                found[path] = namespace.inode(path)
+    return found
+
+
 def _pod_namespace_files(layout: Layout) -> Iterator[Path]:
     yield from NETNS_DIR.glob("cni-*")
     for point in mounts(layout):
@@ -157,17 +163,40 @@ def _cached_results(layout: Layout) -> list[Path]:
     return [CNI_CACHE / name for name in names if any(part in containers for part in name.split("-"))]
 
 
-def _is_neighbour(path: Path, own: list[Path]) -> bool:
-    """True when a cable leads from one of the cluster's nodes into the namespace: the node has an id for it."""
+def _noted_sandboxes(layout: Layout) -> set[str]:
+    """Names of the pods' namespaces in libcni's notes."""
+    found: set[str] = set()
+    for file in _cached_results(layout):
+        try:
+            interfaces = json.loads(file.read_text())["result"]["interfaces"]
+            found.update(Path(each["sandbox"]).name for each in interfaces if each.get("sandbox"))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # half written in a crash; the pod's cable or its processes give it away all the same
+    return found
+
+
+def _neighbours(paths: list[Path], own: list[Path]) -> list[Path]:
+    """Those into which a cable leads from one of the cluster's nodes: the node has an id for the namespace."""
+    if not paths:
+        return []
     from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
 
-    def has_id() -> bool:
-        with path.open("rb") as handle, IPRoute() as route:
-            answer = route.get_netnsid(fd=handle.fileno())
-            number = answer["nsid"] if isinstance(answer, dict) else answer
-            return bool(number is not None and 0 <= int(number) < 0x7FFFFFFF)
+    def known_here() -> list[Path]:
+        found = []
+        with IPRoute() as route:
+            for path in paths:
+                try:
+                    with path.open("rb") as handle:
+                        answer = route.get_netnsid(fd=handle.fileno())
+                except (OSError, NetlinkError):
+                    continue  # it ended meanwhile; other clusters' pods come and go
+                number = answer["nsid"] if isinstance(answer, dict) else answer
+                if number is not None and 0 <= int(number) < 0x7FFFFFFF:
+                    found.append(path)
+        return found
 
-    return any(namespace.call_in(node.name, has_id) for node in own if node.parent == NETNS_DIR)
+    return list(dict.fromkeys(path for node in own for path in namespace.call_in(node.name, known_here)))
 
 
 def _recorded(layout: Layout) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,8 @@ from sampan.storage.memory import MemoryStore
 async def serving(**config: Any) -> AsyncIterator[tuple[APIServer, Client]]:
     """A started server and a client of it."""
     store = MemoryStore()
-    server = APIServer(store, APIServerConfig(**{"authorization": False, "disable_admission": ("ServiceAccount",), **config}))
+    settings: dict[str, Any] = {"authorization": False, "disable_admission": ("ServiceAccount",), **config}
+    server = APIServer(store, APIServerConfig(**settings))
     await server.start()
     try:
         yield server, Client(server.transport(ITSELF), field_manager="test")

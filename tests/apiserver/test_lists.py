@@ -49,7 +49,7 @@ async def test_label_and_field_selectors():
         assert names(await client.list(PODS, label_selector="color in (red)")) == ["a", "b"]
         assert names(await client.list(PODS, field_selector="metadata.name=b")) == ["b"]
         assert names(await client.list(PODS, field_selector="status.phase=Pending,metadata.name!=a")) == ["b", "c"]
-        with pytest.raises(errors.BadRequest, match="field label not supported: spec.nothing"):
+        with pytest.raises(errors.BadRequest, match=r"field label not supported: spec\.nothing"):
             await client.list(PODS, field_selector="spec.nothing=1")
 
 

@@ -1,0 +1,54 @@
+"""What the server says it serves."""
+
+import gzip
+
+import orjson
+from tests.apiserver.serving import call, document, serving
+
+V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+async def test_a_resource_list_names_kinds_and_subresources():
+    async with serving() as (server, _):
+        found = document(await call(server, "GET", "/api/v1"))
+        by_name = {item["name"]: item for item in found["resources"]}
+        assert by_name["pods"]["shortNames"] == ["po"] and by_name["pods"]["namespaced"] is True
+        assert by_name["pods/eviction"] == {
+            "name": "pods/eviction", "singularName": "", "namespaced": True, "group": "policy", "version": "v1",
+            "kind": "Eviction", "verbs": ["create"],
+        }
+
+
+async def test_groups_and_their_preferred_versions():
+    async with serving() as (server, _):
+        groups = {group["name"]: group for group in document(await call(server, "GET", "/apis"))["groups"]}
+        assert groups["autoscaling"]["preferredVersion"]["version"] == "v2"
+        assert document(await call(server, "GET", "/apis/apps"))["kind"] == "APIGroup"
+
+
+async def test_aggregated_discovery_is_not_sent_twice():
+    async with serving() as (server, _):
+        first = await call(server, "GET", "/apis", headers={"accept": V2})
+        assert document(first)["kind"] == "APIGroupDiscoveryList"
+        again = await call(server, "GET", "/apis", headers={"accept": V2, "if-none-match": first.headers["etag"]})
+        assert again.status == 304 and not again.body
+
+
+async def test_an_openapi_document_is_found_by_its_hash():
+    async with serving() as (server, _):
+        index = document(await call(server, "GET", "/openapi/v3"))
+        url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+        response = await call(server, "GET", url, headers={"accept-encoding": "gzip"})
+        schemas = orjson.loads(gzip.decompress(response.body))["components"]["schemas"]
+        assert "io.k8s.api.apps.v1.Deployment" in schemas
+        stale = await call(server, "GET", "/openapi/v3/apis/apps/v1?hash=0")
+        assert stale.status == 301 and stale.headers["location"] == url
+
+
+async def test_health_names_its_checks():
+    async with serving() as (server, _):
+        assert (await call(server, "GET", "/readyz")).body == b"ok"
+        verbose = (await call(server, "GET", "/readyz?verbose")).body.decode()
+        assert "[+]ping ok" in verbose and verbose.endswith("readyz check passed\n")
+        assert (await call(server, "GET", "/livez/ping")).body == b"ok"
+        assert document(await call(server, "GET", "/version"))["gitVersion"].startswith("v1.37")

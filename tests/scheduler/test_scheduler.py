@@ -16,6 +16,7 @@ from sampan.client.client import Client
 from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.loop import run
 from sampan.sim.node import NodeSpec
+from sampan.sim.stages import RUN_SECONDS
 
 
 def small_nodes(count: int) -> SimConfig:
@@ -145,6 +146,40 @@ def test_a_burst_never_overfills_a_node() -> None:
         pods = (await cluster.client.list(PODS, "default"))["items"]
         nodes: list[str] = [p["spec"].get("nodeName", "") for p in pods]
         assert sorted(nodes) == [""] * 8 + ["n0"] * 4 + ["n1"] * 4 + ["n2"] * 4
+
+    play(scenario)
+
+
+def test_a_pod_that_has_ended_makes_room() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        ending = pod("ending", "2", restartPolicy="Never")
+        ending["metadata"]["annotations"] = {RUN_SECONDS: "30"}
+        await cluster.client.create(PODS, ending)
+        await placed(cluster, "ending")
+        await cluster.client.create(PODS, pod("next", "2"))
+        assert await placed(cluster, "next", within_s=50) == "n0"
+        assert (await cluster.client.get(PODS, "ending", "default"))["status"]["phase"] == "Succeeded"
+
+    play(scenario, nodes=1)
+
+
+def test_a_gated_pod_is_left_alone_until_it_is_ungated() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await cluster.client.create(PODS, pod("p", schedulingGates=[{"name": "example.com/wait"}]))
+        await asyncio.sleep(400)
+        assert not await node_of(cluster, "p")
+        assert (await condition(cluster, "p"))["reason"] == "SchedulingGated"
+        await cluster.client.patch(PODS, "p", {"spec": {"schedulingGates": []}}, "default")
+        await placed(cluster, "p", within_s=5)
+
+    play(scenario)
+
+
+def test_pods_of_another_scheduler_are_left_alone() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await cluster.client.create(PODS, pod("p", schedulerName="mine"))
+        await asyncio.sleep(60)
+        assert not await node_of(cluster, "p")
 
     play(scenario)
 

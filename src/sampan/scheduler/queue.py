@@ -74,6 +74,10 @@ class SchedulingQueue:
     def __contains__(self, key: str) -> bool:
         return key in self._known
 
+    def is_in_flight(self, queued: QueuedPod) -> bool:
+        """Whether it was popped and is still to be placed."""
+        return self._in_flight.get(queued.pod.key) is queued
+
     def add(self, pod: PodInfo) -> None:
         """A pod that is to be placed, new to the queue."""
         queued = QueuedPod(pod, effects.monotonic())

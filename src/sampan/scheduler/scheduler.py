@@ -79,7 +79,8 @@ class Scheduler:
     def _attempt(self, queued: QueuedPod) -> _Outcome:
         """Decide and, if there is a place, assume: without waiting, so that the next decision counts it."""
         if not self._is_waiting(queued):
-            self.queue.delete(queued.pod.key)
+            if self.queue.is_in_flight(queued):
+                self.queue.delete(queued.pod.key)
             return _Outcome(queued, None)
         try:
             decision = decide(self.framework, self.snapshot, queued.pod)
@@ -166,7 +167,7 @@ class Scheduler:
     def _is_waiting(self, queued: QueuedPod) -> bool:
         """Whether the pod still is there to be placed, as far as the informer knows."""
         pod = queued.pod
-        return not pod.terminating and not pod.node_name and not self.snapshot.placed_on(pod.key)
+        return self.queue.is_in_flight(queued) and not pod.terminating and not self.snapshot.placed_on(pod.key)
 
     def _concerns(self, plugin: str, event: ClusterEvent) -> bool:
         known = self.framework.plugins.get(plugin)

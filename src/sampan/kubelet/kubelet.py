@@ -46,7 +46,7 @@ from sampan.kubelet.volumes.manager import VolumeManager, VolumeSources
 
 log = logging.getLogger(__name__)
 
-SANDBOXES_AT_ONCE = 8
+SANDBOXES_AT_ONCE = 4
 RUNTIME_RETRY_S = 0.1
 
 

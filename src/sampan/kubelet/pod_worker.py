@@ -97,6 +97,9 @@ class PodWorker:
         self._has_ended = False
         self._finished = False
         self._volume_retry_s = VOLUME_RETRY_S
+        self._volumes: dict[str, MountedVolume] | None = None
+        self._volumes_due = 0.0
+        self._volumes_show: object = None
         self._failures = 0
 
     @property
@@ -202,7 +205,6 @@ class PodWorker:
         volumes = await self._mount_volumes(state)
         if volumes is None:
             return self._volume_retry_s
-        place.cgroups.ensure_pod(pod)
         plan = plan_pod(pod, state, place.prober.facts(self.uid))
         if not plan.is_empty:
             await self._execute(plan, state, volumes)
@@ -234,16 +236,21 @@ class PodWorker:
         return self._place.node().ips if spec.uses_host_network(self.pod) else state.ips
 
     async def _mount_volumes(self, state: PodState) -> dict[str, MountedVolume] | None:
-        """None when it has to be tried again; the event says why."""
+        """None when it has to be tried again; the event says why. What is mounted is refreshed now and then."""
         place = self._place
+        shown = (self.pod["metadata"].get("labels"), self.pod["metadata"].get("annotations"))
+        if self._volumes is not None and self._volumes_due > effects.monotonic() and self._volumes_show == shown:
+            return self._volumes
         place.config.pod_dir(self.uid).mkdir(parents=True, exist_ok=True)
         try:
             volumes = await place.volumes.mount(self.pod, place.node(), self._pod_ips(state))
         except VolumeError as error:
             place.containers.record(self.pod, None, "Warning", "FailedMount", str(error))
             self._volume_retry_s = min(self._volume_retry_s * 2, VOLUME_RETRY_LIMIT_S)
-            return None
+            return self._volumes
         self._volume_retry_s = VOLUME_RETRY_S
+        self._volumes, self._volumes_show = volumes, shown
+        self._volumes_due = effects.monotonic() + place.config.volume_refresh_interval_s - 1
         return volumes
 
     async def _execute(self, plan: Plan, state: PodState, volumes: dict[str, MountedVolume]) -> None:
@@ -257,6 +264,7 @@ class PodWorker:
                 place.containers.record(self.pod, None, "Normal", "SandboxChanged", message)
                 for box in state.sandboxes:
                     await place.containers.stop_sandbox(box.sandbox.id)
+            place.cgroups.ensure_pod(self.pod)
             async with place.sandbox_slots:
                 sandbox_id = await place.containers.create_sandbox(self.pod, plan.attempt)
         if plan.create_sandbox or plan.kills:

@@ -19,7 +19,7 @@ async def mount(context: VolumeContext) -> MountedVolume:
     path = context.path(PLUGIN)
     is_new = not path.is_dir()
     path.mkdir(parents=True, exist_ok=True)
-    if source.get("medium") == "Memory" and not mounting.is_mount_point(path):
+    if source.get("medium") == "Memory" and not mounting.is_own_filesystem(path):
         limit = source.get("sizeLimit")
         mounting.mount_tmpfs(path, Quantity.parse(limit).value if limit else 0)
         is_new = True

@@ -54,4 +54,10 @@ def mounts_below(directory: Path) -> list[Path]:
 
 
 def is_mount_point(path: Path) -> bool:
+    """Exact, for bind mounts too."""
     return any(point == path for point in mounts_below(path))
+
+
+def is_own_filesystem(path: Path) -> bool:
+    """Whether a file system such as a tmpfs starts here; much cheaper than reading the mount table."""
+    return path.stat().st_dev != path.parent.stat().st_dev

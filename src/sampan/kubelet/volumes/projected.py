@@ -22,7 +22,7 @@ async def mount(context: VolumeContext) -> MountedVolume:
         files.update(await _files(context, item, default_mode))
     path = context.path(PLUGIN)
     path.mkdir(parents=True, exist_ok=True)
-    if not mounting.is_mount_point(path):  # it holds tokens: memory only
+    if not mounting.is_own_filesystem(path):  # it holds tokens: memory only
         mounting.mount_tmpfs(path, 0)
         path.chmod(0o755)
     atomic_writer.write(path, files, context.fs_group)

@@ -14,7 +14,7 @@ async def mount(context: VolumeContext) -> MountedVolume:
     files = await keys.files(context, "secret", source, keys.DEFAULT_MODE if mode is None else mode)
     path = context.path(PLUGIN)
     path.mkdir(parents=True, exist_ok=True)
-    if not mounting.is_mount_point(path):  # so that a secret never reaches a disk
+    if not mounting.is_own_filesystem(path):  # so that a secret never reaches a disk
         mounting.mount_tmpfs(path, 0)
         path.chmod(0o755)
     atomic_writer.write(path, files, context.fs_group)

@@ -13,10 +13,13 @@ from sampan.apiserver.admission import (
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
+    persistent_volume_claim_resize,
+    pod_security,
     priority,
     rbac_escalation,
     runtime_class,
     service_account,
+    storage_object_in_use_protection,
     taint_nodes_by_condition,
 )
 from sampan.apiserver.seams import Admission, BuildAdmission, ServerParts
@@ -27,9 +30,12 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     service_account.build,
     node_restriction.build,
     taint_nodes_by_condition.build,
+    pod_security.build,
     priority.build,
     default_toleration_seconds.build,
     default_storage_class.build,
+    storage_object_in_use_protection.build,
+    persistent_volume_claim_resize.build,
     runtime_class.build,
     certificates.approval,
     certificates.signing,
@@ -38,7 +44,7 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     rbac_escalation.build,
 )
 
-OFF: frozenset[str] = frozenset({"OwnerReferencesPermissionEnforcement", "AlwaysPullImages"})
+OFF: frozenset[str] = frozenset({"StorageObjectInUseProtection"})
 
 
 def plugins(parts: ServerParts) -> list[Admission]:

@@ -17,6 +17,7 @@ from sampan.apiserver.admission import (
     pod_security,
     priority,
     rbac_escalation,
+    resource_quota,
     runtime_class,
     service_account,
     storage_object_in_use_protection,
@@ -42,6 +43,7 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     certificates.subjects,
     default_ingress_class.build,
     rbac_escalation.build,
+    resource_quota.build,
 )
 
 OFF: frozenset[str] = frozenset({"StorageObjectInUseProtection"})

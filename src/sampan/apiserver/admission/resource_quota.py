@@ -1,0 +1,139 @@
+"""ResourceQuota: a namespace's objects together stay within what its quotas allow.
+
+What is used is counted from the watch cache at each write that a quota concerns, plus what was admitted a moment ago
+and does not show there yet, so two writes at the same time cannot both take the last place. Nothing depends on a
+controller having kept the status; the status is only brought up to date on the way, for people to read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sampan import effects
+from sampan.api.resources import RESOURCE_QUOTAS
+from sampan.apimachinery.errors import APIError
+from sampan.apimachinery.object import Object, dig, name_of
+from sampan.apimachinery.quantity import Quantity
+from sampan.apimachinery.resource import Resource
+from sampan.apiserver.admission.plugin import Plugin, name_of_write, refuse
+from sampan.apiserver.admission.quota_usage import ZERO, Usage, in_scope, missing, plus, usage_of
+from sampan.apiserver.seams import AdmissionAttributes, ServerParts
+
+RESERVED_S: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    """A write that was admitted and may not show in the cache yet."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    obj: Object
+    until_s: float
+
+
+class ResourceQuota(Plugin):
+    name = "ResourceQuota"
+
+    def __init__(self, parts: ServerParts) -> None:
+        self._parts = parts
+        self._version = -1
+        self._quotas: dict[str, list[Object]] = {}
+        self._reserved: list[_Reservation] = []
+
+    def interested(self, attributes: AdmissionAttributes) -> bool:
+        if attributes.operation != "CREATE" or attributes.subresource or not attributes.namespace:
+            return False
+        return bool(self._of(attributes.namespace))
+
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        obj, resource = attributes.object, attributes.kind.resource
+        if obj is None or resource.plural == "events":
+            return
+        wanted = usage_of(resource, obj)
+        pods = resource.plural == "pods"
+        concerned = [
+            quota for quota in self._of(attributes.namespace)
+            if in_scope(quota, resource, obj) and (pods or set(wanted) & set(dig(quota, "spec", "hard", default={})))
+        ]
+        if not concerned:
+            return
+        await self._parts.reader.fresh(resource)
+        changes = [(quota, self._checked(attributes, quota, wanted)) for quota in concerned]
+        if attributes.dry_run:
+            return
+        self._reserved.append(_Reservation(
+            resource, attributes.namespace, name_of_write(attributes), obj, effects.monotonic() + RESERVED_S
+        ))
+        for quota, used in changes:
+            if used:
+                await self._show(quota, used)
+
+    def _checked(self, attributes: AdmissionAttributes, quota: Object, wanted: Usage) -> Usage:
+        """What will be used of a quota with this object. Raises Forbidden where that is too much."""
+        assert attributes.object is not None
+        hard: Mapping[str, str] = dig(quota, "spec", "hard", default={})
+        resource = attributes.kind.resource
+        if resource.plural == "pods" and not resource.group:
+            unstated = missing(attributes.object, hard)
+            if unstated:
+                raise refuse(attributes, f"failed quota: {name_of(quota)}: must specify {unstated}")
+        used = self._used(quota, resource, attributes.namespace)
+        over = [
+            name for name in sorted(wanted) if name in hard
+            and plus(used.get(name), wanted[name]) > Quantity.parse(hard[name]) and wanted[name] > ZERO
+        ]
+        if over:
+            requested = ",".join(f"{name}={wanted[name]}" for name in over)
+            present = ",".join(f"{name}={used.get(name, ZERO)}" for name in over)
+            limited = ",".join(f"{name}={Quantity.parse(hard[name])}" for name in over)
+            raise refuse(
+                attributes, f"exceeded quota: {name_of(quota)}, requested: {requested}, used: {present}, "
+                f"limited: {limited}",
+            )
+        return {name: plus(used.get(name), amount) for name, amount in wanted.items() if name in hard}
+
+    def _used(self, quota: Object, resource: Resource, namespace: str) -> Usage:
+        present = list(self._parts.reader.list(resource, namespace))
+        names = {name_of(obj) for obj in present}
+        now = effects.monotonic()
+        self._reserved = [one for one in self._reserved if one.until_s > now]
+        present += [
+            one.obj for one in self._reserved
+            if one.resource == resource and one.namespace == namespace and one.name not in names
+        ]
+        used: Usage = {}
+        for obj in present:
+            if in_scope(quota, resource, obj):
+                for name, amount in usage_of(resource, obj).items():
+                    used[name] = plus(used.get(name), amount)
+        return used
+
+    async def _show(self, quota: Object, used: Usage) -> None:
+        status = {"hard": dig(quota, "spec", "hard", default={}), "used": {k: str(v) for k, v in used.items()}}
+        try:
+            await self._parts.client.patch(
+                RESOURCE_QUOTAS, name_of(quota), {"status": status}, quota["metadata"]["namespace"],
+                subresource="status",
+            )
+        except APIError as error:
+            log.info("status of quota %s not written: %s", name_of(quota), error)
+
+    def _of(self, namespace: str) -> list[Object]:
+        version = self._parts.reader.version(RESOURCE_QUOTAS)
+        if version != self._version:
+            self._version = version
+            self._quotas.clear()
+        if namespace not in self._quotas:
+            self._quotas[namespace] = list(self._parts.reader.list(RESOURCE_QUOTAS, namespace))
+        return self._quotas[namespace]
+
+
+def build(parts: ServerParts) -> ResourceQuota:
+    return ResourceQuota(parts)

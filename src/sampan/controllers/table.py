@@ -14,6 +14,7 @@ from sampan.controllers.deployment import DeploymentReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
 from sampan.controllers.garbage_collector import GarbageCollector
+from sampan.controllers.job import JobReconciler
 from sampan.controllers.namespace import NamespaceReconciler
 from sampan.controllers.node_ipam import NodeIPAMReconciler
 from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
@@ -75,6 +76,7 @@ CONTROLLERS: tuple[Loop, ...] = (
         "daemonset-controller", "daemon-set-controller",
         lambda wiring, config: DaemonSetReconciler(wiring), workers=2,
     ),
+    Loop("job-controller", "job-controller", lambda wiring, config: JobReconciler(wiring)),
     Loop(
         "endpoints-controller", "endpoint-controller",
         lambda wiring, config: EndpointsReconciler(wiring), component="endpoint-controller",

@@ -1,0 +1,298 @@
+"""Job: runs pods until enough of them have succeeded, or too many have failed.
+
+Observed: the Job and its pods. Each pod carries the finalizer `batch.kubernetes.io/job-tracking`, so that none can
+vanish uncounted: a finished pod's uid is first written into `status.uncountedTerminatedPods`, then its finalizer is
+taken away, and only then it moves from there into the counts. A crash at any point counts every pod exactly once.
+
+Desired: `parallelism` active pods, fewer when fewer completions are left. With completionMode Indexed each completion
+has an index of its own, which its pod knows from annotation, label, host name and JOB_COMPLETION_INDEX. After a
+failure the next pod waits ten seconds, doubling up to ten minutes. A Job fails beyond `backoffLimit` or
+`activeDeadlineSeconds`; its active pods are then deleted. A suspended Job has no active pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sampan import effects
+from sampan.api.resources import JOBS, PODS
+from sampan.apimachinery import selectors
+from sampan.apimachinery.object import (
+    Object,
+    annotations_of,
+    dig,
+    is_being_deleted,
+    key_of,
+    meta,
+    name_of,
+    namespace_of,
+    split_key,
+    uid_of,
+)
+from sampan.client.events import NORMAL, WARNING
+from sampan.controllers import conditions, times
+from sampan.controllers.conditions import Condition
+from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes, new_pod, pod_backoff_s
+from sampan.controllers.ownership import claim
+from sampan.controllers.pods import deletion_order, index_by_owner, is_ready, owned_or_orphaned, phase_of
+from sampan.reconcile.controller import Wiring, owner_key
+from sampan.reconcile.plan import NOTHING, Delete, Note, Parallel, Patch, Plan, Step, Update
+
+BURST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The Job's pods, counted; `succeeded` and `failed` include those not yet in the status' counts."""
+
+    active: list[Object] = field(default_factory=list)
+    terminating: list[Object] = field(default_factory=list)
+    succeeded: int = 0
+    failed: int = 0
+    done_indexes: frozenset[int] = frozenset()
+    tracked: list[Object] = field(default_factory=list)
+    """Finished pods that still have the finalizer."""
+    status: Object = field(default_factory=dict)
+    """The part of the status that counts finished pods, as it is to be written."""
+
+
+def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
+    """The next step of the Job."""
+    matches = selectors.from_document(dig(job, "spec", "selector")).matches
+    claimed = claim(job, JOBS, PODS, pods, matches)
+    if is_being_deleted(job) or is_over(job):
+        return Plan(tuple(_untrack(pod) for pod in claimed.objects if _is_tracked(pod)))
+    tally = count(job, claimed.objects)
+    verdict = _verdict(job, tally, now)
+    steps: list[Step] = list(claimed.steps)
+    notes: list[Note] = []
+    again: float | None = None
+    suspended = bool(dig(job, "spec", "suspend"))
+    if (verdict is not None or suspended) and tally.active:
+        steps.append(_deletions(job, tally.active))
+    elif verdict is None and not suspended:
+        work, again = _manage(job, tally, claimed.objects, now)
+        steps += work
+    status, told = _status(job, tally, verdict, now)
+    notes += told
+    if status != (job.get("status") or {}):
+        steps.append(Update(JOBS, {**job, "status": status}, subresource="status"))
+    recorded = set(_uncounted(status, "succeeded") + _uncounted(status, "failed"))
+    untracked = tuple(_untrack(pod) for pod in tally.tracked if uid_of(pod) in recorded)
+    if untracked:
+        steps.append(Parallel(untracked))
+    return Plan(tuple(steps), tuple(notes), _sooner(again, _deadline_in(job, status, now)))
+
+
+def is_over(job: Object) -> bool:
+    """Complete or failed."""
+    found = dig(job, "status", "conditions", default=())
+    return any(one["type"] in ("Complete", "Failed") and one.get("status") == "True" for one in found)
+
+
+def is_indexed(job: Object) -> bool:
+    return bool(dig(job, "spec", "completionMode") == "Indexed")
+
+
+def index_of(pod: Object) -> int | None:
+    text = annotations_of(pod).get(INDEX, "")
+    return int(text) if text.isdigit() else None
+
+
+def count(job: Object, pods: Sequence[Object]) -> Tally:
+    """Count the Job's pods, and move what has lost its finalizer from uncounted to counted."""
+    status = job.get("status") or {}
+    tracked = {uid_of(pod): pod for pod in pods if _is_tracked(pod)}
+    uncounted = {kind: _uncounted(status, kind) for kind in ("succeeded", "failed")}
+    known = {uid for uids in uncounted.values() for uid in uids}
+    counted = {
+        kind: int(status.get(kind) or 0) + sum(uid not in tracked for uid in uids) for kind, uids in uncounted.items()
+    }
+    open_ = {kind: [uid for uid in uids if uid in tracked] for kind, uids in uncounted.items()}
+    done = set(expanded_indexes(status.get("completedIndexes") or ""))
+    tally_active: list[Object] = []
+    terminating: list[Object] = []
+    finished: list[Object] = []
+    for pod in pods:
+        kind = _outcome(pod)
+        if kind is None:
+            tally_active.append(pod)
+            continue
+        if is_being_deleted(pod) and phase_of(pod) not in ("Succeeded", "Failed"):
+            terminating.append(pod)
+        if uid_of(pod) not in tracked:
+            continue
+        finished.append(pod)
+        if kind == "succeeded" and is_indexed(job):
+            index = index_of(pod)
+            if index is None or index >= int(dig(job, "spec", "completions", default=0)):
+                continue
+            if index in done and uid_of(pod) not in known:
+                continue  # a second success of one index does not count
+            done.add(index)
+        if uid_of(pod) not in known:
+            open_[kind].append(uid_of(pod))
+    totals = {kind: counted[kind] + len(open_[kind]) for kind in counted}
+    if is_indexed(job):
+        totals["succeeded"] = len(done)
+    written: Object = {kind: number for kind, number in counted.items() if number}
+    if is_indexed(job) and done:
+        written["completedIndexes"] = compressed_indexes(done)
+    written["uncountedTerminatedPods"] = {kind: uids for kind, uids in open_.items() if uids}
+    return Tally(
+        tally_active, terminating, totals["succeeded"], totals["failed"], frozenset(done), finished, written
+    )
+
+
+def _outcome(pod: Object) -> str | None:
+    """`succeeded`, `failed`, or None for an active pod. One that is being deleted has failed."""
+    if phase_of(pod) == "Succeeded":
+        return "succeeded"
+    return "failed" if phase_of(pod) == "Failed" or is_being_deleted(pod) else None
+
+
+def _verdict(job: Object, tally: Tally, now: datetime) -> Condition | None:
+    """Why the Job is over, if it is."""
+    spec = job["spec"]
+    limit = int(dig(spec, "backoffLimit", default=6))
+    if dig(spec, "template", "spec", "restartPolicy") == "OnFailure":
+        restarts = sum(
+            status.get("restartCount", 0) for pod in tally.active
+            for status in dig(pod, "status", "containerStatuses", default=())
+        )
+        too_many = restarts >= limit if limit else restarts > 0
+    else:
+        too_many = tally.failed > limit
+    if too_many:
+        return Condition("Failed", True, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    left = _deadline_in(job, job.get("status") or {}, now)
+    if left is not None and left <= 0.001 and not spec.get("suspend"):
+        return Condition("Failed", True, "DeadlineExceeded", "Job was active longer than specified deadline")
+    completions = spec.get("completions")
+    complete = tally.succeeded > 0 and not tally.active if completions is None else tally.succeeded >= completions
+    if complete:
+        return Condition("Complete", True, "CompletionsReached", "Reached expected number of succeeded pods")
+    return None
+
+
+def _manage(job: Object, tally: Tally, pods: Sequence[Object], now: datetime) -> tuple[list[Step], float | None]:
+    """Create or delete pods until as many are active as should be; and when to look again."""
+    parallelism = int(dig(job, "spec", "parallelism", default=1))
+    completions = dig(job, "spec", "completions")
+    if completions is None:
+        wanted = len(tally.active) if tally.succeeded else parallelism
+    else:
+        wanted = min(int(completions) - tally.succeeded, parallelism)
+    surplus = len(tally.active) - wanted
+    if surplus > 0:
+        return [_deletions(job, deletion_order(tally.active, tally.active, now)[:surplus])], None
+    if not surplus:
+        return [], None
+    wait_s = pod_backoff_s(pods, tally.failed, now)
+    if wait_s > 0:
+        return [], wait_s
+    missing = min(-surplus, BURST)
+    indexes: Sequence[int | None] = [None] * missing
+    if is_indexed(job):
+        busy = tally.done_indexes | {index for pod in tally.active if (index := index_of(pod)) is not None}
+        indexes = [index for index in range(int(completions or 0)) if index not in busy][:missing]
+    return [Parallel(tuple(new_pod(job, index) for index in indexes), slow_start=True)], None
+
+
+def _status(
+    job: Object, tally: Tally, verdict: Condition | None, now: datetime
+) -> tuple[Object, list[Note]]:
+    """The status to write, and the Events that go with what changed in it."""
+    known = job.get("status") or {}
+    found: list[Object] = list(known.get("conditions") or ())
+    notes: list[Note] = []
+    status: Object = {**tally.status, "ready": sum(map(is_ready, tally.active))}
+    status["terminating"] = len(tally.terminating)
+    if tally.active and verdict is None and not dig(job, "spec", "suspend"):
+        status["active"] = len(tally.active)
+    suspended, was = bool(dig(job, "spec", "suspend")), conditions.find(found, "Suspended")
+    was_suspended = was is not None and was.get("status") == "True"
+    if suspended != was_suspended and verdict is None:
+        word = "Suspended" if suspended else "Resumed"
+        condition = Condition("Suspended", suspended, f"Job{word}", f"Job {word.lower()}")
+        found = conditions.with_condition(found, condition, now)
+        notes.append(Note(job, NORMAL, word, f"Job {word.lower()}"))
+    if not suspended:
+        status["startTime"] = (known.get("startTime") if not was_suspended else None) or times.text(now)
+    settled = not any(tally.status["uncountedTerminatedPods"].values()) and not tally.active and not tally.terminating
+    if verdict is not None:
+        early = "SuccessCriteriaMet" if verdict.type == "Complete" else "FailureTarget"
+        found = conditions.with_condition(found, Condition(early, True, verdict.reason, verdict.message), now)
+        if settled:
+            found = conditions.with_condition(found, verdict, now)
+            if verdict.type == "Complete":
+                status["completionTime"] = times.text(now)
+                notes.append(Note(job, NORMAL, "Completed", "Job completed"))
+            else:
+                notes.append(Note(job, WARNING, verdict.reason, verdict.message))
+    if found:
+        status["conditions"] = found
+    return status, notes
+
+
+def _deadline_in(job: Object, status: Object, now: datetime) -> float | None:
+    """Seconds until activeDeadlineSeconds is over."""
+    limit, started = dig(job, "spec", "activeDeadlineSeconds"), times.parse_or_none(status.get("startTime"))
+    if limit is None or started is None or dig(job, "spec", "suspend"):
+        return None
+    return times.seconds_until(started + timedelta(seconds=int(limit)), now)
+
+
+def _sooner(a: float | None, b: float | None) -> float | None:
+    found = [one for one in (a, b) if one is not None]
+    return min(found) if found else None
+
+
+def _uncounted(status: Object, kind: str) -> list[str]:
+    return list(dig(status, "uncountedTerminatedPods", kind, default=()))
+
+
+def _is_tracked(pod: Object) -> bool:
+    return TRACKING in (meta(pod).get("finalizers") or ())
+
+
+def _untrack(pod: Object) -> Patch:
+    kept = [one for one in meta(pod)["finalizers"] if one != TRACKING]
+    metadata = {"resourceVersion": meta(pod).get("resourceVersion"), "finalizers": kept or None}
+    return Patch(PODS, name_of(pod), namespace_of(pod), {"metadata": metadata}, "merge", missing_ok=True)
+
+
+def _deletions(job: Object, pods: Sequence[Object]) -> Parallel:
+    return Parallel(tuple(
+        Delete(
+            PODS, name_of(pod), namespace_of(pod), uid=uid_of(pod),
+            deleted=Note(job, NORMAL, "SuccessfulDelete", "Deleted pod: {name}"),
+            failed=Note(job, WARNING, "FailedDelete", "Error deleting: {error}"),
+        )
+        for pod in pods[:BURST]
+    ))
+
+
+class JobReconciler:
+    """Keys are Jobs; a pod concerns its owner. A pod whose Job is gone only loses its finalizer."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._jobs = wiring.watch(JOBS)
+        self._pods = wiring.watch(PODS, owner_key("Job", "batch"))
+        index_by_owner(self._pods)
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        job = self._jobs.get(name, namespace)
+        if job is None:
+            return self._release(namespace, key)
+        pods = sorted(owned_or_orphaned(self._pods, job), key=key_of)
+        return plan(job, pods, effects.now())
+
+    def _release(self, namespace: str, key: str) -> Plan:
+        """Pods of a Job that is gone must not be held by a finalizer that nobody would remove."""
+        concerned = owner_key("Job", "batch")
+        left = [pod for pod in self._pods.list(namespace) if _is_tracked(pod) and key in concerned(pod)]
+        return Plan(tuple(_untrack(pod) for pod in sorted(left, key=key_of))) if left else NOTHING

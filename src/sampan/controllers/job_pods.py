@@ -1,0 +1,90 @@
+"""The pods of a Job: how one is made, how indexes are written, how long a failure delays the next pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sampan.api.resources import PODS
+from sampan.apimachinery.object import Object, dig, meta, name_of
+from sampan.client.events import NORMAL, WARNING
+from sampan.controllers import pod_template, times
+from sampan.controllers.pods import condition, phase_of
+from sampan.reconcile.plan import Create, Note
+
+TRACKING = "batch.kubernetes.io/job-tracking"
+INDEX = "batch.kubernetes.io/job-completion-index"
+BACKOFF_S = 10.0
+MAX_BACKOFF_S = 600.0
+_VARIABLE = "JOB_COMPLETION_INDEX"
+
+
+def new_pod(job: Object, index: int | None) -> Create:
+    """A pod of the Job, of a completion index or none."""
+    pod = pod_template.pod_from(dig(job, "spec", "template", default={}), job)
+    metadata, spec = pod["metadata"], dict(pod["spec"])
+    metadata["finalizers"] = [*(metadata.get("finalizers") or ()), TRACKING]
+    if index is not None:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), INDEX: str(index)}
+        metadata["labels"] = {**(metadata.get("labels") or {}), INDEX: str(index)}
+        metadata["generateName"] = f"{name_of(job)}-{index}-"
+        spec.setdefault("hostname", f"{name_of(job)}-{index}")
+        for field in ("containers", "initContainers"):
+            if spec.get(field):
+                spec[field] = [_with_index(container) for container in spec[field]]
+    return Create(
+        PODS, {**pod, "metadata": metadata, "spec": spec},
+        created=Note(job, NORMAL, "SuccessfulCreate", "Created pod: {name}"),
+        failed=Note(job, WARNING, "FailedCreate", "Error creating: {error}"),
+    )
+
+
+def _with_index(container: Object) -> Object:
+    known = container.get("env") or []
+    if any(one.get("name") == _VARIABLE for one in known):
+        return container
+    source = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
+    return {**container, "env": [*known, {"name": _VARIABLE, "valueFrom": source}]}
+
+
+def compressed_indexes(indexes: Iterable[int]) -> str:
+    """As `status.completedIndexes`: `1,3-5,7`."""
+    runs: list[list[int]] = []
+    for index in sorted(indexes):
+        if runs and runs[-1][1] == index - 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+
+
+def expanded_indexes(text: str) -> list[int]:
+    """The inverse of `compressed_indexes`."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        low, _, high = part.partition("-")
+        found += range(int(low), int(high or low) + 1)
+    return found
+
+
+def pod_backoff_s(pods: Sequence[Object], failed: int, now: datetime) -> float:
+    """Seconds until the next pod may be created: 10 after the first failure, doubling, counted from the last one."""
+    moments = [_finished_at(pod) for pod in pods if phase_of(pod) == "Failed"]
+    last = max((moment for moment in moments if moment is not None), default=None)
+    successes = [_finished_at(pod) for pod in pods if phase_of(pod) == "Succeeded"]
+    if last is None or not failed or any(moment is not None and moment > last for moment in successes):
+        return 0.0
+    delay = min(BACKOFF_S * 2 ** min(failed - 1, 10), MAX_BACKOFF_S)
+    return max((last + timedelta(seconds=delay) - now).total_seconds(), 0.0)
+
+
+def _finished_at(pod: Object) -> datetime | None:
+    """When the last container ended, or else when the pod was no longer ready."""
+    ends = [
+        dig(status, "state", "terminated", "finishedAt")
+        for status in dig(pod, "status", "containerStatuses", default=())
+    ]
+    if ends and all(ends):
+        return max(times.parse(end) for end in ends)
+    text = (condition(pod, "Ready") or {}).get("lastTransitionTime") or meta(pod).get("deletionTimestamp")
+    return times.parse_or_none(text)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sampan.api.resources import CORE_EVENTS, JOBS, PODS
+from sampan.apimachinery.object import Object
+from sampan.controllers.job import plan
+from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes
+from sampan.reconcile.plan import Create, Delete, Patch, Update
+from sampan.sim.cluster import SimCluster
+from sampan.sim.loop import run
+from sampan.sim.stages import RUN_SECONDS
+
+
+def job(make, **spec) -> Object:
+    defaults = {
+        "parallelism": 2, "completions": 3, "backoffLimit": 6, "selector": {"matchLabels": {"app": "web"}},
+        "template": make.template(),
+    }
+    return {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": make.meta("work"), "spec": {**defaults, **spec},
+        "status": {},
+    }
+
+
+def job_pod(make, owner: Object, name: str, phase: str = "Running", index: int | None = None, **metadata) -> Object:
+    annotations = {INDEX: str(index)} if index is not None else {}
+    metadata |= {"finalizers": [TRACKING], "annotations": annotations}
+    return make.pod(name, owner, phase=phase, since="2026-01-02T03:04:00Z", **metadata)
+
+
+def of(kind: type, writes: list) -> list:
+    return [write for write in writes if isinstance(write, kind)]
+
+
+def status_in(writes: list) -> Object:
+    [update] = [write for write in of(Update, writes) if write.obj["kind"] == "Job"]
+    return update.obj["status"]
+
+
+def conditions_of(status: Object) -> dict[str, str]:
+    return {one["type"]: one["reason"] for one in status.get("conditions") or ()}
+
+
+def test_pods_are_created_with_a_finalizer_up_to_the_parallelism(make, flat) -> None:
+    creations = of(Create, flat(plan(job(make), [], make.now)))
+    assert len(creations) == 2
+    assert creations[0].obj["metadata"]["finalizers"] == [TRACKING]
+    assert creations[0].obj["metadata"]["generateName"] == "work-"
+
+
+def test_no_more_pods_than_completions_are_left(make, flat) -> None:
+    owner = job(make)
+    owner["status"] = {"succeeded": 2}
+    assert len(of(Create, flat(plan(owner, [], make.now)))) == 1
+
+
+def test_a_finished_pod_is_recorded_then_released_then_counted(make, flat) -> None:
+    owner = job(make)
+    pods = [job_pod(make, owner, "a", "Succeeded"), job_pod(make, owner, "b")]
+    writes = flat(plan(owner, pods, make.now))
+    status = status_in(writes)
+    assert status["uncountedTerminatedPods"] == {"succeeded": ["uid-a"]} and "succeeded" not in status
+    [release] = of(Patch, writes)
+    assert (release.name, release.patch["metadata"]["finalizers"]) == ("a", None)
+    assert writes.index(release) > writes.index(of(Update, writes)[0])
+    owner["status"] = status
+    del pods[0]["metadata"]["finalizers"]
+    status = status_in(flat(plan(owner, pods, make.now)))
+    assert status["succeeded"] == 1 and status["uncountedTerminatedPods"] == {}
+    owner["status"] = status
+    assert "succeeded" not in (of(Update, flat(plan(owner, pods, make.now))) or [{}])[0]
+
+
+def test_it_is_complete_when_everything_is_counted(make, flat) -> None:
+    owner = job(make)
+    owner["status"] = {"succeeded": 3, "startTime": make.now_text}
+    decided = plan(owner, [], make.now)
+    status = status_in(flat(decided))
+    assert conditions_of(status) == {"SuccessCriteriaMet": "CompletionsReached", "Complete": "CompletionsReached"}
+    assert status["completionTime"] == make.now_text
+    assert [note.reason for note in decided.notes] == ["Completed"]
+
+
+def test_a_failure_delays_the_next_pod_longer_each_time(make, flat) -> None:
+    owner = job(make, parallelism=1)
+    failed = job_pod(make, owner, "a", "Failed")
+    now = make.now - timedelta(seconds=3)
+    decided = plan(owner, [failed], now)
+    assert not of(Create, flat(decided)) and decided.requeue_after_s == 8.0
+    owner["status"] = {"failed": 2}
+    assert plan(owner, [failed], now).requeue_after_s == 38.0
+    assert of(Create, flat(plan(owner, [failed], now + timedelta(seconds=60))))
+
+
+def test_beyond_the_backoff_limit_it_fails_and_ends_its_pods(make, flat) -> None:
+    owner = job(make, backoffLimit=0)
+    pods = [job_pod(make, owner, "a", "Failed"), job_pod(make, owner, "b")]
+    writes = flat(plan(owner, pods, make.now))
+    assert [write.name for write in of(Delete, writes)] == ["b"]
+    status = status_in(writes)
+    assert conditions_of(status) == {"FailureTarget": "BackoffLimitExceeded"}
+    owner["status"] = {**status, "failed": 2, "uncountedTerminatedPods": {}}
+    decided = plan(owner, [], make.now)
+    assert conditions_of(status_in(flat(decided)))["Failed"] == "BackoffLimitExceeded"
+    assert [note.message for note in decided.notes] == ["Job has reached the specified backoff limit"]
+
+
+def test_the_deadline_is_kept_and_looked_at_in_time(make, flat) -> None:
+    owner = job(make, activeDeadlineSeconds=30)
+    owner["status"] = {"startTime": "2026-01-02T03:04:00Z"}
+    assert plan(owner, [], make.now).requeue_after_s == 25.0
+    status = status_in(flat(plan(owner, [], make.now + timedelta(seconds=26))))
+    assert conditions_of(status)["Failed"] == "DeadlineExceeded"
+
+
+def test_a_suspended_job_has_no_pods_and_can_be_resumed(make, flat) -> None:
+    owner = job(make, suspend=True)
+    decided = plan(owner, [job_pod(make, owner, "a")], make.now)
+    assert [write.name for write in of(Delete, flat(decided))] == ["a"]
+    status = status_in(flat(decided))
+    assert conditions_of(status) == {"Suspended": "JobSuspended"} and "startTime" not in status
+    owner["status"], owner["spec"]["suspend"] = status, False
+    decided = plan(owner, [], make.now)
+    assert [note.message for note in decided.notes] == ["Job resumed"]
+    assert len(of(Create, flat(decided))) == 2
+
+
+def test_each_index_has_one_pod_that_knows_it(make, flat) -> None:
+    owner = job(make, completionMode="Indexed", completions=4, parallelism=3)
+    pods = [job_pod(make, owner, "a", "Succeeded", 0), job_pod(make, owner, "b", index=2)]
+    writes = flat(plan(owner, pods, make.now))
+    creations = of(Create, writes)
+    assert [create.obj["metadata"]["annotations"][INDEX] for create in creations] == ["1", "3"]
+    assert creations[0].obj["spec"]["hostname"] == "work-1"
+    assert creations[0].obj["spec"]["containers"][0]["env"][0]["name"] == "JOB_COMPLETION_INDEX"
+    assert status_in(writes)["completedIndexes"] == "0"
+
+
+@pytest.mark.parametrize(("indexes", "text"), [([], ""), ([1], "1"), ([0, 1, 2, 4, 6, 7], "0-2,4,6-7")])
+def test_indexes_are_written_in_runs(indexes, text) -> None:
+    assert compressed_indexes(indexes) == text
+    assert expanded_indexes(text) == indexes
+
+
+def test_a_job_of_many_completions_runs_to_its_end_on_a_cluster() -> None:
+    async def scenario() -> None:
+        async with SimCluster(3, 4) as cluster:
+            template = {
+                "metadata": {"annotations": {RUN_SECONDS: "20"}},
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "work:1"}]},
+            }
+            await cluster.client.create(JOBS, {
+                "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "work", "namespace": "default"},
+                "spec": {"completions": 20, "parallelism": 5, "completionMode": "Indexed", "template": template},
+            })
+            most = 0
+
+            async def over() -> bool:
+                nonlocal most
+                status = (await cluster.client.get(JOBS, "work", "default")).get("status") or {}
+                most = max(most, status.get("active", 0))
+                return "Complete" in conditions_of(status)
+
+            await cluster.until(over)
+            status = (await cluster.client.get(JOBS, "work", "default"))["status"]
+            assert (status["succeeded"], status["completedIndexes"], most) == (20, "0-19", 5)
+            assert "failed" not in status
+            pods = (await cluster.client.list(PODS, "default"))["items"]
+            assert not [pod for pod in pods if pod["metadata"].get("finalizers")]
+            events = (await cluster.client.list(CORE_EVENTS, "default"))["items"]
+            assert "Job completed" in [event["message"] for event in events]
+            await cluster.client.delete(JOBS, "work", "default", propagation="Background")
+
+            async def empty() -> bool:
+                return not (await cluster.client.list(PODS, "default"))["items"]
+
+            await cluster.until(empty)
+
+    run(scenario())

@@ -40,3 +40,5 @@ class APIServerConfig:
     watch_queue_events: int = 1024
     """Events a slow watcher may owe before it is cut off."""
     bookmark_interval_s: float = 60.0
+    history_s: float = 3600.0
+    """How long superseded states are kept for reads of the past; 0 keeps them for ever."""

@@ -7,7 +7,7 @@ plugins of authentication, authorisation and admission, and the chain that a req
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sampan import effects
 from sampan.api.kind import Kind
@@ -27,7 +27,9 @@ from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
 from sampan.apiserver.loopback import LoopbackTransport
+from sampan.apiserver.metrics import RequestMetrics, exposition
 from sampan.apiserver.registry.admitting import AdmissionChain
+from sampan.apiserver.registry.compaction import Compaction
 from sampan.apiserver.registry.hooks import Hook
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.kind_table import KindTable
@@ -60,8 +62,12 @@ class APIServer:
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
         self._authorizers = [part for build in authz_table.AUTHORIZERS if checked and (part := build(self))]
         self._ready = False
+        self._exposition: Callable[[], bytes] | None = None
+        self._compaction = Compaction(store, self.config.history_s)
         endpoints = (Discovery(), OpenAPI(), self._health())
-        dispatcher = Dispatcher(self.backend, paths.exact(*endpoints), paths.below(*endpoints))
+        self._metrics = RequestMetrics(self.hub)
+        exact = {**paths.exact(*endpoints), "/metrics": self._scrape}
+        dispatcher = Dispatcher(self.backend, exact, paths.below(*endpoints))
         self._chain = chain.build(self, chain.LINKS, dispatcher)
 
     def _health(self) -> Health:
@@ -89,18 +95,29 @@ class APIServer:
         await bootstrap.ensure(self.client, self.config)
         if self.config.authorization:
             await reconcile(self.client)
+        self._compaction.start()
         self._ready = True
 
     async def stop(self) -> None:
         """End watches and background work."""
         self._ready = False
+        await self._compaction.stop()
         await self.hub.stop()
 
     async def handle(self, request: Request) -> Response:
         """Answer one request. Never raises but for cancellation."""
         ctx = RequestContext(request)
         ctx.received_s = effects.monotonic()
-        return await self._chain(ctx)
+        response = await self._chain(ctx)
+        self._metrics.note(ctx, response.status)
+        return response
+
+    async def _scrape(self, ctx: RequestContext, backend: Backend) -> Response:
+        """`/metrics`"""
+        if self._exposition is None:
+            self._exposition = exposition(self._metrics)
+        headers = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+        return Response(200, headers, self._exposition())
 
     def transport(self, user: UserInfo) -> LoopbackTransport:
         """In-process requests as `user`."""

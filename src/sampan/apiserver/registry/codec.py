@@ -7,8 +7,6 @@ for one kind that is a constant offset, so no byte of the rest is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import orjson
 
 from sampan.apimachinery.object import Object
@@ -49,9 +47,9 @@ def decode_stored(stored: bytes, revision: int) -> Object:
 
 
 def list_document(
-    kind: str, api_version: str, items: Iterable[bytes], revision: int, token: str = "", remaining: int = 0
+    kind: str, api_version: str, items: list[bytes], revision: int, token: str = "", remaining: int = 0
 ) -> bytes:
-    """A list of encoded objects. `token` and `remaining` describe what follows, if anything does."""
+    """A list of encoded objects, joined in one copy. `token` and `remaining` describe what follows, if anything."""
     metadata: Object = {"resourceVersion": str(revision)}
     if token:
         metadata["continue"] = token
@@ -60,7 +58,12 @@ def list_document(
     head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
         kind.encode(), api_version.encode(), orjson.dumps(metadata),
     )
-    return b"".join((head, b",".join(items), b"]}\n"))
+    if not items:
+        return head + b"]}\n"
+    parts = [*items]
+    parts[0] = head + parts[0]
+    parts[-1] += b"]}\n"
+    return b",".join(parts)
 
 
 def event_frame(type: str, data: bytes) -> bytes:

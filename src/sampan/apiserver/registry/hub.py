@@ -56,6 +56,10 @@ class Hub:
         for cache in self._caches.values():
             cache.end_watches()
 
+    def caches(self) -> list[WatchCache]:
+        """All of them."""
+        return list(self._caches.values())
+
     @property
     def following(self) -> bool:
         """Whether the caches are loaded and kept up to date."""

@@ -1,0 +1,34 @@
+"""Metrics and the compaction of history."""
+
+import pytest
+from tests.apiserver.serving import call, serving
+
+from sampan.apiserver.registry.compaction import Compaction
+from sampan.storage.memory import MemoryStore
+from sampan.storage.store import Compacted
+
+
+async def test_requests_are_counted():
+    async with serving() as (server, _):
+        for _ in range(3):
+            await call(server, "GET", "/api/v1/namespaces/default")
+        text = (await call(server, "GET", "/metrics")).body.decode()
+        labels = 'code="200",group="",resource="namespaces",subresource="",verb="GET",version="v1"'
+        line = next(line for line in text.splitlines() if line.startswith("apiserver_request_total{" + labels))
+        assert float(line.rpartition(" ")[2]) == 3
+        assert "process_resident_memory_bytes" in text
+
+
+async def test_history_is_forgotten_after_its_time():
+    store = MemoryStore()
+    compaction = Compaction(store, 100.0)
+    for number in range(5):
+        await store.create(f"/k{number}", b"v")
+    await compaction._step(0.0)
+    await store.create("/later", b"v")
+    await compaction._step(99.0)
+    assert (await store.get("/k0", revision=3)) is not None
+    await compaction._step(100.0)
+    with pytest.raises(Compacted):
+        await store.get("/k0", revision=3)
+    assert (await store.get("/k0", revision=5)) is not None

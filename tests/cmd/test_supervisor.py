@@ -77,10 +77,13 @@ def _port(cluster: ClusterLayout) -> int:
 
 
 async def _served_by(port: int) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    answer = int(await asyncio.wait_for(reader.read(), DEADLINE_S))
-    writer.close()
-    return answer
+    """The pid that answers. A dying process may take a connection with it, but none is ever refused."""
+    answer = b""
+    while not answer:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = await asyncio.wait_for(reader.read(), DEADLINE_S)
+        writer.close()
+    return int(answer)
 
 
 async def test_a_killed_process_comes_back_and_no_connection_is_refused(

@@ -7,10 +7,7 @@ Beside it run the renewal of the cluster's certificates and what every cluster o
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-import socket
 
 from sampan.apimachinery.http import UserInfo
 from sampan.apiserver import listener
@@ -20,7 +17,7 @@ from sampan.apiserver.server import ITSELF, APIServer
 from sampan.client.client import Client
 from sampan.cmd import cluster_objects, credentials
 from sampan.cmd.layout import ClusterLayout
-from sampan.cmd.process import Part
+from sampan.cmd.process import Part, inherited_sockets
 from sampan.pki import rotation
 from sampan.storage.sqlite import SqliteStore
 
@@ -101,12 +98,3 @@ class Serving:
 def tls(cluster: ClusterLayout) -> TLSFiles:
     pki = cluster.pki_dir
     return TLSFiles(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))
-
-
-def inherited_sockets() -> list[socket.socket]:
-    """The listening sockets that the supervisor handed down."""
-    descriptors = json.loads(os.environ.get("SAMPAN_LISTENERS", "{}"))
-    sockets = [socket.socket(fileno=os.dup(descriptor)) for descriptor in descriptors.values()]
-    for inherited in sockets:
-        inherited.setblocking(False)
-    return sockets

@@ -172,6 +172,7 @@ class LocalClusters:
                 while effects.monotonic() < deadline and not await readiness.holds(condition):
                     progress(condition.doing)
                     await asyncio.sleep(_POLL_S)
+                    _ensure_supervisor(cluster)
         finally:
             await client.close()
 
@@ -224,14 +225,16 @@ def _prepare(cluster: ClusterLayout) -> None:
 
 
 def _ensure_supervisor(cluster: ClusterLayout) -> None:
+    """Start it unless it runs. Its pid is on record before this returns, so that it is started once."""
     if supervisor.running_pid(cluster, "supervisor"):
         return
     with (cluster.log_dir / "supervisor.log").open("ab") as output:
-        subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-m", "sampan.cmd.supervisor", "--cluster", cluster.name],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True,
             env={**os.environ, CLUSTER_VARIABLE: cluster.name},
         )
+    supervisor.record(cluster, "supervisor", started.pid)
 
 
 def _stop_supervisor(cluster: ClusterLayout) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from sampan.client.client import Client
 from sampan.cmd import credentials, topology
 from sampan.cmd.layout import ClusterLayout, NodeLayout
-from sampan.cmd.process import Part
+from sampan.cmd.process import Part, inherited_sockets
 
 
 @contextlib.asynccontextmanager
@@ -77,6 +77,7 @@ def dns(cluster: ClusterLayout, node: NodeLayout) -> Part:
         from sampan.dns.server import DNSConfig, run
 
         async with _client(cluster, "kube-dns", "kube-dns") as client:
-            await run(client, DNSConfig(addresses=(node.address,), domain=cluster.domain))
+            sockets = inherited_sockets(*topology.dns_listeners(node))
+            await run(client, DNSConfig(addresses=(node.address,), domain=cluster.domain, sockets=sockets))
 
     return part

@@ -13,7 +13,9 @@ import contextlib
 import gc
 import json
 import logging
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,11 +97,20 @@ class Process:
         writer.close()
 
 
-async def ask_health(socket: Path, timeout_s: float = 1.0) -> dict[str, Any] | None:
+def inherited_sockets(*names: str) -> list[socket.socket]:
+    """The sockets that the supervisor handed down, those with these names or all; always new duplicates."""
+    descriptors = json.loads(os.environ.get("SAMPAN_LISTENERS", "{}"))
+    sockets = [socket.socket(fileno=os.dup(descriptors[name])) for name in names or descriptors if name in descriptors]
+    for inherited in sockets:
+        inherited.setblocking(False)
+    return sockets
+
+
+async def ask_health(path: Path, timeout_s: float = 1.0) -> dict[str, Any] | None:
     """What the process behind a health socket answers, or None when nobody does."""
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(socket)
+            reader, writer = await asyncio.open_unix_connection(path)
             document: dict[str, Any] = json.loads(await reader.read())
             writer.close()
             return document

@@ -1,7 +1,7 @@
 """Keeps the processes of a local cluster running: `python -m sampan.cmd.supervisor --cluster NAME`.
 
-It opens the API server's sockets, starts every process of the topology in its network namespace, and starts again what
-ends, after a back-off that grows from 0.1 s to 10 s and is forgotten once a process has run for 10 s. A process that an
+It opens the sockets of API server and DNS, starts every process of the topology in its network namespace, and starts
+again what ends, after a back-off that grows from 0.1 s to 10 s and is forgotten once a process has run for 10 s. A process that an
 earlier supervisor started, and that still runs, is adopted: killing the supervisor interrupts nothing. It imports only
 the standard library, because it is always there and should weigh nothing.
 
@@ -38,24 +38,30 @@ _LOG_LIMIT_BYTES = 20 << 20
 
 
 def open_listener(spec: ListenerSpec) -> socket.socket:
-    """A listening TCP socket in the listener's namespace; it stays there wherever it is used."""
+    """A bound (TCP: listening) socket in the listener's namespace; it stays there wherever it is used."""
 
     def opened() -> socket.socket:
-        listener = socket.socket(socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if spec.udp else socket.SOCK_STREAM)
+        if not spec.udp:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((spec.address, spec.port))
-        listener.listen(1024)
+        if not spec.udp:
+            listener.listen(1024)
         return listener
 
     return namespace.call_in(spec.namespace, opened) if spec.namespace else opened()
 
 
 def start_time(pid: int) -> str:
-    """When a process started, in clock ticks since boot: together with the pid it names one process for ever."""
+    """When a process started, in clock ticks since boot: together with the pid it names one process for ever.
+
+    Empty when it has ended, also if nobody has reaped it yet.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def running_pid(cluster: ClusterLayout, name: str) -> int:
@@ -66,6 +72,13 @@ def running_pid(cluster: ClusterLayout, name: str) -> int:
         return 0
     alive = recorded["start_time"] and start_time(recorded["pid"]) == recorded["start_time"]
     return int(recorded["pid"]) if alive else 0
+
+
+def record(cluster: ClusterLayout, name: str, pid: int, listeners: dict[str, int] | None = None) -> None:
+    """Write down that `pid` is the process `name`, and which of its file descriptors are the listeners."""
+    pid_file = cluster.run_dir / "pids" / f"{name}.json"
+    pid_file.parent.mkdir(parents=True, exist_ok=True)
+    pid_file.write_text(json.dumps({"pid": pid, "start_time": start_time(pid), "listeners": listeners or {}}))
 
 
 class Process:
@@ -134,11 +147,8 @@ class Process:
             )
         self.pid = child.pid
         child.returncode = 0  # this object does not wait for it; `_ended` does
-        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self._pid_file.write_text(json.dumps({
-            "pid": self.pid, "start_time": start_time(self.pid),
-            "listeners": {name: self._sockets[name].fileno() for name in self.spec.listeners},
-        }))
+        listeners = {name: self._sockets[name].fileno() for name in self.spec.listeners}
+        record(self._cluster, self.spec.name, self.pid, listeners)
         log.info("started %s (pid %d)", self.spec.name, self.pid)
 
     def _log_file(self) -> IO[bytes]:
@@ -179,8 +189,11 @@ def inherited_listeners(cluster: ClusterLayout) -> dict[str, socket.socket]:
     for pid_file in (cluster.run_dir / "pids").glob("*.json"):
         recorded = json.loads(pid_file.read_text())
         if recorded.get("listeners") and start_time(recorded["pid"]) == recorded["start_time"] != "":
-            for name, descriptor in recorded["listeners"].items():
-                found[name] = socket.socket(fileno=_taken_from(recorded["pid"], descriptor))
+            try:
+                for name, descriptor in recorded["listeners"].items():
+                    found[name] = socket.socket(fileno=_taken_from(recorded["pid"], descriptor))
+            except OSError as error:
+                log.warning("%s is ending: %s", pid_file.stem, error)
     return found
 
 
@@ -206,18 +219,12 @@ async def supervise(cluster: ClusterLayout) -> None:
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
-    _write_own_pid(cluster)
+    record(cluster, "supervisor", os.getpid())
     await over.wait()
     for keeper in keepers:
         keeper.cancel()
     for process in reversed(supervised):
         await process.stop()
-
-
-def _write_own_pid(cluster: ClusterLayout) -> None:
-    pid_file = cluster.run_dir / "pids" / "supervisor.json"
-    pid_file.parent.mkdir(parents=True, exist_ok=True)
-    pid_file.write_text(json.dumps({"pid": os.getpid(), "start_time": start_time(os.getpid())}))
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
     combined   containerd-N, node-N (kubelet, proxy, DNS, routes); control-plane (API server, controllers, scheduler)
     separate   containerd-N, kubelet-N, proxy-N, dns-N; apiserver, controller-manager, scheduler
 
-Every process runs in a node's network namespace. The API server's listening sockets are opened by the supervisor and
-handed down, so that a killed API server comes back on the same sockets and no connection attempt is refused meanwhile.
+Every process runs in a node's network namespace. The sockets of API server and DNS are opened by the supervisor and
+handed down, so that a killed server comes back on the same ones and no connection is refused, no query lost meanwhile.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sampan.cri import containerd
 
 LOCAL_LISTENER = "apiserver-local"
 NODE_LISTENER = "apiserver-node"
+DNS_PORT = 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,32 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class ListenerSpec:
-    """A TCP socket that the supervisor holds; `namespace` "" is the host's own."""
+    """A TCP (or UDP) socket that the supervisor holds; `namespace` "" is the host's own."""
 
     name: str
     namespace: str
     address: str
     port: int
+    udp: bool = False
 
 
 def listeners(cluster: ClusterLayout) -> tuple[ListenerSpec, ...]:
+    """Every socket that must outlive the process which serves on it."""
     first = cluster.first_node
     return (
         ListenerSpec(LOCAL_LISTENER, "", "127.0.0.1", cluster.api_port),
         ListenerSpec(NODE_LISTENER, first.namespace, first.address, cluster.node_port),
+        *(
+            ListenerSpec(name, node.namespace, node.address, DNS_PORT, udp=name == dns_listeners(node)[0])
+            for node in cluster.nodes
+            for name in dns_listeners(node)
+        ),
     )
+
+
+def dns_listeners(node: NodeLayout) -> tuple[str, str]:
+    """The names of a node's UDP and TCP sockets for DNS."""
+    return f"dns-udp-{node.index}", f"dns-tcp-{node.index}"
 
 
 def containerd_config(node: NodeLayout) -> containerd.ContainerdConfig:
@@ -79,6 +92,7 @@ def _node_process(cluster: ClusterLayout, node: NodeLayout, part: str) -> Proces
     needs = (str(node.containerd_socket),) if part in ("node", "kubelet") else ()
     return ProcessSpec(
         name=f"{part}-{node.index}", namespace=node.namespace, needs=needs,
+        listeners=dns_listeners(node) if part in ("node", "dns") else (),
         argv=(sys.executable, "-m", f"sampan.cmd.{part}", "--cluster", cluster.name, "--node", str(node.index)),
     )
 

@@ -102,6 +102,8 @@ def authorization(parts: ServerParts) -> Link:
             ctx.name, ctx.request.path, field_selector=ctx.request.param("fieldSelector"),
         )
         verdict = await parts.authorize(attributes)
+        ctx.audit_annotations["authorization.k8s.io/decision"] = "allow" if verdict.allowed else "forbid"
+        ctx.audit_annotations["authorization.k8s.io/reason"] = verdict.reason
         if not verdict.allowed:
             raise forbidden(attributes, verdict.reason)
         return await next(ctx)

@@ -1,13 +1,14 @@
 """The audit log: a JSON line a request, appended to a file.
 
 Lines are gathered and written together, at most `FLUSH_S` late, so that a request pays for one small encoding only.
-At `ROTATE_BYTES` the file becomes `PATH.1`, the one before that `PATH.2`. `close` writes what is left; a crash may
-lose the last second.
+At `ROTATE_BYTES` the file becomes `PATH.1`, the one before that `PATH.2`. A process that ends writes what is left; a
+crash may lose the last second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 from pathlib import Path
@@ -38,6 +39,8 @@ class AuditLog:
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self.lost = 0
+        # The chain knows no end, so what is gathered when the process stops is written on its way out.
+        atexit.register(self.flush)
 
     async def __call__(self, ctx: RequestContext, next: Next) -> Response:
         if ctx.request.path in _QUIET:
@@ -89,9 +92,6 @@ class AuditLog:
             if first.exists():
                 first.replace(self._path.with_name(self._path.name + ".2"))
             self._path.replace(first)
-
-    def close(self) -> None:
-        self.flush()
 
 
 def build(parts: ServerParts) -> AuditLog | None:

@@ -7,6 +7,8 @@ for one kind that is a constant offset, so no byte of the rest is looked at.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import orjson
 
 from sampan.apimachinery.object import Object
@@ -46,17 +48,28 @@ def decode_stored(stored: bytes, revision: int) -> Object:
     return obj
 
 
-def list_document(
-    kind: str, api_version: str, items: list[bytes], revision: int, token: str = "", remaining: int = 0
-) -> bytes:
-    """A list of encoded objects, joined in one copy. `token` and `remaining` describe what follows, if anything."""
-    metadata: Object = {"resourceVersion": str(revision)}
-    if token:
-        metadata["continue"] = token
-        if remaining:
-            metadata["remainingItemCount"] = remaining
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where a list stands: its revision, and what follows, if anything does."""
+
+    revision: int
+    token: str = ""
+    remaining: int = 0
+
+    def metadata(self) -> Object:
+        """As a list's `metadata`."""
+        found: Object = {"resourceVersion": str(self.revision)}
+        if self.token:
+            found["continue"] = self.token
+            if self.remaining:
+                found["remainingItemCount"] = self.remaining
+        return found
+
+
+def list_document(kind: str, api_version: str, items: list[bytes], page: Page) -> bytes:
+    """A list of encoded objects, joined in one copy."""
     head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
-        kind.encode(), api_version.encode(), orjson.dumps(metadata),
+        kind.encode(), api_version.encode(), orjson.dumps(page.metadata()),
     )
     if not items:
         return head + b"]}\n"

@@ -20,10 +20,10 @@ from sampan.apimachinery.field import FieldError, Path, forbidden, not_supported
 from sampan.apimachinery.http import Request
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.registry import tokens
+from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.keys import local_key, prefix_of
-from sampan.apiserver.registry.rendering import Page
 from sampan.apiserver.registry.selection import Selection
 from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.storage.store import Compacted, FutureRevision, Store

@@ -7,7 +7,6 @@ renderings apart from others, so that one encoded event serves every watcher tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
@@ -15,16 +14,8 @@ import orjson
 from sampan.api.kind import Kind
 from sampan.apimachinery.object import Object
 from sampan.apiserver.registry import codec
+from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Where a list stands: its revision, and what follows, if anything does."""
-
-    revision: int
-    token: str = ""
-    remaining: int = 0
 
 
 class Rendering(Protocol):
@@ -57,9 +48,7 @@ class Plain:
 
     def _list(self, items: list[bytes], page: Page) -> bytes:
         kind = self._kind
-        return codec.list_document(
-            kind.list_kind, kind.resource.api_version, items, page.revision, page.token, page.remaining
-        )
+        return codec.list_document(kind.list_kind, kind.resource.api_version, items, page)
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         resource = self._kind.resource
@@ -96,7 +85,7 @@ class Partial:
     def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
         items = [self.item(entry) for entry in entries]
         kind = "PartialObjectMetadataList"
-        return codec.list_document(kind, self._api_version, items, page.revision, page.token, page.remaining)
+        return codec.list_document(kind, self._api_version, items, page)
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         return orjson.dumps(_bookmark("PartialObjectMetadata", self._api_version, revision, annotations))

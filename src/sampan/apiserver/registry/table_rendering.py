@@ -16,8 +16,8 @@ from sampan.api.columns import NAME_AND_AGE
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object
+from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
-from sampan.apiserver.registry.rendering import Page
 
 _INCLUDES = ("", "None", "Metadata", "Object")
 
@@ -47,12 +47,7 @@ class TableRendering:
         return self._table({"resourceVersion": str(entry.revision)}, self._row(entry))
 
     def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
-        metadata: Object = {"resourceVersion": str(page.revision)}
-        if page.token:
-            metadata["continue"] = page.token
-            if page.remaining:
-                metadata["remainingItemCount"] = page.remaining
-        return self._table(metadata, b",".join([self._row(entry) for entry in entries]))
+        return self._table(page.metadata(), b",".join([self._row(entry) for entry in entries]))
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         metadata: Object = {"resourceVersion": str(revision)}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from sampan.api.resources import PODS, SERVICES
+from sampan.api.resources import NODES, PODS, SERVICES
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informer import Informer, InformerFactory
@@ -93,6 +93,7 @@ class Kubelet:
         self.informers = InformerFactory(client)
         self.pods_informer = self.informers.informer(PODS, None, "", f"spec.nodeName={config.node_name}")
         self.services: Informer = self.informers.informer(SERVICES)
+        self.nodes = self.informers.informer(NODES, None, "", f"metadata.name={config.node_name}")
         self.cgroups = Cgroups(config.cgroup_root, pids_limit=config.pod_pids_limit)
         self.statuses = StatusManager(client)
         objects, self.tokens = NodeObjects(client), TokenManager(client)
@@ -106,7 +107,7 @@ class Kubelet:
         self.prober = Prober(runtime, self.containers.record, changed)
         self.mirrors = MirrorPods(client, self.node.owner_reference)
         place = self._workplace()
-        self.pods = PodSet(place, self.node.document)
+        self.pods = PodSet(place, lambda: self.nodes.lister.get(config.node_name) or self.node.document())
         changed.on_change.append(self.pods.wake)
         self.eviction = EvictionManager(config, machine, runtime, self.pods, self.containers)
         self.housekeeper = Housekeeper(config, runtime, self.pods, place)
@@ -132,7 +133,6 @@ class Kubelet:
         tasks = [self._task("node", self.node.run()), self._task("pleg", self.pleg.run())]
         try:
             async with self.informers:
-                self._connect_sources()
                 tasks += [
                     self._task("eviction", self.eviction.run()),
                     self._task("housekeeping", self.housekeeper.run()),
@@ -141,7 +141,7 @@ class Kubelet:
                 if self.config.static_pod_dir is not None:
                     static = StaticPods(self.config.static_pod_dir, self.config.node_name, self.pods.set_static)
                     tasks.append(self._task("static pods", static.run()))
-                await self._first_synced()
+                tasks.append(self._task("pods", self._take_api_pods()))
                 await asyncio.gather(*tasks)
         finally:
             for task in tasks:
@@ -166,14 +166,16 @@ class Kubelet:
                     said = error.message
                 await asyncio.sleep(RUNTIME_RETRY_S)
 
-    def _connect_sources(self) -> None:
+    async def _take_api_pods(self) -> None:
+        """Once the Node is known, since whether a pod is taken depends on its labels, taints and allocatable."""
+        await self.node.registered.wait()
+        await self.nodes.wait_synced()
         self.pods_informer.add_handler(
             self.pods.add_from_api, lambda old, new: self.pods.update_from_api(new), self.pods.remove_from_api
         )
-
-    async def _first_synced(self) -> None:
         await self.pods_informer.wait_synced()
         self.pods.sources_synced()
+        await asyncio.Event().wait()
 
     def _task(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return asyncio.create_task(_guarded(name, work), name=f"kubelet {name}")

@@ -57,6 +57,7 @@ class NodeAgent:
         self._written: Object = {}
         self._reported_at = 0.0
         self._wake = asyncio.Event()
+        self.registered = asyncio.Event()
         self.network_error = ""
         self.runtime_error = ""
         self.runtime_version = ""
@@ -164,6 +165,7 @@ class NodeAgent:
         if unchanged and fresh:
             return
         name = self._config.node_name
+        self.registered.set()
         try:
             self._node = await self._client.patch(NODES, name, {"status": status}, type="strategic",
                                                   subresource="status")

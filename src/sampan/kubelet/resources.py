@@ -6,7 +6,7 @@ has any, Burstable otherwise. CPU requests become shares (1024 a core, at least 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -100,23 +100,33 @@ class PodLimits:
 
 def pod_requests(pod: Object) -> dict[str, Quantity]:
     """What a pod takes of a node: the larger of its containers together and each init step, plus overhead."""
+    running = _totals(pod, _requests)
+    own = dig(pod, "spec", "resources", "requests", default={})
+    running.update({name: Quantity.parse(text) for name, text in own.items()})
+    _add(running, {name: Quantity.parse(text) for name, text in (pod["spec"].get("overhead") or {}).items()})
+    return running
+
+
+def _totals(pod: Object, amounts: Callable[[Object], Mapping[str, Quantity]]) -> dict[str, Quantity]:
+    """The larger of all containers (with sidecars) together and each init step with the sidecars before it."""
     running: dict[str, Quantity] = {}
     for container in spec.containers(pod):
-        _add(running, _requests(container))
+        _add(running, amounts(container))
     peak: dict[str, Quantity] = {}
     beside: dict[str, Quantity] = {}
     for container in spec.init_containers(pod):
         step = dict(beside)
-        _add(step, _requests(container))
+        _add(step, amounts(container))
         _raise(peak, step)
         if spec.is_sidecar(container):
             beside = step
     _add(running, beside)
     _raise(running, peak)
-    own = dig(pod, "spec", "resources", "requests", default={})
-    running.update({name: Quantity.parse(text) for name, text in own.items()})
-    _add(running, {name: Quantity.parse(text) for name, text in (pod["spec"].get("overhead") or {}).items()})
     return running
+
+
+def _limits(container: Object) -> dict[str, Quantity]:
+    return {name: Quantity.parse(text) for name, text in dig(container, "resources", "limits", default={}).items()}
 
 
 def _requests(container: Object) -> dict[str, Quantity]:
@@ -136,20 +146,14 @@ def _raise(total: dict[str, Quantity], floor: Mapping[str, Quantity]) -> None:
 
 def pod_limits(pod: Object) -> PodLimits:
     """The pod cgroup: shares of all requests; a quota or memory limit only if every container has one."""
-    containers = [*spec.containers(pod), *spec.sidecars(pod)]
-    cpu = _sum_if_all(quantity(item, "limits", "cpu") for item in containers)
-    memory = _sum_if_all(quantity(item, "limits", "memory") for item in containers)
-    cpu = quantity(pod["spec"], "limits", "cpu") or cpu
-    memory = quantity(pod["spec"], "limits", "memory") or memory
+    totals = _totals(pod, _limits)
+    containers = [*spec.containers(pod), *spec.init_containers(pod)]
+
+    def of_all(name: str) -> Quantity:
+        limited = all(quantity(item, "limits", name) for item in containers)
+        return quantity(pod["spec"], "limits", name) or (totals.get(name, ZERO) if limited else ZERO)
+
     return PodLimits(
-        shares(pod_requests(pod).get("cpu", ZERO).milli_value), quota_us(cpu.milli_value), memory.value
+        shares(pod_requests(pod).get("cpu", ZERO).milli_value), quota_us(of_all("cpu").milli_value),
+        of_all("memory").value,
     )
-
-
-def _sum_if_all(values: Iterable[Quantity | None]) -> Quantity:
-    total = ZERO
-    for value in values:
-        if not value:
-            return ZERO
-        total = total + value
-    return total

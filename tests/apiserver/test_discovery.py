@@ -52,3 +52,11 @@ async def test_health_names_its_checks():
         assert "[+]ping ok" in verbose and verbose.endswith("readyz check passed\n")
         assert (await call(server, "GET", "/livez/ping")).body == b"ok"
         assert document(await call(server, "GET", "/version"))["gitVersion"].startswith("v1.37")
+
+
+async def test_clients_may_have_the_second_openapi_document_in_protobuf():
+    asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    async with serving() as (server, _):
+        answer = await call(server, "GET", "/openapi/v2", headers={"accept": asked})
+        assert answer.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+        assert answer.body.startswith(b"\n\x032.0")

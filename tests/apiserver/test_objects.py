@@ -133,3 +133,18 @@ async def test_the_name_in_the_body_must_be_that_of_the_url():
         await client.create(CONFIG_MAPS, config_map("c"))
         response = await call(server, "PUT", "/api/v1/namespaces/default/configmaps/c", config_map("other"))
         assert response.status == 400 and "does not match the name on the URL" in document(response)["message"]
+
+
+async def test_empty_maps_are_not_stored():
+    async with serving() as (_, client):
+        body = config_map("c")
+        body["metadata"] |= {"annotations": {}, "labels": {}, "finalizers": []}
+        created = await client.create(CONFIG_MAPS, body)
+        assert not {"annotations", "labels", "finalizers"} & created["metadata"].keys()
+
+
+async def test_nothing_hides_below_a_subresource():
+    async with serving() as (server, client):
+        await client.create(PODS, pod("p"))
+        for target in ("pods/p/status/x", "pods/p/log/x", "pods/p/binding/x"):
+            assert (await call(server, "GET", f"/api/v1/namespaces/default/{target}")).status == 404

@@ -1,14 +1,15 @@
 """Kinds that are a second view of what another kind stores."""
 
+from tests.apiserver.serving import call, document, serving
+
 from sampan.api.resources import CORE_EVENTS, EVENTS, HORIZONTAL_POD_AUTOSCALERS
 from sampan.apimachinery.resource import Resource
-from tests.apiserver.serving import call, document, serving
 
 V1 = Resource("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 
 
 async def test_an_event_is_one_object_in_two_groups():
-    async with serving() as (server, client):
+    async with serving() as (_, client):
         event = {
             "metadata": {"name": "e", "namespace": "default"}, "eventTime": "2026-01-02T03:04:05.000000Z",
             "reportingController": "example.com/c", "reportingInstance": "c-1", "action": "Do", "reason": "Done",

@@ -61,6 +61,8 @@ class Dispatcher:
         kind = ctx.kind
         route = table.route(ctx.group, ctx.version, ctx.resource, ctx.subresource)
         if route is not None:
+            if ctx.subpath and not route.any_subpath:
+                raise NotFound(NO_SUCH_RESOURCE, {})
             if ctx.verb not in route.verbs:
                 raise MethodNotAllowed(NOT_ALLOWED)
             return await route.handle(ctx, self._backend.parts)

@@ -132,8 +132,20 @@ class Hub:
                 return
             except (StoreError, OSError) as error:
                 log.warning("watch of the store ended, loading again: %s", error)
-                await asyncio.sleep(RETRY_S)
+                await self._reload()
+            except Exception:
+                log.exception("watch of the store failed, loading again")
+                await self._reload()
+
+    async def _reload(self) -> None:
+        """Load again, until the store answers."""
+        while True:
+            await asyncio.sleep(RETRY_S)
+            try:
                 await self._load()
+                return
+            except (StoreError, OSError) as error:
+                log.warning("the store does not answer: %s", error)
 
     def _apply(self, batch: list[Event]) -> None:
         for event in batch:

@@ -12,6 +12,7 @@ SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and nothing easily confused, so that no suffix is a word."""
 SUFFIX_LENGTH: Final = 5
 _MAX_GENERATED: Final = 63 - SUFFIX_LENGTH
+_OMITTED_WHEN_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences")
 _KEPT: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -21,6 +22,13 @@ def begin(metadata: Object) -> None:
         metadata.pop(key, None)
     metadata["uid"] = effects.uid()
     metadata["creationTimestamp"] = effects.timestamp()
+
+
+def tidy(metadata: Object) -> None:
+    """Empty maps and lists are the same as none, and are not stored."""
+    for key in _OMITTED_WHEN_EMPTY:
+        if key in metadata and not metadata[key]:
+            del metadata[key]
 
 
 def generate_name(prefix: str) -> str:

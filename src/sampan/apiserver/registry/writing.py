@@ -64,6 +64,7 @@ class WritePath:
             metadata["namespace"] = request.namespace
         kind.prepare_create(obj)
         system_metadata.begin(metadata)
+        system_metadata.tidy(metadata)
         prefix = metadata.get("generateName") if not metadata.get("name") else None
         for attempt in range(GENERATE_ATTEMPTS):
             if prefix:
@@ -141,6 +142,7 @@ class WritePath:
         new = attributes.object
         metadata = new["metadata"]
         system_metadata.keep(metadata, old["metadata"])
+        system_metadata.tidy(metadata)
         metadata["resourceVersion"] = str(revision)
         if view is not None and view.prepare_update is not None:
             view.prepare_update(new, old)

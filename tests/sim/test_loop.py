@@ -23,6 +23,16 @@ def test_a_day_passes_at_once_and_exactly() -> None:
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.timeout(20)
+def test_a_decade_passes_in_odd_steps() -> None:
+    async def main() -> int:
+        for n in range(1000):
+            await asyncio.sleep(315_360.123456789 + n / 7)
+        return 1000
+
+    assert run(main()) == 1000
+
+
 def test_timers_fire_by_time_and_then_in_the_order_they_were_set() -> None:
     async def main() -> list[str]:
         seen: list[str] = []

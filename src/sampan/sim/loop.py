@@ -21,6 +21,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+RESOLUTION_S = 1e-6
+
+
 class Deadlock(RuntimeError):
     """Every task waits for something that nobody will do."""
 
@@ -70,6 +73,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._numbers = itertools.count()
         super().__init__(_NoWaiting(self))
+        # asyncio runs timers that are due within the clock's resolution. A float that counts years in seconds cannot
+        # tell nanoseconds apart, so a timer that is due exactly now would never be.
+        self._clock_resolution = RESOLUTION_S
 
     def time(self) -> float:
         return self._now

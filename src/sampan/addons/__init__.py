@@ -1,1 +1,0 @@
-"""What a cluster can live without: ingress, metrics, logging, dashboard, storage."""

@@ -119,9 +119,8 @@ async def test_access_reviews_answer_what_the_chain_would(server: APIServer) -> 
     assert (await ask(server, "jane", "POST", path, body))[1]["status"] == {"allowed": False}
     await grant(server, "view", "jane")
     status = (await ask(server, "jane", "POST", path, body))[1]["status"]
-    assert status == {
-        "allowed": True, "reason": 'RBAC: allowed by RoleBinding "view-jane/default" of ClusterRole "view" to User "jane"'
-    }
+    reason = 'RBAC: allowed by RoleBinding "view-jane/default" of ClusterRole "view" to User "jane"'
+    assert status == {"allowed": True, "reason": reason}
     other = {"spec": {"user": "jane", "nonResourceAttributes": {"verb": "get", "path": "/metrics"}}}
     path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
     assert (await ask(server, "root", "POST", path, other))[1]["status"] == {"allowed": False}

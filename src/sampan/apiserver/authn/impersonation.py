@@ -19,7 +19,7 @@ from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.seams import Attributes, Link, Next, ServerParts
 
-_USER, _UID, _GROUP, _EXTRA = "impersonate-user", "impersonate-uid", "impersonate-group", "impersonate-extra-"
+_EXTRA = "extra-"
 _ACCOUNT = "system:serviceaccount:"
 
 
@@ -28,9 +28,6 @@ async def impersonate(ctx: RequestContext, parts: ServerParts) -> None:
 
     Raises Forbidden for what the caller may not impersonate, BadRequest for parts of a user without the user.
     """
-    headers = ctx.request.headers
-    if not any(True for _ in prefixed(headers, "impersonate-")):
-        return
     wanted = _wanted(ctx)
     if wanted is None:
         return
@@ -45,12 +42,17 @@ async def impersonate(ctx: RequestContext, parts: ServerParts) -> None:
 
 def _wanted(ctx: RequestContext) -> UserInfo | None:
     headers = ctx.request.headers
-    name, uid, groups = headers.get(_USER, ""), headers.get(_UID, ""), listed(headers, _GROUP)
-    extra = {unquote(key): listed(headers, header) for key, header in prefixed(headers, _EXTRA)}
-    if not name:
-        if uid or groups or extra:
-            raise BadRequest("requested impersonation without impersonating a user")
+    sent = dict(prefixed(headers, "impersonate-"))
+    if not sent:
         return None
+    name, uid = (headers[sent[part]] if part in sent else "" for part in ("user", "uid"))
+    groups = listed(headers, sent["group"]) if "group" in sent else ()
+    extra = {
+        unquote(part.removeprefix(_EXTRA)): listed(headers, header) for part, header in sent.items()
+        if part.startswith(_EXTRA)
+    }
+    if not name:
+        raise BadRequest("requested impersonation without impersonating a user")
     return UserInfo(name, uid, groups, extra)
 
 

@@ -38,6 +38,14 @@ class RBAC:
         return self._index
 
     async def authorize(self, attributes: Attributes) -> Verdict:
+        verdict = self._decide(attributes)
+        if not verdict.allowed:
+            # What would allow it may have been written just before and not show in the cache yet.
+            await self._reader.fresh(ROLE_BINDINGS)
+            verdict = self._decide(attributes)
+        return verdict
+
+    def _decide(self, attributes: Attributes) -> Verdict:
         index = self.index
         user = attributes.user
         question = (

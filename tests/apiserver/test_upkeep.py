@@ -32,3 +32,31 @@ async def test_history_is_forgotten_after_its_time():
     with pytest.raises(Compacted):
         await store.get("/k0", revision=3)
     assert (await store.get("/k0", revision=5)) is not None
+
+
+class BreakingStore(MemoryStore):
+    """Its first watch ends in an error, as if the store had been compacted under it."""
+
+    broken = 0
+
+    def watch(self, prefix, *, after):
+        if not self.broken:
+            self.broken += 1
+            raise Compacted(after + 1)
+        return super().watch(prefix, after=after)
+
+
+async def test_caches_load_again_when_the_watch_of_the_store_breaks(monkeypatch):
+    monkeypatch.setattr(hub_module, "RETRY_S", 0)
+    store = BreakingStore()
+    hub = hub_module.Hub(store, [CONFIG_MAP], 10)
+    await hub.start()
+    try:
+        stored = b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"c","namespace":"n"}}'
+        revision = await store.create("/registry/core/configmaps/n/c", stored)
+        async with asyncio.timeout(5):
+            assert await hub.fresh() == revision
+        cache = hub.cache(CONFIG_MAPS)
+        assert cache is not None and cache.get("n/c") is not None and store.broken == 1
+    finally:
+        await hub.stop()

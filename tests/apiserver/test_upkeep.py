@@ -1,8 +1,13 @@
 """Metrics and the compaction of history."""
 
+import asyncio
+
 import pytest
 from tests.apiserver.serving import call, serving
 
+from sampan.api.core.configmap import CONFIG_MAP
+from sampan.api.resources import CONFIG_MAPS
+from sampan.apiserver.registry import hub as hub_module
 from sampan.apiserver.registry.compaction import Compaction
 from sampan.storage.memory import MemoryStore
 from sampan.storage.store import Compacted

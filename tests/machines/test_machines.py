@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from sampan.machines import CLUSTER_VARIABLE, Layout, NodeMachine, call_in, exec_in, leftovers, sweep
 from sampan.machines import namespace as namespaces
-from sampan.machines.traces import read_process
+from sampan.machines.layout import CLUSTER_VARIABLE, Layout
+from sampan.machines.namespace import call_in, exec_in
+from sampan.machines.node import NodeMachine
+from sampan.machines.sweep import sweep
+from sampan.machines.traces import leftovers, read_process
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces needs root")
 

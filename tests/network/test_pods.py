@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from sampan.machines import Layout, NodeMachine, leftovers, sweep
 from sampan.machines import namespace as namespaces
+from sampan.machines.layout import Layout
+from sampan.machines.node import NodeMachine
+from sampan.machines.sweep import sweep
+from sampan.machines.traces import leftovers
 from sampan.network import routes
 from sampan.network.cni import CNIConfig, conflist
 

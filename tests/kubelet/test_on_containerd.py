@@ -193,7 +193,11 @@ def story_of(socket: Path, root: Path, story: Callable[[Node], Awaitable[None]])
         async with Node(socket, root) as node:
             await story(node)
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        for point in mounting.mounts_below(root):  # of a test that failed
+            mounting.unmount(point)
 
 
 def test_a_pod_from_its_first_container_to_its_last_trace(socket: Path, tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ class Kubelet:
         self.config = config
         self.runtime = runtime
         self.client = client
-        config.root_dir.mkdir(parents=True, exist_ok=True)
+        config.pods_dir.mkdir(parents=True, exist_ok=True)
+        config.pods_dir.chmod(0o750)  # volumes hold Secrets; other users of the machine have no business there
         config.pod_logs_dir.mkdir(parents=True, exist_ok=True)
         changed = _Late([])
         self.recorder = EventRecorder(client, "kubelet", config.node_name)

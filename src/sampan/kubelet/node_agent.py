@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 NOT_READY_POLL_S = 0.2
+NOT_READY_POLL_LIMIT_S = 2.0
 RETRY_S = 1.0
 NETWORK_MESSAGE = "container runtime network not ready: NetworkReady=false reason:{} message:{}"
 
@@ -56,6 +57,7 @@ class NodeAgent:
         self._node: Object | None = None
         self._written: Object = {}
         self._reported_at = 0.0
+        self._poll_s = NOT_READY_POLL_S
         self._wake = asyncio.Event()
         self.registered = asyncio.Event()
         self.network_error = ""
@@ -136,7 +138,11 @@ class NodeAgent:
         except errors.APIError as error:
             log.warning("node %s: %s", self._config.node_name, error)
             return RETRY_S
-        return NOT_READY_POLL_S if self._not_ready() else self._config.status_update_interval_s
+        if not self._not_ready():
+            self._poll_s = NOT_READY_POLL_S
+            return self._config.status_update_interval_s
+        self._poll_s = min(self._poll_s * 1.2, NOT_READY_POLL_LIMIT_S)
+        return self._poll_s
 
     def _not_ready(self) -> tuple[str, ...]:
         pleg = self._sources.pleg_error()

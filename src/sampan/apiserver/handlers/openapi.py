@@ -16,7 +16,7 @@ import orjson
 
 from sampan.apimachinery.errors import NotAcceptable, NotFound
 from sampan.apimachinery.http import Response
-from sampan.apimachinery.openapi import ServedResource, ServedSubresource, v2, v3
+from sampan.apimachinery.openapi import ServedResource, ServedSubresource, v2, v2_protobuf, v3
 from sampan.apimachinery.resource import Resource
 from sampan.apimachinery.schema.loader import definitions
 from sampan.apiserver.backend import Backend
@@ -38,8 +38,12 @@ class OpenAPI:
     async def v2(self, ctx: RequestContext, backend: Backend) -> Response:
         """`/openapi/v2`"""
         self._refresh(backend)
-        _check_accept(ctx)
         everything = [resource for resources in self._by_path.values() for resource in resources]
+        accept = ctx.request.headers.get("accept", "")
+        if any(part.partition(";")[0].strip() in v2_protobuf.ACCEPTED for part in accept.split(",")):
+            data, tag = await self._document("v2 protobuf", lambda: v2_protobuf.encode(v2.document(everything)))
+            return _answer(ctx, data, tag, media=v2_protobuf.MEDIA_TYPE)
+        _check_accept(ctx)
         data, tag = await self._document("v2", lambda: v2.document(everything))
         return _answer(ctx, data, tag)
 
@@ -84,7 +88,8 @@ class OpenAPI:
 
 
 def _encode(make: Callable[[], Any]) -> tuple[bytes, str]:
-    data = orjson.dumps(make())
+    made = make()
+    data = made if isinstance(made, bytes) else orjson.dumps(made)
     return gzip.compress(data, 5), f'"{hashlib.sha512(data).hexdigest().upper()}"'
 
 
@@ -118,9 +123,9 @@ def _check_accept(ctx: RequestContext) -> None:
         raise NotAcceptable(_ACCEPTED)
 
 
-def _answer(ctx: RequestContext, data: bytes, tag: str, *, immutable: bool = False) -> Response:
+def _answer(ctx: RequestContext, data: bytes, tag: str, *, immutable: bool = False, media: str = JSON) -> Response:
     headers = {
-        "content-type": JSON, "etag": tag, "vary": "Accept, Accept-Encoding", "cache-control": "no-cache, private",
+        "content-type": media, "etag": tag, "vary": "Accept, Accept-Encoding", "cache-control": "no-cache, private",
     }
     if immutable:
         headers["cache-control"] = "public, immutable"

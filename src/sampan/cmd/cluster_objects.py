@@ -44,7 +44,7 @@ def service(cluster: ClusterLayout) -> Object:
     return {
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {
-            "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
+            "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "KubeDNS",
         }},
         "spec": {"clusterIP": cluster.dns_address, "clusterIPs": [cluster.dns_address], "ports": [
             {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},

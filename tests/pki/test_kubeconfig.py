@@ -56,8 +56,8 @@ def test_a_new_file_is_private_and_kubectl_reads_it(tmp_path: Path, ours: Docume
     kubeconfig.merge(path, ours, {})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     shown = subprocess.run(
-        [Path(sys.executable).with_name("kubectl"), "--kubeconfig", path, "config", "current-context"], capture_output=True, text=True,
-        check=True,
+        [Path(sys.executable).with_name("kubectl"), "--kubeconfig", path, "config", "current-context"],
+        capture_output=True, text=True, check=True,
     )
     assert shown.stdout.strip() == "sampan"
 

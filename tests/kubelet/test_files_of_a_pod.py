@@ -82,6 +82,18 @@ def test_a_volume_changes_all_at_once_and_only_when_it_must(tmp_path: Path) -> N
     assert not (tmp_path / first).exists()
 
 
+def test_a_planted_link_does_not_lead_the_writer_out_of_its_volume(tmp_path: Path) -> None:
+    volume, outside = tmp_path / "volume", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x")
+    atomic_writer.write(volume, {"a": File(b"1", 0o644)})
+    (volume / "..data").unlink()
+    (volume / "..data").symlink_to("../outside")
+    assert atomic_writer.write(volume, {"a": File(b"2", 0o644)})
+    assert (outside / "precious").read_text() == "x" and sorted(os.listdir(outside)) == ["precious"]
+    assert (volume / "a").read_text() == "2"
+
+
 def test_host_paths_are_checked_or_made(tmp_path: Path) -> None:
     assert host_path.check(tmp_path / "new/dir", "DirectoryOrCreate").is_dir()
     assert host_path.check(tmp_path / "file", "FileOrCreate").is_file()

@@ -49,7 +49,7 @@ def cni(directory: Path) -> str:
 
 def image() -> bytes:
     files = {"/bin/busybox": ImageFile(Path(BUSYBOX).read_bytes(), 0o755), "/tmp/.keep": ImageFile(b"", 0o644)}
-    for name in ("sh", "cat", "echo", "sleep", "id", "true", "test", "grep", "mount"):
+    for name in ("sh", "cat", "touch", "echo", "sleep", "id", "true", "test", "grep", "mount"):
         files[f"/bin/{name}"] = ImageFile(link_to="busybox")
     return build(ImageSpec(IMAGE, files=files, env=("PATH=/bin",), command=("sh",)))
 
@@ -135,7 +135,8 @@ POD: dict[str, Any] = {
             "name": "main", "image": "box:1",
             "command": ["sh", "-c",
                         "cat /work/f /etc/config/key /etc/key; cat /etc/secret/p; echo; cat /token/token; echo; "
-                        "id -G; grep fast /proc/mounts; echo $(GREETING) $WHO; "
+                        "id -G; grep fast /proc/mounts; touch /etc/config/x /etc/key /token/x && echo writable; "
+                        "echo $(GREETING) $WHO; "
                         "trap 'echo why > /dev/termination-log; exit 3' TERM; sleep 1000 & wait"],
             "env": [{"name": "GREETING", "value": "hello"},
                     {"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
@@ -213,6 +214,7 @@ def test_a_pod_from_its_first_container_to_its_last_trace(socket: Path, tmp_path
         assert text[:5] == ["from-init", "configured", "configured", "hidden", "token-1"]
         assert "1234" in text[5].split() and text[6].startswith("tmpfs /fast")
         assert node.status()["qosClass"] == "Burstable" and node.status()["podIP"].startswith("10.245.9.")
+        assert "writable" not in text, "what follows the API is read-only for containers"
         cgroup = memory_cgroup(uid)
         assert any(cgroup.glob("*/*procs")), "the container runs below the pod's cgroup"
 

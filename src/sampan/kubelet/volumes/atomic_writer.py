@@ -43,7 +43,7 @@ def write(directory: Path, files: Mapping[str, File], group: int | None = None) 
         _write_file(payload, payload / name, file, group)
     if group is not None:
         os.chown(payload, -1, group)
-    previous = directory / os.readlink(current) if current.is_symlink() else None
+    previous = _previous(directory, current)
     temporary = directory / "..data_tmp"
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
@@ -53,6 +53,15 @@ def write(directory: Path, files: Mapping[str, File], group: int | None = None) 
     if previous is not None:
         shutil.rmtree(previous, ignore_errors=True)
     return True
+
+
+def _previous(directory: Path, current: Path) -> Path | None:
+    """The payload that is about to be replaced; only ever a directory right here."""
+    if not current.is_symlink():
+        return None
+    name = os.readlink(current)
+    found = directory / name
+    return found if name.startswith("..2") and "/" not in name and not found.is_symlink() else None
 
 
 def _holds(current: Path, files: Mapping[str, File]) -> bool:

@@ -14,4 +14,4 @@ async def mount(context: VolumeContext) -> MountedVolume:
     files = await keys.files(context, "configmap", source, keys.DEFAULT_MODE if mode is None else mode)
     path = context.path(PLUGIN)
     atomic_writer.write(path, files, context.fs_group)
-    return MountedVolume(path, is_live=True)
+    return MountedVolume(path, readonly=True, is_live=True)

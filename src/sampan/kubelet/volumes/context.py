@@ -47,7 +47,11 @@ class VolumeContext:
 
 @dataclass(frozen=True, slots=True)
 class MountedVolume:
-    """A volume that is ready. `is_live` ones are refreshed while the pod runs."""
+    """A volume that is ready. `is_live` ones are refreshed while the pod runs.
+
+    What the kubelet writes while containers look on must be read-only for them: one who could plant links there would
+    have the kubelet write and delete outside of the volume (CVE-2017-1002102).
+    """
 
     path: Path
     readonly: bool = False

@@ -17,7 +17,7 @@ async def mount(context: VolumeContext) -> MountedVolume:
     mode = source.get("defaultMode")
     path = context.path(PLUGIN)
     atomic_writer.write(path, files(context, source, keys.DEFAULT_MODE if mode is None else mode), context.fs_group)
-    return MountedVolume(path, is_live=True)
+    return MountedVolume(path, readonly=True, is_live=True)
 
 
 def files(context: VolumeContext, source: Object, default_mode: int) -> dict[str, File]:

@@ -26,7 +26,7 @@ async def mount(context: VolumeContext) -> MountedVolume:
         mounting.mount_tmpfs(path, 0)
         path.chmod(0o755)
     atomic_writer.write(path, files, context.fs_group)
-    return MountedVolume(path, is_live=True)
+    return MountedVolume(path, readonly=True, is_live=True)
 
 
 async def _files(context: VolumeContext, item: Object, default_mode: int) -> dict[str, File]:

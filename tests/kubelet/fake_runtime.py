@@ -218,7 +218,7 @@ class FakeRuntime:
         )
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
-        return None
+        self.calls.append(f"update {self.runs[container_id].item.name} {resources.memory_limit_bytes}")
 
     async def reopen_log(self, container_id: str) -> None:
         self.calls.append(f"reopen_log {container_id}")

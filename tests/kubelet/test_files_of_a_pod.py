@@ -114,11 +114,14 @@ def test_a_subpath_is_mounted_and_cannot_lead_out_of_its_volume(tmp_path: Path) 
     target = subpath.mount(volume, "in/file", tmp_path / "mounts/0")
     try:
         assert target.read_text() == "y"
+        (volume / "in/file.new").write_text("z")
+        (volume / "in/file.new").rename(volume / "in/file")
+        assert target.read_text() == "y" and subpath.mount(volume, "in/file", target).read_text() == "z"
         made = subpath.mount(volume, "fresh/deep", tmp_path / "mounts/1")
         assert made.is_dir() and (volume / "fresh/deep").is_dir()
         (volume / "link").symlink_to(outside)
         (volume / "inner").symlink_to("in")
-        assert (subpath.mount(volume, "inner", tmp_path / "mounts/2") / "file").read_text() == "y"
+        assert (subpath.mount(volume, "inner", tmp_path / "mounts/2") / "file").read_text() == "z"
         for way_out in ("link", "link/secret", "../outside", "/etc", "link/new"):
             with pytest.raises(ConfigError):
                 subpath.mount(volume, way_out, tmp_path / "mounts/3")

@@ -210,7 +210,7 @@ def test_a_pod_from_its_first_container_to_its_last_trace(socket: Path, tmp_path
         uid = node.api.get("pods", "web")["metadata"]["uid"]  # type: ignore[index]
         log = tmp_path / f"logs/pods/default_web_{uid}/main/0.log"
         await until(lambda: "hello web" in log.read_text())
-        text = [line.split(" ", 3)[3] for line in log.read_text().splitlines()]
+        text = [line.split(" ", 3)[3] for line in log.read_text().splitlines() if " stdout " in line]
         assert text[:5] == ["from-init", "configured", "configured", "hidden", "token-1"]
         assert "1234" in text[5].split() and text[6].startswith("tmpfs /fast")
         assert node.status()["qosClass"] == "Burstable" and node.status()["podIP"].startswith("10.245.9.")

@@ -328,6 +328,30 @@ def test_an_image_changed_in_place_restarts_only_that_container(tmp_path: Path) 
     simulate(story)
 
 
+def test_resources_changed_in_place_reach_the_running_container(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            document = world.add(pod(containers=[
+                {"name": "main", "resources": {"limits": {"memory": "1Mi"}}},
+                {"name": "other", "resources": {"limits": {"cpu": "1"}},
+                 "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]},
+            ]))
+            await world.until(world.is_ready, 5)
+            items = [dict(item) for item in document["spec"]["containers"]]
+            items[0]["resources"] = {"limits": {"memory": "2Mi"}}
+            items[1]["resources"] = {"limits": {"cpu": "2"}}
+            world.api.put("pods", {**document, "spec": {**document["spec"], "containers": items},
+                                   "status": world.status()})
+            await world.until(lambda: f"update main {2 * 2**20}" in world.runtime.calls, 5)
+            await world.until(lambda: "start other#1" in world.runtime.calls, 5)
+            await world.until(world.is_ready, 5)
+            assert world.runtime.calls.count(f"update main {2 * 2**20}") == 1
+            assert "start main#1" not in world.runtime.calls
+            assert world.container()["resources"] == {"limits": {"memory": "2Mi"}}
+
+    simulate(story)
+
+
 def test_a_sandbox_that_cannot_be_made_is_tried_again(tmp_path: Path) -> None:
     async def story() -> None:
         async with World(tmp_path, FakeRuntime(sandbox_error="no network")) as world:

@@ -19,6 +19,7 @@ TERMINATION_PATH = "io.kubernetes.container.terminationMessagePath"
 TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 PRE_STOP = "io.kubernetes.container.preStopHandler"
+RESOURCES = "sampan.dev/container.resources"
 
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"
 
@@ -45,6 +46,11 @@ def propagation(mount: Object) -> Propagation:
     return _PROPAGATION[mount.get("mountPropagation") or "None"]
 
 
+def resources_text(container: Object) -> str:
+    """The resources that a container was started with, to see later whether they changed."""
+    return orjson.dumps(container.get("resources") or {}, option=orjson.OPT_SORT_KEYS).decode()
+
+
 def container_annotations(pod: Object, container: Object, attempt: int) -> dict[str, str]:
     """What a restarted kubelet must know of a container even if its pod is gone from the API."""
     result = {
@@ -52,6 +58,7 @@ def container_annotations(pod: Object, container: Object, attempt: int) -> dict[
         RESTART_COUNT: str(attempt),
         TERMINATION_PATH: container.get("terminationMessagePath") or DEFAULT_TERMINATION_PATH,
         TERMINATION_POLICY: container.get("terminationMessagePolicy") or "File",
+        RESOURCES: resources_text(container),
         GRACE_PERIOD: str(pod["spec"].get("terminationGracePeriodSeconds", spec.DEFAULT_GRACE_PERIOD_S)),
     }
     pre_stop = (container.get("lifecycle") or {}).get("preStop")

@@ -18,13 +18,14 @@ from sampan import effects
 from sampan.apimachinery.object import Object, namespace_of, uid_of
 from sampan.client.events import EventRecorder
 from sampan.cri.runtime import AuthConfig, CRIError, Mount, Runtime, SandboxConfig
-from sampan.kubelet import hosts_file, sandbox_config, spec, termination_message
+from sampan.kubelet import hosts_file, resources, sandbox_config, spec, termination_message
 from sampan.kubelet.backoff import Backoff
 from sampan.kubelet.cgroups import Cgroups
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.container_config import (
     GRACE_PERIOD,
     PRE_STOP,
+    RESOURCES,
     ContainerInputs,
     container_config,
     propagation,
@@ -289,6 +290,21 @@ class Containers:
             log.warning("preStop of %s: %s", run.name, error)
             if pod is not None:
                 self.record(pod, container, "Warning", "FailedPreStopHook", "PreStopHook failed")
+
+    async def resize(self, pod: Object, container: Object, run: PodContainer) -> None:
+        """Give a running container its new limits, or end it where its resizePolicy wants a restart."""
+        before = {"resources": orjson.loads(run.status.annotations.get(RESOURCES, "{}"))}
+        policies = {item["resourceName"]: item["restartPolicy"] for item in container.get("resizePolicy") or []}
+        changed = [
+            name for name in ("cpu", "memory") for section in ("limits", "requests")
+            if resources.quantity(before, section, name) != resources.quantity(container, section, name)
+        ]
+        self._around.cgroups.ensure_pod(pod)
+        if any(policies.get(name) == "RestartContainer" for name in changed):
+            await self.kill(pod, run, f"Container {run.name} resize requires restart")
+            return
+        wanted = resources.container_resources(pod, container, self._around.memory_capacity_bytes)
+        await self._runtime.update_resources(run.id, wanted)
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         try:

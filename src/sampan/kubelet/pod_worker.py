@@ -25,6 +25,7 @@ from sampan.cri.runtime import CRIError
 from sampan.kubelet import sandbox_config, spec, termination_message
 from sampan.kubelet.cgroups import Cgroups
 from sampan.kubelet.config import KubeletConfig
+from sampan.kubelet.container_config import RESOURCES, resources_text
 from sampan.kubelet.container_status import ContainerFacts
 from sampan.kubelet.containers import Containers, StartContext
 from sampan.kubelet.downward import NodeFacts
@@ -97,6 +98,7 @@ class PodWorker:
         self._has_ended = False
         self._finished = False
         self._volume_retry_s = VOLUME_RETRY_S
+        self._resources: dict[str, str] = {}
         self._volumes: dict[str, MountedVolume] | None = None
         self._volumes_due = 0.0
         self._volumes_show: object = None
@@ -205,6 +207,7 @@ class PodWorker:
         volumes = await self._mount_volumes(state)
         if volumes is None:
             return self._volume_retry_s
+        await self._resize(state)
         plan = plan_pod(pod, state, place.prober.facts(self.uid))
         if not plan.is_empty:
             await self._execute(plan, state, volumes)
@@ -252,6 +255,18 @@ class PodWorker:
         self._volumes, self._volumes_show = volumes, shown
         self._volumes_due = effects.monotonic() + place.config.volume_refresh_interval_s - 1
         return volumes
+
+    async def _resize(self, state: PodState) -> None:
+        """Bring running containers to resources that were changed in place."""
+        for container in [*spec.sidecars(self.pod), *spec.containers(self.pod)]:
+            run = state.latest(container["name"])
+            if run is None or not run.is_running:
+                continue
+            wanted = resources_text(container)
+            known = self._resources.get(run.id, run.status.annotations.get(RESOURCES, wanted))
+            if known != wanted:
+                await self._place.containers.resize(self.pod, container, run)
+                self._resources[run.id] = wanted
 
     async def _execute(self, plan: Plan, state: PodState, volumes: dict[str, MountedVolume]) -> None:
         """Kills, then a new sandbox if one is needed, then starts in order."""

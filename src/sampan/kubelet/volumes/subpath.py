@@ -16,11 +16,12 @@ from sampan.kubelet.volumes import mounting
 
 
 def mount(volume: Path, subpath: str, target: Path) -> Path:
-    """Bind `volume/subpath` to `target` and return it. Raises ConfigError when it leaves the volume."""
+    """Bind `volume/subpath` to `target` and return it. Raises ConfigError when it leaves the volume.
+
+    A target that shows an older file, since the volume changed meanwhile, is bound anew.
+    """
     if subpath.startswith("/") or ".." in subpath.split("/"):
         raise ConfigError(f"subPath {subpath} must be a relative path without '..'")
-    if target.exists() and mounting.is_mount_point(target):
-        return target
     _create_missing(volume, subpath)
     root = volume.resolve()
     resolved = Path(os.path.realpath(root / subpath))
@@ -29,6 +30,10 @@ def mount(volume: Path, subpath: str, target: Path) -> Path:
     descriptor = _open_inside(root, resolved.relative_to(root))
     try:
         source = f"/proc/self/fd/{descriptor}"
+        if target.exists() and mounting.is_mount_point(target):
+            if os.path.samestat(os.fstat(descriptor), target.stat()):
+                return target
+            mounting.unmount(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         if os.path.isdir(source):
             target.mkdir(exist_ok=True)

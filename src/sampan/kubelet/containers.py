@@ -33,7 +33,7 @@ from sampan.kubelet.container_config import (
 from sampan.kubelet.dns_config import ClusterDNS, dns_config
 from sampan.kubelet.downward import NodeFacts
 from sampan.kubelet.environment import EnvironmentInputs, environment
-from sampan.kubelet.errors import ConfigError, StartError
+from sampan.kubelet.errors import ConfigError, StartError, go_code
 from sampan.kubelet.expansion import expand, unresolved
 from sampan.kubelet.hooks import HookFailed, run_hook
 from sampan.kubelet.images import ImageManager, duration
@@ -105,7 +105,7 @@ class Containers:
             Path(config.log_directory).mkdir(parents=True, exist_ok=True)
             return await self._runtime.run_sandbox(config, pod["spec"].get("runtimeClassName") or "")
         except CRIError as error:
-            text = f"Failed to create pod sandbox: rpc error: code = {_go_code(error.code)} desc = {error.message}"
+            text = f"Failed to create pod sandbox: rpc error: code = {go_code(error.code)} desc = {error.message}"
             self.record(pod, None, "Warning", "FailedCreatePodSandBox", text)
             raise StartError("CreatePodSandboxError", text) from error
         except StartError as error:
@@ -368,11 +368,6 @@ def _subpath(mount: Object, variables: Mapping[str, str]) -> str:
     if missing:
         raise ConfigError(f"missing value for \"{missing[0]}\"")
     return expand(template, variables)
-
-
-def _go_code(code: str) -> str:
-    """gRPC's code as Go prints it: DEADLINE_EXCEEDED -> DeadlineExceeded."""
-    return "".join(part.capitalize() for part in code.split("_"))
 
 
 def _go_duration(seconds: float) -> str:

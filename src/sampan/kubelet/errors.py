@@ -37,3 +37,8 @@ class StartError(KubeletError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def go_code(code: str) -> str:
+    """gRPC's code as Go prints it: DEADLINE_EXCEEDED -> DeadlineExceeded."""
+    return "".join(part.capitalize() for part in code.split("_"))

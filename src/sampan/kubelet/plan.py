@@ -140,10 +140,10 @@ class _Steps:
 
     def _containers(self) -> None:
         for container in spec.containers(self.pod):
-            run = self.state.latest(container["name"])
-            if run is not None and run.is_running and run.sandbox_id == self.sandbox_id:
+            run = self._run(container)
+            if run is not None and run.is_running:
                 self._keep(container, run)
-            elif self._wants_run(container, run):
+            elif self._wants_run(container, self.state.latest(container["name"])):
                 self.start.append(container["name"])
 
     def _wants_run(self, container: Object, run: PodContainer | None) -> bool:

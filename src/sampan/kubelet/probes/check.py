@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sampan.apimachinery.object import Object
 from sampan.cri.runtime import CRIError, Runtime
-from sampan.kubelet.errors import ConfigError
+from sampan.kubelet.errors import ConfigError, go_code
 from sampan.kubelet.expansion import expand
 from sampan.kubelet.probes import http_get
 
@@ -84,7 +84,7 @@ async def _exec(
         if error.code == "DEADLINE_EXCEEDED" or "timeout" in error.message or "timed out" in error.message:
             text = f'command timed out: "{" ".join(command)}" timed out after {int(timeout_s)}s'
             return Result("Failure", text)
-        return Result("Unknown", f"rpc error: code = {error.code} desc = {error.message}")
+        return Result("Unknown", f"rpc error: code = {go_code(error.code)} desc = {error.message}")
     output = (done.stdout + done.stderr)[:MAX_OUTPUT_BYTES].decode("utf-8", "replace")
     return Result("Success" if done.exit_code == 0 else "Failure", output)
 

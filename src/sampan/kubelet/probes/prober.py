@@ -156,7 +156,7 @@ class Prober:
             if result.outcome != "Unknown":
                 break
         if result.outcome != "Success":
-            word = "failed" if result.outcome == "Failure" else "errored"
+            word = "failed" if result.outcome == "Failure" else "errored and resulted in unknown state"
             message = f"{kind.capitalize()} probe {word}: {result.message}"
             self._record(entry.pod, entry.container, "Warning", "Unhealthy", message)
         return result

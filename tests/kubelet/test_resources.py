@@ -80,6 +80,16 @@ def test_cgroups_of_version_1(tmp_path: Path) -> None:
     assert cgroups.pod_uids() == {"uid-web"}
 
 
+def test_the_burstable_class_gets_what_its_pods_request(tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    cgroups = Cgroups("/x/kubepods", mount=tmp_path)
+    cgroups.prepare()
+    some = pod(containers=[container(requests={"cpu": "500m"})])
+    cgroups.balance([some, some, pod(containers=[container()]), pod(containers=[container(cpu="4", memory="1Gi")])])
+    assert (tmp_path / "cpu/x/kubepods/burstable/cpu.shares").read_text() == "1024"
+    assert (tmp_path / "cpu/x/kubepods/besteffort/cpu.shares").read_text() == "2"
+
+
 def test_cgroups_of_version_2(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
     cgroups = Cgroups("/x/kubepods", mount=tmp_path)

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sampan.apimachinery.object import Object, uid_of
+from sampan.apimachinery.quantity import ZERO
 from sampan.kubelet import resources
 from sampan.kubelet.resources import CPU_PERIOD_US, PodLimits
 
@@ -40,6 +41,7 @@ class Cgroups:
         self._mount = mount
         self._is_v2 = (mount / "cgroup.controllers").exists()
         self._warned: set[str] = set()
+        self._burstable_shares = 0
 
     def prepare(self) -> None:
         """Create the root and the QoS classes' cgroups."""
@@ -47,6 +49,17 @@ class Cgroups:
             for part in ("", "/burstable", "/besteffort"):
                 self._create(self._root + part)
             self._write(f"{self._root}/besteffort", "cpu", PodLimits(resources.MIN_SHARES, 0, 0))
+
+    def balance(self, pods: Iterable[Object]) -> None:
+        """Give the Burstable class the CPU shares that its pods request together, as upstream does once a minute."""
+        if not self._root:
+            return
+        burstable = [pod for pod in pods if resources.qos_class(pod) == "Burstable"]
+        milli_cpu = sum(resources.pod_requests(pod).get("cpu", ZERO).milli_value for pod in burstable)
+        shares = resources.shares(milli_cpu)
+        if shares != self._burstable_shares:
+            self._burstable_shares = shares
+            self._write(f"{self._root}/burstable", "cpu", PodLimits(shares, 0, 0))
 
     def pod_path(self, pod: Object) -> str:
         """The parent that the runtime is told."""

@@ -65,6 +65,7 @@ class Housekeeper:
         """Orphans and dead containers."""
         if not self._pods.is_synced:
             return
+        self._place.cgroups.balance(worker.pod for worker in self._pods.workers() if not worker.has_ended)
         for state in self._place.pleg.states():
             worker = self._pods.get(state.uid)
             if worker is None:

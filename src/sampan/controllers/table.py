@@ -22,6 +22,7 @@ from sampan.controllers.pod_gc import PodGCReconciler
 from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
 from sampan.controllers.root_ca_publisher import RootCAPublisher
 from sampan.controllers.serviceaccount import ServiceAccountReconciler
+from sampan.controllers.statefulset import StatefulSetReconciler
 from sampan.controllers.taint_eviction import TaintEvictionReconciler
 from sampan.reconcile.controller import Reconciler, Wiring
 
@@ -75,6 +76,10 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "daemonset-controller", "daemon-set-controller",
         lambda wiring, config: DaemonSetReconciler(wiring), workers=2,
+    ),
+    Loop(
+        "statefulset-controller", "statefulset-controller",
+        lambda wiring, config: StatefulSetReconciler(wiring),
     ),
     Loop("job-controller", "job-controller", lambda wiring, config: JobReconciler(wiring)),
     Loop(

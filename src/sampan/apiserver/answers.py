@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
-import yaml
 
 from sampan.api.kind import Kind, Subresource
 from sampan.apimachinery.errors import APIError, TooManyRequests
@@ -16,7 +15,6 @@ from sampan.apiserver.negotiation import JSON, YAML, Accepted
 from sampan.apiserver.registry.entry import Entry
 
 _JSON_HEADERS: Final = {"content-type": JSON, "cache-control": "no-cache, private"}
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _FALSE: Final = ("false", "0")
 
 
@@ -24,11 +22,18 @@ def encoded(data: bytes, accepted: Accepted, request: Request, status: int = 200
     """A JSON document in bytes, in the form the client asked for."""
     pretty = request.query and wants_pretty(request)
     if accepted.media == YAML:
-        text = yaml.dump(orjson.loads(data), Dumper=_Dumper, sort_keys=True, allow_unicode=True)
-        return Response(status, {**_JSON_HEADERS, "content-type": YAML}, text.encode())
+        return Response(status, {**_JSON_HEADERS, "content-type": YAML}, _yaml(orjson.loads(data)))
     if pretty:
         data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return Response(status, _JSON_HEADERS.copy(), data)
+
+
+def _yaml(document: Any) -> bytes:
+    import yaml  # few ask for it, and the server starts without
+
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(document, Dumper=dumper, sort_keys=True, allow_unicode=True)
+    return text.encode()
 
 
 def json(data: bytes) -> Response:

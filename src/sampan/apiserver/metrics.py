@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sampan import effects
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.registry.hub import Hub
+
+if TYPE_CHECKING:  # loaded by the first scrape, not while the server starts
+    from prometheus_client.core import Metric
 
 Labels: TypeAlias = tuple[str, ...]
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -45,6 +46,8 @@ class RequestMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """As Prometheus' registry asks."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
         total = CounterMetricFamily("apiserver_request", "Requests answered.", labels=(*_REQUEST, "code"))
         for counted, count in self._counts.items():
             total.add_metric(counted, count)
@@ -60,6 +63,8 @@ class RequestMetrics:
         yield watchers
 
     def _histogram(self) -> Metric:
+        from prometheus_client.core import HistogramMetricFamily
+
         name = "apiserver_request_duration_seconds"
         histogram = HistogramMetricFamily(name, "Seconds to answer.", labels=_REQUEST)
         for labels, found in self._durations.items():

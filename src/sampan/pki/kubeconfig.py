@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from sampan.pki.certificate import Credential
 from sampan.pki.files import SECRET_MODE, write_atomically
 
@@ -53,6 +51,8 @@ def document(cluster_name: str, server: str, ca_pem: bytes, credential: Credenti
 
 def write(path: Path, config: Document, environment: Mapping[str, str] = os.environ) -> None:
     """Write a kubeconfig, 0600, owned by whoever ran sudo. Missing parent directories are made theirs too."""
+    import yaml  # only here and in `read`: servers, which load this module too, start without it
+
     owner = invoking_user(environment)
     _make_parents(path.parent, owner)
     text = yaml.safe_dump(config, sort_keys=False, default_flow_style=False)
@@ -61,6 +61,8 @@ def write(path: Path, config: Document, environment: Mapping[str, str] = os.envi
 
 def read(path: Path) -> Document:
     """A kubeconfig file; an empty one if it is missing. Raises KubeconfigError."""
+    import yaml
+
     try:
         found = yaml.safe_load(path.read_text())
     except FileNotFoundError:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
-
-import jwt
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sampan import effects
 from sampan.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
@@ -25,6 +23,9 @@ from sampan.apiserver.authn.watched_file import WatchedFile
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.seams import Reader, ServerParts
 
+if TYPE_CHECKING:
+    from jwt.types import Options
+
 MEMORY = 4096
 LEEWAY_S = 60
 GROUP = "system:serviceaccounts"
@@ -35,7 +36,7 @@ _WATCHED = (SERVICE_ACCOUNTS, PODS, SECRETS, NODES)
 Claims: TypeAlias = dict[str, Any]
 
 # Times are checked against the clock of effects, not by PyJWT, which reads the machine's; audiences depend on who asks.
-_SIGNATURE_ONLY: jwt.types.Options = {
+_SIGNATURE_ONLY: Final[Options] = {
     "verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False,
 }
 
@@ -95,6 +96,8 @@ class ServiceAccountTokens:
 
     def _verified(self, token: str, keys: list[VerifyingKey]) -> Claims | None:
         """The claims of a token of ours, None for a foreign one. Raises Unauthorized for a forged one."""
+        import jwt  # with the first token, not while the server starts
+
         try:
             header = jwt.get_unverified_header(token)
             claims: Claims = jwt.decode(token, options={"verify_signature": False})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jwt
-
 from sampan.apimachinery.object import Object
 from sampan.apiserver.authn.token_keys import PrivateKey, VerifyingKey, signing_key
 from sampan.apiserver.authn.watched_file import WatchedFile
@@ -21,6 +19,8 @@ class TokenIssuer:
 
     def sign(self, claims: Object) -> str:
         """A token with these claims; `iss` is added."""
+        import jwt  # with the first token, not while the server starts
+
         key, public = self._file.get()
         payload: dict[str, Any] = {**claims, "iss": self.issuer}
         return jwt.encode(payload, key, algorithm=public.algorithm, headers={"kid": public.key_id})

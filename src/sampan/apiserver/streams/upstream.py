@@ -14,14 +14,15 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
-
-import aiohttp
-from multidict import CIMultiDict
+from typing import TYPE_CHECKING, Any, Final
 
 from sampan.apimachinery import errors
 from sampan.apimachinery.errors import APIError, BadRequest
 from sampan.apiserver.config import APIServerConfig
+
+if TYPE_CHECKING:  # a client is loaded by the first request to a backend, not while the server starts
+    import aiohttp
+    from multidict import CIMultiDict
 
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 30.0
@@ -135,6 +136,8 @@ async def upgrade(target: Target, method: str, path: str, headers: Sequence[tupl
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, CIMultiDict[str]]:
+    from multidict import CIMultiDict
+
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     words = first.split(" ", 2)
@@ -184,6 +187,8 @@ class Body:
         return self
 
     async def __anext__(self) -> bytes:
+        import aiohttp
+
         try:
             return await self._chunks.__anext__()
         except (aiohttp.ClientError, OSError) as error:
@@ -209,7 +214,8 @@ async def request(
     target: Target, method: str, path: str, headers: Mapping[str, str] | None = None, data: bytes = b""
 ) -> Body:
     """An ordinary request; `path` is encoded, with its query. Raises APIError when there is no answer."""
-    from yarl import URL  # only here: the rest of the server never parses URLs this way
+    import aiohttp
+    from yarl import URL
 
     connector = aiohttp.TCPConnector(ssl=target.tls or False, force_close=True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)

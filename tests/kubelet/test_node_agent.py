@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.kubelet.fake_runtime import FakeRuntime
-from tests.kubelet.world import World, simulate
+from tests.kubelet.world import World, pod, simulate
 
 
 def conditions(world: World) -> dict[str, dict[str, str]]:
@@ -79,6 +79,18 @@ def test_a_deleted_node_registers_again(tmp_path: Path) -> None:
             await world.until(lambda: conditions(world).get("Ready"), 5)
             world.api.remove("nodes", "n1", "")
             await world.until(lambda: conditions(world).get("Ready"), 400)
+
+    simulate(story)
+
+
+def test_a_pod_that_is_there_before_the_node_is_measured_by_what_the_node_can_take(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        world.api.put("nodes", {"metadata": {"name": "n1", "labels": {"rack": "7"}}, "status": {}})
+        world.add(pod(containers=[{"name": "main", "resources": {"requests": {"cpu": "3"}}}],
+                      nodeSelector={"rack": "7"}))
+        async with world:
+            await world.until(world.is_ready, 10)
 
     simulate(story)
 

@@ -108,7 +108,7 @@ class Kubelet:
         self.prober = Prober(runtime, self.containers.record, changed)
         self.mirrors = MirrorPods(client, self.node.owner_reference)
         place = self._workplace()
-        self.pods = PodSet(place, lambda: self.nodes.lister.get(config.node_name) or self.node.document())
+        self.pods = PodSet(place, lambda: self.node.document(self.nodes.lister.get(config.node_name)))
         changed.on_change.append(self.pods.wake)
         self.eviction = EvictionManager(config, machine, runtime, self.pods, self.containers)
         self.housekeeper = Housekeeper(config, runtime, self.pods, place)

@@ -78,9 +78,14 @@ class NodeAgent:
         return {"apiVersion": "v1", "kind": "Node", "name": self._config.node_name, "uid": uid_of(self._node),
                 "controller": True}
 
-    def document(self) -> Object:
-        """The Node as last seen in the API, or what it will be."""
-        return self._node or documents.node_document(self._config, self._sources.machine, self._written)
+    def document(self, seen: Object | None = None) -> Object:
+        """The Node as last seen in the API, or what it will be; always with what it can take."""
+        node = seen or self._node or documents.node_document(self._config, self._sources.machine, self._written)
+        if dig(node, "status", "allocatable"):
+            return node
+        total = documents.capacity(self._config, self._sources.machine, disk(self._config.root_dir))
+        free = documents.allocatable(self._config, total)
+        return {**node, "status": {**(node.get("status") or {}), "capacity": total, "allocatable": free}}
 
     def facts(self) -> NodeFacts:
         """For the downward API."""

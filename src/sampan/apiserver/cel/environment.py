@@ -1,0 +1,104 @@
+"""The CEL environment that custom resources, admission policies and match conditions share.
+
+An `Environment` is a set of variables with their types, beside all functions of Kubernetes' CEL libraries. It compiles
+expressions (type-checked, kept by text) into `Program`s; a program is evaluated on an activation, which converts the
+data once for any number of programs. The library bounds the iterations of every evaluation and has linear-time regular
+expressions, so no expression can hold the server. It is imported with the first environment, so that a server without
+CEL does not carry it. Guarantees: only `CompileError` and `EvaluationError` come out.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sampan.apiserver.cel.errors import CompileError, compile_error, evaluation_error
+
+BOOL: Final = "bool"
+STRING: Final = "string"
+DYN: Final = "dyn"
+OBJECT: Final = "map(string, dyn)"
+
+PROGRAMS_KEPT: Final = 4096
+MAX_EXPRESSION_CHARACTERS: Final = 100_000
+_NUMBERS: Final = frozenset({"int", "uint", "double"})
+_NO_OVERLOAD = re.compile(r"found no matching overload for '_(?:==|!=|<|<=|>|>=)_' applied to '\((\w+), (\w+)\)'")
+
+
+class Program:
+    """A compiled expression. `returns` is its static type (`bool`, `string`, `dyn`, …)."""
+
+    __slots__ = ("_expression", "returns", "text")
+
+    def __init__(self, text: str, expression: Any) -> None:
+        self.text = text
+        self._expression = expression
+        self.returns = str(expression.return_type().name()).lower()
+
+    def evaluate(self, activation: Any) -> Any:
+        """The value as plain Python data. Raises EvaluationError."""
+        try:
+            result = self._expression.eval(activation)
+            if result.type().name() == "ERROR":
+                raise evaluation_error(str(result.value()))
+            return result.plain_value()
+        except RuntimeError as error:
+            raise evaluation_error(str(error)) from None
+
+
+class Environment:
+    """Variables by name with their CEL types, e.g. `{"self": "dyn"}`. Make few and keep them; see `environment`."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        from sampan.apiserver.cel import library
+
+        self._env = library.new_env(variables)
+        self._programs: OrderedDict[tuple[str, tuple[str, ...]], Program] = OrderedDict()
+
+    def compile(self, text: str, *returns: str) -> Program:
+        """Compile, or find compiled. `returns`: the types it may have, if it matters. Raises CompileError."""
+        key = (text, returns)
+        found = self._programs.get(key)
+        if found is not None:
+            self._programs.move_to_end(key)
+            return found
+        if len(text) > MAX_EXPRESSION_CHARACTERS:
+            raise CompileError(f"compilation failed: expression is longer than {MAX_EXPRESSION_CHARACTERS} characters")
+        program = Program(text, self._compiled(text))
+        if returns and program.returns != DYN and program.returns not in returns:
+            raise CompileError(f"must evaluate to {' or '.join(returns)}")
+        self._programs[key] = program
+        if len(self._programs) > PROGRAMS_KEPT:
+            self._programs.popitem(last=False)
+        return program
+
+    def _compiled(self, text: str) -> Any:
+        try:
+            return self._env.compile(text)
+        except (RuntimeError, ValueError) as error:
+            if not _compares_numbers_only(str(error)):
+                raise compile_error(error) from None
+        # Kubernetes compares numbers of different types; the library's checker does not know that, its runtime does.
+        try:
+            return self._env.compile(text, disable_check=True)
+        except (RuntimeError, ValueError) as error:
+            raise compile_error(error) from None
+
+    def activation(self, data: Mapping[str, Any]) -> Any:
+        """`data` converted for any number of evaluations."""
+        return self._env.Activation(data)
+
+
+def _compares_numbers_only(errors: str) -> bool:
+    """Whether all that the checker found is comparisons of different kinds of numbers."""
+    mixed = sum(_NUMBERS.issuperset(match.groups()) for match in _NO_OVERLOAD.finditer(errors))
+    return mixed > 0 and mixed == errors.count("ERROR: ")
+
+
+@functools.cache
+def environment(*variables: tuple[str, str]) -> Environment:
+    """The environment with these variables; the same one for all that ask."""
+    return Environment(dict(variables))

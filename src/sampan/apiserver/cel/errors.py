@@ -1,0 +1,43 @@
+"""What can be wrong with an expression: it does not compile, or it fails on the data at hand. Words are cel-go's."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_CODES = re.compile(r"^[A-Z_]+: ")
+_TRAILER = re.compile(r" \[[A-Z_]+\]$")
+_MISSING_KEY = re.compile(r'^Key not found in map : "?(.*?)"?$')
+_INDEX = re.compile(r"^Index error: index=(-?\d+) size=\d+$")
+_PLAIN: Final = {
+    "divide by zero": "division by zero",
+    "Iteration budget exceeded": "operation cancelled: actual cost limit exceeded",
+}
+
+
+class CELError(Exception):
+    """An expression that is of no use; `str` says why."""
+
+
+class CompileError(CELError):
+    """The expression is malformed, names something unknown, or has the wrong type."""
+
+
+class EvaluationError(CELError):
+    """The expression has no value for this data."""
+
+
+def compile_error(error: Exception) -> CompileError:
+    """As cel-go says it, position and marker lines included."""
+    return CompileError("compilation failed: " + _TRAILER.sub("", _CODES.sub("", str(error))))
+
+
+def evaluation_error(text: str) -> EvaluationError:
+    """The library's words for a run-time error, as cel-go would have them."""
+    text = _TRAILER.sub("", _CODES.sub("", text))
+    missing, index = _MISSING_KEY.match(text), _INDEX.match(text)
+    if missing:
+        return EvaluationError(f"no such key: {missing.group(1)}")
+    if index:
+        return EvaluationError(f"index out of bounds: {index.group(1)}")
+    return EvaluationError(_PLAIN.get(text, text))

@@ -1,0 +1,1 @@
+"""Kubernetes' own CEL functions, a library a file."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.cronjob import CronJobReconciler
 from sampan.controllers.daemonset import DaemonSetReconciler
 from sampan.controllers.deployment import DeploymentReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
@@ -24,6 +25,7 @@ from sampan.controllers.root_ca_publisher import RootCAPublisher
 from sampan.controllers.serviceaccount import ServiceAccountReconciler
 from sampan.controllers.statefulset import StatefulSetReconciler
 from sampan.controllers.taint_eviction import TaintEvictionReconciler
+from sampan.controllers.ttl_after_finished import TTLAfterFinishedReconciler
 from sampan.reconcile.controller import Reconciler, Wiring
 
 
@@ -82,6 +84,11 @@ CONTROLLERS: tuple[Loop, ...] = (
         lambda wiring, config: StatefulSetReconciler(wiring),
     ),
     Loop("job-controller", "job-controller", lambda wiring, config: JobReconciler(wiring)),
+    Loop("cronjob-controller", "cronjob-controller", lambda wiring, config: CronJobReconciler(wiring)),
+    Loop(
+        "ttl-after-finished-controller", "ttl-after-finished-controller",
+        lambda wiring, config: TTLAfterFinishedReconciler(wiring),
+    ),
     Loop(
         "endpoints-controller", "endpoint-controller",
         lambda wiring, config: EndpointsReconciler(wiring), component="endpoint-controller",

@@ -1,0 +1,119 @@
+"""Cron schedules with time zones: when a CronJob is next due, and which of its times have passed.
+
+Five fields as in crontab, the macros `@hourly`, `@daily`, … and `@every <duration>`. Times are computed in the
+CronJob's `timeZone`, so `30 2 * * *` is half past two where that zone is, summer and winter; a time that a change to
+summer time leaps over runs right after it, one that a change back repeats runs once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from sampan.apimachinery.duration import parse_go_duration
+
+MANY_MISSED = 100
+_MACROS = {
+    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
+}
+
+
+class UnknownTimeZone(ValueError):
+    """The zone's name is not in the tz database."""
+
+
+class BadSchedule(ValueError):
+    """The schedule cannot be parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The latest of the times that have passed, and how many passed in all (counted up to `MANY_MISSED` + 1)."""
+
+    latest: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A parsed schedule in a zone."""
+
+    text: str
+    zone: ZoneInfo
+    every: timedelta | None = None
+
+    @classmethod
+    def parse(cls, text: str, zone: str | None = None) -> Schedule:
+        """Raises UnknownTimeZone, BadSchedule."""
+        try:
+            found = ZoneInfo(zone or "UTC")
+        except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
+            raise UnknownTimeZone(f"unknown time zone {zone}") from problem
+        if text.startswith("@every "):
+            return cls(text, found, _duration(text.removeprefix("@every ")))
+        fields = _MACROS.get(text, text).replace("?", "*")
+        try:
+            CronSim(fields, datetime(2000, 1, 1, tzinfo=UTC))
+        except CronSimError as problem:
+            raise BadSchedule(str(problem)) from problem
+        return cls(fields, found)
+
+    def after(self, moment: datetime) -> datetime | None:
+        """The first time later than `moment`, in UTC; None if there is none in the next fifty years."""
+        return next(self._times(moment), None)
+
+    def missed(self, since: datetime, now: datetime) -> Missed | None:
+        """What has come due after `since` and by `now`."""
+        if self.every is not None:
+            count = int((now - since) / self.every)
+            return Missed(_whole(since + count * self.every), count) if count > 0 else None
+        passed: list[datetime] = []
+        for moment in self._times(since):
+            if moment > now:
+                break
+            passed.append(moment)
+            if len(passed) > MANY_MISSED:
+                return Missed(self._latest(now), len(passed))
+        return Missed(passed[-1], len(passed)) if passed else None
+
+    def _latest(self, now: datetime) -> datetime:
+        """The last time not after `now`; there is one. Looks back in growing steps."""
+        span = timedelta(hours=1)
+        while True:
+            found: datetime | None = None
+            for moment in self._times(now - span):
+                if moment > now:
+                    break
+                found = moment
+            if found is not None:
+                return found
+            span *= 4
+
+    def _times(self, moment: datetime) -> Iterator[datetime]:
+        if self.every is not None:
+            while True:
+                moment = _whole(moment + self.every)
+                yield moment
+        try:
+            for found in CronSim(self.text, moment.astimezone(self.zone)):
+                yield found.astimezone(UTC)
+        except CronSimError:
+            return
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+def _duration(text: str) -> timedelta:
+    """As `1h30m`, at least a second and in whole ones."""
+    try:
+        found = parse_go_duration(text)
+    except ValueError as problem:
+        raise BadSchedule(f"failed to parse duration @every {text}: {problem}") from problem
+    return timedelta(seconds=max(int(found.total_seconds()), 1))

@@ -1,0 +1,61 @@
+"""TTL after finished: deletes a Job `ttlSecondsAfterFinished` seconds after it has completed or failed.
+
+The Job's dependents go with it (foreground deletion). Before it deletes, it asks the server and not its copy, for the
+time may have been changed a moment ago.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sampan import effects
+from sampan.api.resources import JOBS
+from sampan.apimachinery import errors
+from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of, namespace_of, split_key, uid_of
+from sampan.controllers import times
+from sampan.controllers.pods import condition
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Delete, Plan
+
+
+def plan(job: Object, now: datetime) -> Plan:
+    """Delete the Job, or look again when its time is over."""
+    ends_at = expires_at(job)
+    if ends_at is None or is_being_deleted(job):
+        return NOTHING
+    if ends_at > now:
+        return Plan(requeue_after_s=times.seconds_until(ends_at, now))
+    return Plan((Delete(JOBS, name_of(job), namespace_of(job), uid=uid_of(job), propagation="Foreground"),))
+
+
+def expires_at(job: Object) -> datetime | None:
+    """When the Job's time is over; None for one that goes on or that has no limit."""
+    ttl_s = dig(job, "spec", "ttlSecondsAfterFinished")
+    if ttl_s is None:
+        return None
+    for kind in ("Complete", "Failed"):
+        found = condition(job, kind)
+        if found is not None and found.get("status") == "True":
+            return times.parse(found["lastTransitionTime"]) + timedelta(seconds=int(ttl_s))
+    return None
+
+
+class TTLAfterFinishedReconciler:
+    """Keys are Jobs."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._client = wiring.client
+        self._jobs = wiring.watch(JOBS)
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        job = self._jobs.get(name, namespace)
+        if job is None:
+            return NOTHING
+        decided = plan(job, effects.now())
+        if not decided.steps:
+            return decided
+        try:
+            return plan(await self._client.get(JOBS, name, namespace), effects.now())
+        except errors.NotFound:
+            return NOTHING

@@ -11,7 +11,7 @@ from tests.kubelet.world import pod
 
 from sampan.cri.runtime import DNSConfig
 from sampan.kubelet.dns_config import ClusterDNS, dns_config, read_resolv_conf
-from sampan.kubelet.errors import ConfigError, VolumeError
+from sampan.kubelet.errors import ConfigError
 from sampan.kubelet.hosts_file import host_network_hosts_file, hosts_file
 from sampan.kubelet.sandbox_config import sandbox_hostname
 from sampan.kubelet.spec import hostname_and_domain
@@ -98,9 +98,9 @@ def test_host_paths_are_checked_or_made(tmp_path: Path) -> None:
     assert host_path.check(tmp_path / "new/dir", "DirectoryOrCreate").is_dir()
     assert host_path.check(tmp_path / "file", "FileOrCreate").is_file()
     assert host_path.check(tmp_path / "anything", "") == tmp_path / "anything"
-    with pytest.raises(VolumeError, match=r"hostPath type check failed: .* is not a directory"):
+    with pytest.raises(ConfigError, match=r"hostPath type check failed: .* is not a directory"):
         host_path.check(tmp_path / "file", "Directory")
-    with pytest.raises(VolumeError, match="is not a socket"):
+    with pytest.raises(ConfigError, match="is not a socket"):
         host_path.check(tmp_path / "none", "Socket")
 
 

@@ -209,7 +209,13 @@ class Containers:
             sub = _subpath(item, variables)
             if sub:
                 target = pod_dir / "volume-subpaths" / item["name"] / container["name"] / str(position)
-                path = subpath.mount(volume.path, sub, target)
+                try:
+                    path = subpath.mount(volume.path, sub, target)
+                except (ConfigError, OSError) as error:
+                    where = f'volumeMount "{item["name"]}" of container "{container["name"]}"'
+                    text = f"failed to prepare subPath for {where}"
+                    log.warning("%s: %s", text, error)
+                    raise ConfigError(text) from error
             readonly = bool(item.get("readOnly")) or volume.readonly
             mounts.append(Mount(item["mountPath"], str(path), readonly, propagation(item)))
         taken = {mount.container_path.rstrip("/") for mount in mounts}

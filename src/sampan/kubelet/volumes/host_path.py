@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from sampan.kubelet.errors import VolumeError
+from sampan.kubelet.errors import ConfigError
 from sampan.kubelet.volumes.context import MountedVolume, VolumeContext
 
 _KINDS = {
@@ -19,7 +19,7 @@ _KINDS = {
 
 
 async def mount(context: VolumeContext) -> MountedVolume:
-    """Raises VolumeError when the path is not what `type` asks for."""
+    """Raises ConfigError when the path is not what `type` asks for."""
     source = context.volume["hostPath"]
     return MountedVolume(check(Path(source["path"]), source.get("type") or ""))
 
@@ -32,10 +32,10 @@ def check(path: Path, kind: str) -> Path:
         try:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
         except OSError as error:
-            raise VolumeError(f"hostPath type check failed: {path}: {error.strerror}") from error
+            raise ConfigError(f"hostPath type check failed: {path}: {error.strerror}") from error
     wanted = _KINDS.get(kind.removesuffix("OrCreate"))
     if wanted is not None:
         is_right, word = wanted
         if not path.exists() or not is_right(path.stat().st_mode):
-            raise VolumeError(f"hostPath type check failed: {path} is not a {word}")
+            raise ConfigError(f"hostPath type check failed: {path} is not a {word}")
     return path

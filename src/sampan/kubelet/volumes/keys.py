@@ -33,11 +33,9 @@ async def files(context: VolumeContext, kind: KeyKind, source: Object, default_m
         if item["key"] not in data:
             if source.get("optional"):
                 continue
-            shown = "config map" if kind == "configmap" else "secret"
-            raise VolumeError(
-                f'MountVolume.SetUp failed for volume "{context.name}" : references non-existent {shown} key: '
-                f"{item['key']}"
-            )
+            who, what = ("configmap ", "config") if kind == "configmap" else ("", "secret")
+            text = f"{who}references non-existent {what} key: {item['key']}"
+            raise VolumeError(f'MountVolume.SetUp failed for volume "{context.name}" : {text}')
         mode = item.get("mode")
         chosen[item["path"]] = File(data[item["key"]], default_mode if mode is None else mode)
     return chosen

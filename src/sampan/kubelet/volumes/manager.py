@@ -37,16 +37,22 @@ class VolumeManager:
         self._sources = sources
 
     async def mount(self, pod: Object, node: NodeFacts, pod_ips: tuple[str, ...]) -> dict[str, MountedVolume]:
-        """Name -> volume, of those that a container uses. Raises VolumeError for the first that fails."""
+        """Name -> volume, of those that a container uses. Raises VolumeError once all were tried, if one failed."""
         used = {mount["name"] for item in spec.all_containers(pod) for mount in item.get("volumeMounts") or []}
         result: dict[str, MountedVolume] = {}
+        failed: VolumeError | None = None
         for volume in pod["spec"].get("volumes") or []:
             if volume["name"] in used:
                 context = VolumeContext(
                     pod, volume, self._config.pod_dir(uid_of(pod)), node, pod_ips, self._sources.objects.lookup,
                     self._sources.tokens.get, self._sources.objects.get,
                 )
-                result[volume["name"]] = await self._mount_one(context)
+                try:
+                    result[volume["name"]] = await self._mount_one(context)
+                except VolumeError as error:  # the others are refreshed all the same
+                    failed = failed or error
+        if failed is not None:
+            raise failed
         return result
 
     async def _mount_one(self, context: VolumeContext) -> MountedVolume:

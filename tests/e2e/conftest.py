@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.kubectl import MANIFESTS, Kubectl, sampan
 
 NAME = "e2e"
+STANDING = os.environ.get("SAMPAN_E2E_CLUSTER", "")
+"""A cluster that is up already, with the images loaded: for whoever writes these tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """The name of a ready cluster with the test images loaded."""
+    if STANDING:
+        yield STANDING
+        return
     sampan("down", "--name", NAME)
     sampan("up", "--name", NAME)
     for recipe in ("nginx-1.7.9", "nginx-1.9.1", "busybox"):

@@ -1,6 +1,6 @@
 """A request and its answer, apart from any socket.
 
-The API server is a function from `Request` to `Response`; aiohttp is one way to carry them, a call in the same process
+The API server is a function from `Request` to `Response`; HTTPS is one way to carry them, a call in the same process
 is another. So a client cannot tell the two apart, and the whole server runs under virtual time.
 """
 

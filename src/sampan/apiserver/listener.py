@@ -1,6 +1,6 @@
 """HTTPS: connections on ready-made sockets, each request turned into a `Request` and its `Response` sent back.
 
-aiohttp reads HTTP/1.1 (keep-alive, pipelining, chunked bodies); `connection` writes. The sockets are given open,
+`incoming` reads HTTP/1.1 (keep-alive, pipelining, chunked bodies); `connection` writes. The sockets are given open,
 because they may have been opened in another network namespace or by a supervisor that outlives this process.
 Certificates are loaded again when their files change, so they rotate without a restart.
 """
@@ -20,20 +20,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from aiohttp import web
-from aiohttp.web_request import BaseRequest
-
-from sampan.apimachinery.errors import BadRequest, RequestEntityTooLarge
+from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.http import Request, Response
 from sampan.apiserver import answers
 from sampan.apiserver.connection import Connection
+from sampan.apiserver.incoming import Incoming
 from sampan.apiserver.server import APIServer
 
 log = logging.getLogger(__name__)
 GZIP_FROM_BYTES: Final = 128 * 1024
 GZIP_IN_THREAD_FROM_BYTES: Final = 1024 * 1024
 RELOAD_S: Final = 10.0
-_MAX_LINE_BYTES: Final = 64 * 1024
 _SHUTDOWN_S: Final = 2.0
 
 
@@ -66,35 +63,6 @@ class TLSFiles:
         return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, paths))
 
 
-class _Server(web.Server):
-    """aiohttp's low-level server with our connections."""
-
-    def __call__(self) -> Connection:
-        return Connection(
-            self, loop=self._loop, access_log=None, keepalive_timeout=180.0, lingering_time=1.0,
-            max_line_size=_MAX_LINE_BYTES, max_field_size=_MAX_LINE_BYTES,
-        )
-
-
-class _Sent:
-    """Tells aiohttp that the answer is on its way already."""
-
-    __slots__ = ("keep_alive",)
-
-    def __init__(self, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-
-    async def prepare(self, request: BaseRequest) -> None:
-        """Nothing is left to send."""
-
-    async def write_eof(self) -> None:
-        """Nothing is left to send."""
-
-
-_KEPT: Final = _Sent(True)
-_CLOSED: Final = _Sent(False)
-
-
 class Listeners:
     """Running listeners; `close` ends them and what they carry."""
 
@@ -103,7 +71,7 @@ class Listeners:
         self._tls = tls
         self._context = tls.context() if tls else None
         self._stamps = tls.stamps() if tls else ()
-        self._http = _Server(self._handle)  # type: ignore[arg-type]
+        self._connections: set[Connection] = set()
         self._listening: list[asyncio.Server] = []
         self._reloading: asyncio.Task[None] | None = None
 
@@ -112,7 +80,7 @@ class Listeners:
         for listener in listeners:
             listener.setblocking(False)
             self._listening.append(await loop.create_server(
-                self._http, sock=listener, ssl=self._context, backlog=1024,
+                self._connection, sock=listener, ssl=self._context, backlog=1024,
                 ssl_handshake_timeout=15.0 if self._context else None,
             ))
         if self._tls is not None:
@@ -124,8 +92,17 @@ class Listeners:
             self._reloading.cancel()
         for listening in self._listening:
             listening.close()
-        self._http.pre_shutdown()
-        await self._http.shutdown(_SHUTDOWN_S)
+        for connection in list(self._connections):
+            connection.end_if_idle()
+        serving = [connection.serving for connection in self._connections if connection.serving is not None]
+        if serving:
+            await asyncio.wait(serving, timeout=_SHUTDOWN_S)
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    def _connection(self) -> Connection:
+        return Connection(self._handle, self._server.config.max_body_bytes, self._connections)
 
     async def _reload(self) -> None:
         assert self._tls is not None and self._context is not None
@@ -140,62 +117,34 @@ class Listeners:
             except (OSError, ssl.SSLError) as error:
                 log.warning("serving certificate not loaded: %s", error)
 
-    async def _handle(self, http: BaseRequest) -> _Sent:
-        connection = http.protocol
-        assert isinstance(connection, Connection)
+    async def _handle(self, connection: Connection, http: Incoming) -> bool:
+        """Answer one request; whether the connection may be kept."""
         keep_alive = http.keep_alive
-        try:
-            request = await self._request(http, connection)
-        except (BadRequest, RequestEntityTooLarge) as error:
+        if http.error is not None or not http.target.startswith("/"):
+            error = http.error or BadRequest("the request target must be a path")
             await connection.answer(answers.failure(error), head_only=False, keep_alive=False)
-            return _CLOSED
-        response = await self._server.handle(request)
+            return False
+        path, _, query = http.target.partition("?")
+        response = await self._server.handle(Request(
+            http.method, unquote(path) if "%" in path else path,
+            parse_qs(query, keep_blank_values=True) if query else {}, http.headers, http.body,
+            peer_certificate=connection.peer_certificate, remote=connection.remote,
+        ))
         if response.upgrade is not None and response.status == 101:
-            await connection.upgrade(response)
-            return _CLOSED
-        if "upgrade" in http.headers:
-            keep_alive = False
+            if http.upgrades:
+                await connection.upgrade(response)
+                return False
+            response = answers.failure(BadRequest("the Connection header must say Upgrade"))
         if response.stream is not None:
-            chunked = http.version >= (1, 1)
+            keep_alive = keep_alive and http.is_http11
             with contextlib.suppress(ConnectionError):
-                await connection.stream(response, chunked=chunked)
-            return _KEPT if keep_alive and chunked else _CLOSED
+                await connection.stream(response, chunked=http.is_http11, keep_alive=keep_alive)
+            return keep_alive
         large = len(response.body) > GZIP_FROM_BYTES and "content-encoding" not in response.headers
         if large and "gzip" in http.headers.get("accept-encoding", ""):
             await _compress(response)
         await connection.answer(response, head_only=http.method == "HEAD", keep_alive=keep_alive)
-        return _KEPT if keep_alive else _CLOSED
-
-    async def _request(self, http: BaseRequest, connection: Connection) -> Request:
-        path, _, query = http.raw_path.partition("?")
-        if not path.startswith("/"):
-            raise BadRequest("the request target must be a path")
-        headers: dict[str, str] = {}
-        for name, value in http.headers.items():
-            lower = name.lower()
-            headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-        return Request(
-            http.method, unquote(path) if "%" in path else path,
-            parse_qs(query, keep_blank_values=True) if query else {}, headers,
-            await self._body(http, connection) if http.can_read_body else b"",
-            peer_certificate=connection.peer_certificate, remote=connection.remote,
-        )
-
-    async def _body(self, http: BaseRequest, connection: Connection) -> bytes:
-        limit = self._server.config.max_body_bytes
-        declared = http.content_length or 0
-        if declared > limit:
-            raise RequestEntityTooLarge(f"Request entity too large: limit is {limit}")
-        if http.headers.get("expect", "").lower() == "100-continue":
-            await connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := await http.content.readany():
-            size += len(chunk)
-            if size > limit:
-                raise RequestEntityTooLarge(f"Request entity too large: limit is {limit}")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return keep_alive
 
 
 async def _compress(response: Response) -> None:

@@ -32,7 +32,8 @@ class APIServerConfig:
     audit_policy_file: str = ""
     disable_admission: tuple[str, ...] = ()
     enable_admission: tuple[str, ...] = ()
-    encryption_key_file: str = ""
+    encryption_config_file: str = ""
+    """An EncryptionConfiguration; nothing is sealed without."""
     max_body_bytes: int = 3 * 1024 * 1024
     request_timeout_s: float = 60.0
     watch_window_events: int = 4096

@@ -23,6 +23,7 @@ from sampan.apiserver.backend import Backend
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.dispatch import Dispatcher
+from sampan.apiserver.encryption import store as encryption
 from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
@@ -50,6 +51,7 @@ class APIServer:
     def __init__(self, store: Store, config: APIServerConfig | None = None) -> None:
         self.config = config or APIServerConfig()
         self.table = KindTable(KINDS, routes.ROUTES)
+        store = self._store = encryption.wrap(store, self.config.encryption_config_file)
         self.hub = Hub(store, KINDS, self.config.watch_window_events)
         self._reader = CacheReader(self.hub)
         self.client = Client(self.transport(ITSELF), field_manager="kube-apiserver")
@@ -94,6 +96,8 @@ class APIServer:
         await self.hub.start()
         await bootstrap.ensure(self.client, self.config)
         if self.config.authorization:
+        if isinstance(self._store, encryption.EncryptedStore):
+            await self._store.reseal()
             await reconcile(self.client)
         self._compaction.start()
         self._ready = True

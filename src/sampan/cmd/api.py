@@ -18,7 +18,7 @@ from sampan.client.client import Client
 from sampan.cmd import cluster_objects, credentials
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part, inherited_sockets
-from sampan.pki import rotation
+from sampan.pki import encryption, rotation
 from sampan.storage.sqlite import SqliteStore
 
 log = logging.getLogger("sampan.api")
@@ -35,6 +35,7 @@ def config(cluster: ClusterLayout) -> APIServerConfig:
         kubelet_client_cert_file=str(pki / "apiserver-kubelet-client.crt"),
         kubelet_client_key_file=str(pki / "apiserver-kubelet-client.key"), kubelet_ca_file=str(pki / "ca.crt"),
         audit_log_path=str(cluster.log_dir / "audit.log"),
+        encryption_config_file=str(encryption.ensure(pki)),
     )
 
 

@@ -6,17 +6,19 @@ from sampan.client import kubeconfig
 from sampan.client.client import Client
 from sampan.client.transport import HTTPTransport
 from sampan.cmd.layout import ClusterLayout, NodeLayout, context_name
+from sampan.pki import encryption
 from sampan.pki import kubeconfig as admin_kubeconfig
 from sampan.pki.cluster import ClusterNames, ClusterPKI
 
 
 def ensure(cluster: ClusterLayout) -> ClusterPKI:
-    """The cluster's PKI with every node's certificates; made where missing, renewed where due."""
+    """The cluster's PKI, every node's certificates, the key for Secrets; made where missing, renewed where due."""
     pki = ClusterPKI.ensure(cluster.pki_dir, ClusterNames(
         addresses=(cluster.first_node.address,), service_address=cluster.kubernetes_address, domain=cluster.domain,
     ))
     for node in cluster.nodes:
         pki.ensure_node(node.name, [node.address])
+    encryption.ensure(cluster.pki_dir)
     return pki
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sampan.cmd.api import Serving
 from sampan.cmd.process import Process, start
 
 
 async def body(process: Process) -> None:
+    from sampan.cmd.api import Serving
+
     await process.run(Serving(process.cluster).parts)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sampan.apimachinery.http import UserInfo
 from sampan.client.client import Client
-from sampan.cmd import controlling
-from sampan.cmd.api import Serving
 from sampan.cmd.process import Process, start
 
 CONTROLLER_MANAGER = UserInfo("system:kube-controller-manager", groups=("system:authenticated",))
@@ -19,6 +17,9 @@ def service_account(name: str) -> UserInfo:
 
 
 async def body(process: Process) -> None:
+    from sampan.cmd import controlling
+    from sampan.cmd.api import Serving
+
     serving = Serving(process.cluster)
 
     async def controllers_client() -> Client:

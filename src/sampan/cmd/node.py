@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sampan.cmd import node_parts
 from sampan.cmd.process import Process, start
 
 
 async def body(process: Process) -> None:
+    from sampan.cmd import node_parts
+
     cluster, node = process.cluster, process.node
     await process.run({
         "kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node),

@@ -43,3 +43,5 @@ class APIServerConfig:
     bookmark_interval_s: float = 60.0
     history_s: float = 3600.0
     """How long superseded states are kept for reads of the past; 0 keeps them for ever."""
+    event_ttl_s: float = 3600.0
+    """How long an Event is kept after it last happened; 0 keeps it for ever."""

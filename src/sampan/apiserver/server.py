@@ -24,6 +24,7 @@ from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.encryption import store as encryption
+from sampan.apiserver.extensions.custom_resources import CustomResources
 from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
@@ -31,6 +32,7 @@ from sampan.apiserver.loopback import LoopbackTransport
 from sampan.apiserver.metrics import RequestMetrics, exposition
 from sampan.apiserver.registry.admitting import AdmissionChain
 from sampan.apiserver.registry.compaction import Compaction
+from sampan.apiserver.registry.event_expiry import EventExpiry
 from sampan.apiserver.registry.hooks import Hook
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.kind_table import KindTable
@@ -50,8 +52,8 @@ class APIServer:
 
     def __init__(self, store: Store, config: APIServerConfig | None = None) -> None:
         self.config = config or APIServerConfig()
-        self.table = KindTable(KINDS, routes.ROUTES)
         store = self._store = encryption.wrap(store, self.config.encryption_config_file)
+        self.table = KindTable(KINDS, routes.ROUTES)
         self.hub = Hub(store, KINDS, self.config.watch_window_events)
         self._reader = CacheReader(self.hub)
         self.client = Client(self.transport(ITSELF), field_manager="kube-apiserver")
@@ -61,11 +63,14 @@ class APIServer:
         for route in routes.WRITES:
             self.table.add_route(route.bound(self.backend))
         checked = self.config.authorization
+        self._custom_resources = CustomResources(self.backend, self.client)
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
         self._authorizers = [part for build in authz_table.AUTHORIZERS if checked and (part := build(self))]
         self._ready = False
         self._exposition: Callable[[], bytes] | None = None
-        self._compaction = Compaction(store, self.config.history_s)
+        self._upkeep = (
+            Compaction(store, self.config.history_s), EventExpiry(store, self.hub, self.config.event_ttl_s),
+        )
         endpoints = (Discovery(), OpenAPI(), self._health())
         self._metrics = RequestMetrics(self.hub)
         exact = {**paths.exact(*endpoints), "/metrics": self._scrape}
@@ -93,19 +98,23 @@ class APIServer:
 
     async def start(self) -> None:
         """Load the caches and make what must always exist."""
-        await self.hub.start()
-        await bootstrap.ensure(self.client, self.config)
-        if self.config.authorization:
         if isinstance(self._store, encryption.EncryptedStore):
             await self._store.reseal()
+        await self.hub.start()
+        await self._custom_resources.start()
+        await bootstrap.ensure(self.client, self.config)
+        if self.config.authorization:
             await reconcile(self.client)
-        self._compaction.start()
+        for work in self._upkeep:
+            work.start()
         self._ready = True
 
     async def stop(self) -> None:
         """End watches and background work."""
         self._ready = False
-        await self._compaction.stop()
+        await self._custom_resources.stop()
+        for work in self._upkeep:
+            await work.stop()
         await self.hub.stop()
 
     async def handle(self, request: Request) -> Response:

@@ -7,41 +7,33 @@ point. Reads and watches of anything later still work.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import Final
 
-from sampan.storage.store import Store, StoreError
+from sampan.apiserver.registry.periodic import Periodic
+from sampan.storage.store import Store
 
 INTERVAL_S: Final = 300.0
-log = logging.getLogger(__name__)
 
 
 class Compaction:
-    """The loop; `start` and `stop` it."""
+    """The loop; `start` and `stop` it. A `history_s` of 0 keeps everything."""
 
     def __init__(self, store: Store, history_s: float) -> None:
         self._store = store
         self._history_s = history_s
         self._noted: deque[tuple[float, int]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Periodic("compaction", self._now, INTERVAL_S)
 
     def start(self) -> None:
         if self._history_s:
-            self._task = asyncio.create_task(self._run(), name="compaction")
+            self._loop.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._loop.stop()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._step(asyncio.get_running_loop().time())
-            except (StoreError, OSError) as error:
-                log.warning("history not compacted: %s", error)
-            await asyncio.sleep(INTERVAL_S)
+    async def _now(self) -> None:
+        await self._step(asyncio.get_running_loop().time())
 
     async def _step(self, now_s: float) -> None:
         """Note the present revision; forget what has been superseded for long enough."""

@@ -1,0 +1,70 @@
+"""Forgets Events an hour after they last happened (upstream's --event-ttl), or they would pile up without end.
+
+An Event's age counts from its creation or from the last time it was seen again, whichever is later; a time that lies
+in the future, which any client may write, does not keep it. Only the state that was judged is deleted: an Event that
+happens again meanwhile stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from sampan import effects
+from sampan.api.resources import CORE_EVENTS
+from sampan.apimachinery.object import Object, dig
+from sampan.apiserver.registry.hub import Hub
+from sampan.apiserver.registry.periodic import Periodic
+from sampan.apiserver.registry.selection import Selection
+from sampan.storage.store import KeyNotFound, RevisionMismatch, Store
+
+INTERVAL_S: Final = 60.0
+_SEEN: Final = (
+    ("metadata", "creationTimestamp"), ("lastTimestamp",), ("eventTime",), ("series", "lastObservedTime"),
+)
+
+
+class EventExpiry:
+    """The loop; `start` and `stop` it. A `ttl_s` of 0 keeps everything."""
+
+    def __init__(self, store: Store, hub: Hub, ttl_s: float) -> None:
+        self._store = store
+        self._hub = hub
+        self._ttl = timedelta(seconds=ttl_s)
+        self._loop = Periodic("expiry of events", self.step, INTERVAL_S)
+
+    def start(self) -> None:
+        if self._ttl:
+            self._loop.start()
+
+    async def stop(self) -> None:
+        await self._loop.stop()
+
+    async def step(self) -> None:
+        """Delete what has expired by now."""
+        cache = self._hub.cache(CORE_EVENTS)
+        if cache is None:
+            return
+        now = effects.now()
+        expired = [
+            (cache.prefix + entry.key, entry.revision) for entry in cache.select(Selection())
+            if last_seen(entry.object(), now) < now - self._ttl
+        ]
+        for key, revision in expired:
+            try:
+                await self._store.delete(key, expected=revision)
+            except (KeyNotFound, RevisionMismatch):
+                continue  # it is gone, or has happened again
+
+
+def last_seen(event: Object, now: datetime) -> datetime:
+    """When an Event last happened, as far as that can be believed at `now`."""
+    return max((time for time in _times(event) if time <= now), default=now)
+
+
+def _times(event: Object) -> Iterator[datetime]:
+    for path in _SEEN:
+        text = dig(event, *path)
+        if text:
+            yield datetime.fromisoformat(text)

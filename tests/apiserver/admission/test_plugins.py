@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sampan.api.resources import (
+    CERTIFICATE_SIGNING_REQUESTS,
     CLUSTER_ROLES,
     LIMIT_RANGES,
     NAMESPACES,
@@ -19,6 +20,7 @@ from sampan.api.resources import (
 from sampan.apimachinery.errors import Forbidden, NotFound
 from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.resource import Resource
+from sampan.apiserver.admission.certificates import CertificateRequestor
 from sampan.apiserver.admission.default_storage_class import DefaultStorageClass
 from sampan.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from sampan.apiserver.admission.limit_ranger import LimitRanger
@@ -231,3 +233,10 @@ def test_every_plugin_has_a_name_of_its_own(reader: Any) -> None:
     parts: Any = SimpleNamespace(reader=reader, config=SimpleNamespace(authorization=True))
     names = [plugin.name for build in ADMISSION if (plugin := build(parts)) is not None]
     assert len(set(names)) == len(names) and all(names)
+
+
+async def test_nobody_asks_for_a_certificate_as_somebody_else() -> None:
+    forged = {"username": "system:node:x", "groups": ["system:masters"], "extra": {"k": ["v"]}, "uid": "1"}
+    request = {"metadata": {"name": "c"}, "spec": {"signerName": "example.com/s", **forged}}
+    obj = await run(CertificateRequestor(), write(CERTIFICATE_SIGNING_REQUESTS, request))
+    assert obj["spec"] == {"signerName": "example.com/s", "username": "jane", "groups": ["devs"]}

@@ -3,6 +3,7 @@
     CertificateApproval              the verb `approve` on the signer, to change a request's approval
     CertificateSigning               the verb `sign` on the signer, to put a certificate into a request
     CertificateSubjectRestriction    no client certificate of the API server's signer for system:masters
+    CertificateRequestor             who asks is who the API server knows it to be, whatever the request says
 """
 
 from __future__ import annotations
@@ -82,6 +83,29 @@ class CertificateSubjectRestriction(Plugin):
             raise refuse(attributes, f"failed to parse CSR: {error}") from error
         if any(organization.value == MASTERS for organization in organizations):
             raise refuse(attributes, f"use of {_API_CLIENT} signer with {MASTERS} group is not allowed")
+
+
+class CertificateRequestor(Plugin):
+    """Signers grant by `spec.username` and its groups, so nobody may write them. Last in the chain, after webhooks."""
+
+    name = "CertificateRequestor"
+    resources = _CSR
+
+    async def admit(self, attributes: AdmissionAttributes) -> None:
+        assert attributes.object is not None
+        spec, user = attributes.object.setdefault("spec", {}), attributes.user
+        asker = {
+            "username": user.name, "uid": user.uid, "groups": list(user.groups),
+            "extra": {key: list(values) for key, values in user.extra.items()},
+        }
+        for field, value in asker.items():
+            spec.pop(field, None)
+            if value:
+                spec[field] = value
+
+
+def requestor(parts: ServerParts) -> CertificateRequestor:
+    return CertificateRequestor()
 
 
 def approval(parts: ServerParts) -> CertificateApproval | None:

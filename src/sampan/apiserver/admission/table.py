@@ -44,6 +44,7 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     default_ingress_class.build,
     rbac_escalation.build,
     resource_quota.build,
+    certificates.requestor,
 )
 
 OFF: frozenset[str] = frozenset({"StorageObjectInUseProtection"})

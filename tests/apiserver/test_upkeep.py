@@ -1,14 +1,17 @@
-"""Metrics and the compaction of history."""
+"""Metrics, the compaction of history, the expiry of Events."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from tests.apiserver.serving import call, serving
 
+from sampan import effects
 from sampan.api.core.configmap import CONFIG_MAP
-from sampan.api.resources import CONFIG_MAPS
+from sampan.api.resources import CONFIG_MAPS, CORE_EVENTS
 from sampan.apiserver.registry import hub as hub_module
 from sampan.apiserver.registry.compaction import Compaction
+from sampan.effects.seeded import SeededSource
 from sampan.storage.memory import MemoryStore
 from sampan.storage.store import Compacted
 
@@ -22,6 +25,15 @@ async def test_requests_are_counted():
         line = next(line for line in text.splitlines() if line.startswith("apiserver_request_total{" + labels))
         assert float(line.rpartition(" ")[2]) == 3
         assert "process_resident_memory_bytes" in text
+
+
+async def test_what_no_kind_is_called_makes_no_figure_of_its_own():
+    async with serving() as (server, _):
+        for number in range(3):
+            await call(server, "GET", f"/api/v1/namespaces/default/made-up-{number}")
+            await call(server, "GET", f"/apis/made-up-{number}/v1/things")
+            await call(server, "GET", f"/api/v1/namespaces/default/pods/p/made-up-{number}")
+        assert "made-up" not in (await call(server, "GET", "/metrics")).body.decode()
 
 
 async def test_history_is_forgotten_after_its_time():
@@ -65,3 +77,31 @@ async def test_caches_load_again_when_the_watch_of_the_store_breaks(monkeypatch)
         assert cache is not None and cache.get("n/c") is not None and store.broken == 1
     finally:
         await hub.stop()
+
+
+def happened(name, first, last):
+    return {
+        "kind": "Event", "apiVersion": "v1", "metadata": {"name": name, "namespace": "default"}, "reason": "R",
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}, "type": "Normal",
+        "firstTimestamp": first, "lastTimestamp": last,
+    }
+
+
+async def test_events_are_forgotten_after_their_time():
+    source = SeededSource(1, lambda: 0.0)
+    with effects.use(source):
+        clock = effects.now()
+        async with serving(event_ttl_s=3600.0) as (server, client):
+            later = (clock + timedelta(minutes=50)).isoformat().replace("+00:00", "Z")
+            await client.create(CORE_EVENTS, happened("once", effects.timestamp(), effects.timestamp()))
+            await client.create(CORE_EVENTS, happened("again", effects.timestamp(), later))
+            await client.create(CORE_EVENTS, happened("liar", effects.timestamp(), "2999-01-01T00:00:00Z"))
+            await server.hub.fresh()
+            expiry = server._upkeep[1]
+            await expiry.step()
+            assert len((await client.list(CORE_EVENTS))["items"]) == 3
+            source.clock_offset = timedelta(minutes=61)
+            await expiry.step()
+            await server.hub.fresh()
+            left = (await client.list(CORE_EVENTS))["items"]
+            assert [event["metadata"]["name"] for event in left] == ["again"]

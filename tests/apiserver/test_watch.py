@@ -3,6 +3,7 @@
 import asyncio
 
 import orjson
+import pytest
 from tests.apiserver.serving import call, config_map, pod, serving
 
 from sampan.api.resources import CONFIG_MAPS, PODS
@@ -113,3 +114,22 @@ async def test_a_watch_ends_after_its_timeout():
         )
         async with asyncio.timeout(5):
             assert [chunk async for chunk in response.stream] == []
+
+
+async def test_the_last_bookmark_comes_after_what_a_slow_reader_has_yet_to_get():
+    async with serving() as (server, client):
+        start = server.hub.revision
+        target = "/api/v1/namespaces/default/configmaps?watch=true&allowWatchBookmarks=true&timeoutSeconds=1"
+        response = await call(server, "GET", f"{target}&resourceVersion={start}")
+        await client.create(CONFIG_MAPS, config_map("first"))
+        (first,) = await events(response, 1)
+        loop = asyncio.get_running_loop()
+        await client.create(CONFIG_MAPS, config_map("second"))
+        await server.hub.fresh()
+        with pytest.MonkeyPatch.context() as patch:  # the reader comes back when the watch is over
+            now = loop.time()
+            patch.setattr(loop, "time", lambda: now + 5)
+            second, bookmark = await events(response, 2)
+        assert [first["object"]["metadata"]["name"], second["object"]["metadata"]["name"]] == ["first", "second"]
+        assert bookmark["type"] == "BOOKMARK"
+        assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= server.hub.revision

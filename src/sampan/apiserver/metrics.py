@@ -21,6 +21,11 @@ Labels: TypeAlias = tuple[str, ...]
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 _REQUEST: Final = ("verb", "group", "version", "resource", "subresource")
 
+_SUBRESOURCES: Final = frozenset({
+    "", "approval", "attach", "binding", "ephemeralcontainers", "eviction", "exec", "finalize", "log", "portforward",
+    "proxy", "resize", "scale", "status", "token",
+})
+
 
 class RequestMetrics:
     """Is told of every answer, and is a Prometheus collector of what it was told. `hub` adds the caches' figures."""
@@ -32,7 +37,7 @@ class RequestMetrics:
 
     def note(self, ctx: RequestContext, status: int) -> None:
         """One answered request."""
-        labels = (ctx.verb.upper(), ctx.group, ctx.version, ctx.resource, ctx.subresource)
+        labels = _labels(ctx, status)
         counted = (*labels, str(status))
         self._counts[counted] = self._counts.get(counted, 0) + 1
         if ctx.long_running:
@@ -75,6 +80,15 @@ class RequestMetrics:
                 buckets.append((limit, cumulative))
             histogram.add_metric(labels, buckets, seconds)
         return histogram
+
+
+def _labels(ctx: RequestContext, status: int) -> Labels:
+    """A refused request may name anything, also before it is known who asks; only what exists gets a row of its own."""
+    verb = ctx.verb.upper()
+    if status >= 400 and ctx.kind is None:
+        return (verb, "", "", "", "")
+    known = status < 400 or ctx.subresource in _SUBRESOURCES
+    return (verb, ctx.group, ctx.version, ctx.resource, ctx.subresource if known else "")
 
 
 def exposition(metrics: RequestMetrics) -> Callable[[], bytes]:

@@ -123,7 +123,12 @@ async def _stream(
             elif bookmarks and loop.time() >= next_bookmark:
                 next_bookmark = loop.time() + interval
                 yield codec.event_frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
-        if bookmarks:
-            yield codec.event_frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
+        rest = await watcher.read(0)
+        if rest is None:
+            return
+        if bookmarks:  # after what came while the reader was slow: a bookmark vouches for everything before it
+            rest += codec.event_frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
+        if rest:
+            yield rest
     finally:
         cache.forget(watcher)

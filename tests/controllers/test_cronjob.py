@@ -141,27 +141,25 @@ def test_a_finished_job_is_deleted_when_its_time_is_over(make) -> None:
     assert (deletion.name, deletion.propagation) == ("tick-1", "Foreground")
 
 
-def test_a_day_of_a_cronjob_in_its_zone_on_a_cluster() -> None:
+def test_a_cronjob_in_its_zone_on_a_cluster() -> None:
     async def scenario() -> None:
         async with SimCluster(5, 1) as cluster:
             template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "work:1"}]}}
             await cluster.client.create(CRON_JOBS, {
                 "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick", "namespace": "default"},
                 "spec": {
-                    "schedule": "0 */8 * * *", "timeZone": "Asia/Tokyo",
+                    "schedule": "0 * * * *", "timeZone": "Asia/Kolkata",
                     "jobTemplate": {"spec": {"ttlSecondsAfterFinished": 600, "template": template}},
                 },
             })
             began = effects.now()
             seen: dict[str, str] = {}
 
-            while effects.now() - began <= timedelta(days=1):
+            while effects.now() - began <= timedelta(hours=2):
                 await asyncio.sleep(120)
                 for one in (await cluster.client.list(JOBS, "default"))["items"]:
                     seen[name_of(one)] = one["metadata"]["annotations"][SCHEDULED]
-            assert sorted(text[11:] for text in seen.values()) == [
-                "00:00:00+09:00", "08:00:00+09:00", "16:00:00+09:00"
-            ]
+            assert len(seen) == 2 and all(text.endswith(":00:00+05:30") for text in seen.values())
             found = (await cluster.client.get(CRON_JOBS, "tick", "default"))["status"]
             assert times.parse(found["lastSuccessfulTime"]) > times.parse(found["lastScheduleTime"])
             assert not (await cluster.client.list(JOBS, "default"))["items"]

@@ -123,7 +123,8 @@ def test_pods_of_missing_nodes_fail_and_go(make, flat) -> None:
 
 def test_unscheduled_pods_that_are_going_go(make, flat) -> None:
     pods = (make.pod("a", node="", phase="Pending", deletionTimestamp=make.now_text), make.pod("b", node=""))
-    [delete] = flat(pod_gc.plan(pod_gc.Observed(pods, {}, frozenset()), CONFIG, make.now))
+    [mark, delete] = flat(pod_gc.plan(pod_gc.Observed(pods, {}, frozenset()), CONFIG, make.now))
+    assert mark.patch["status"] == {"phase": "Failed"}
     assert delete.name == "a"
 
 

@@ -6,14 +6,15 @@ taken away, and only then it moves from there into the counts. A crash at any po
 
 Desired: `parallelism` active pods, fewer when fewer completions are left. With completionMode Indexed each completion
 has an index of its own, which its pod knows from annotation, label, host name and JOB_COMPLETION_INDEX. After a
-failure the next pod waits ten seconds, doubling up to ten minutes. A Job fails beyond `backoffLimit` or
-`activeDeadlineSeconds`; its active pods are then deleted. A suspended Job has no active pods.
+failure the next pod waits ten seconds, doubling up to ten minutes; with `backoffLimitPerIndex` each index waits and
+fails for itself. A Job fails beyond `backoffLimit`, `activeDeadlineSeconds` or `maxFailedIndexes`, or by its failure
+policy; it is complete with enough successes, or by its success policy. Its active pods are then deleted. A suspended
+Job has no active pods.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sampan import effects
@@ -21,7 +22,6 @@ from sampan.api.resources import JOBS, PODS
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import (
     Object,
-    annotations_of,
     dig,
     is_being_deleted,
     key_of,
@@ -34,36 +34,35 @@ from sampan.apimachinery.object import (
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import conditions, times
 from sampan.controllers.conditions import Condition
-from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes, new_pod, pod_backoff_s
+from sampan.controllers.job_pods import TRACKING, Attempt, index_backoff_s, new_pod, pod_backoff_s
+from sampan.controllers.job_policies import success
+from sampan.controllers.job_tally import (
+    Tally,
+    count,
+    index_of,
+    is_indexed,
+    is_tracked,
+    replaces_only_failed,
+    uncounted,
+)
 from sampan.controllers.ownership import claim
 from sampan.controllers.pods import deletion_order, index_by_owner, is_ready, owned_or_orphaned, phase_of
 from sampan.reconcile.controller import Wiring, owner_key
-from sampan.reconcile.plan import NOTHING, Delete, Note, Parallel, Patch, Plan, Step, Update
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Parallel, Patch, Plan, Step, Update
 
 BURST = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """The Job's pods, counted; `succeeded` and `failed` include those not yet in the status' counts."""
-
-    active: list[Object] = field(default_factory=list)
-    terminating: list[Object] = field(default_factory=list)
-    succeeded: int = 0
-    failed: int = 0
-    done_indexes: frozenset[int] = frozenset()
-    tracked: list[Object] = field(default_factory=list)
-    """Finished pods that still have the finalizer."""
-    status: Object = field(default_factory=dict)
-    """The part of the status that counts finished pods, as it is to be written."""
+MANAGER = "kubernetes.io/job-controller"
+FAILURE_TARGET, SUCCESS_CRITERIA_MET = "FailureTarget", "SuccessCriteriaMet"
 
 
 def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
     """The next step of the Job."""
     matches = selectors.from_document(dig(job, "spec", "selector")).matches
     claimed = claim(job, JOBS, PODS, pods, matches)
+    if dig(job, "spec", "managedBy", default=MANAGER) != MANAGER:
+        return NOTHING
     if is_being_deleted(job) or is_over(job):
-        return Plan(tuple(_untrack(pod) for pod in claimed.objects if _is_tracked(pod)))
+        return Plan(tuple(_untrack(pod) for pod in claimed.objects if is_tracked(pod)))
     tally = count(job, claimed.objects)
     verdict = _verdict(job, tally, now)
     steps: list[Step] = list(claimed.steps)
@@ -79,8 +78,9 @@ def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
     notes += told
     if status != (job.get("status") or {}):
         steps.append(Update(JOBS, {**job, "status": status}, subresource="status"))
-    recorded = set(_uncounted(status, "succeeded") + _uncounted(status, "failed"))
-    untracked = tuple(_untrack(pod) for pod in tally.tracked if uid_of(pod) in recorded)
+    recorded = set(uncounted(status, "succeeded") + uncounted(status, "failed"))
+    released = [pod for pod in tally.tracked if uid_of(pod) in recorded or _is_extra(job, pod)] + tally.ignored
+    untracked = tuple(_untrack(pod) for pod in released)
     if untracked:
         steps.append(Parallel(untracked))
     return Plan(tuple(steps), tuple(notes), _sooner(again, _deadline_in(job, status, now)))
@@ -92,70 +92,19 @@ def is_over(job: Object) -> bool:
     return any(one["type"] in ("Complete", "Failed") and one.get("status") == "True" for one in found)
 
 
-def is_indexed(job: Object) -> bool:
-    return bool(dig(job, "spec", "completionMode") == "Indexed")
-
-
-def index_of(pod: Object) -> int | None:
-    text = annotations_of(pod).get(INDEX, "")
-    return int(text) if text.isdigit() else None
-
-
-def count(job: Object, pods: Sequence[Object]) -> Tally:
-    """Count the Job's pods, and move what has lost its finalizer from uncounted to counted."""
-    status = job.get("status") or {}
-    tracked = {uid_of(pod): pod for pod in pods if _is_tracked(pod)}
-    uncounted = {kind: _uncounted(status, kind) for kind in ("succeeded", "failed")}
-    known = {uid for uids in uncounted.values() for uid in uids}
-    counted = {
-        kind: int(status.get(kind) or 0) + sum(uid not in tracked for uid in uids) for kind, uids in uncounted.items()
-    }
-    open_ = {kind: [uid for uid in uids if uid in tracked] for kind, uids in uncounted.items()}
-    done = set(expanded_indexes(status.get("completedIndexes") or ""))
-    tally_active: list[Object] = []
-    terminating: list[Object] = []
-    finished: list[Object] = []
-    for pod in pods:
-        kind = _outcome(pod)
-        if kind is None:
-            tally_active.append(pod)
-            continue
-        if is_being_deleted(pod) and phase_of(pod) not in ("Succeeded", "Failed"):
-            terminating.append(pod)
-        if uid_of(pod) not in tracked:
-            continue
-        finished.append(pod)
-        if kind == "succeeded" and is_indexed(job):
-            index = index_of(pod)
-            if index is None or index >= int(dig(job, "spec", "completions", default=0)):
-                continue
-            if index in done and uid_of(pod) not in known:
-                continue  # a second success of one index does not count
-            done.add(index)
-        if uid_of(pod) not in known:
-            open_[kind].append(uid_of(pod))
-    totals = {kind: counted[kind] + len(open_[kind]) for kind in counted}
-    if is_indexed(job):
-        totals["succeeded"] = len(done)
-    written: Object = {kind: number for kind, number in counted.items() if number}
-    if is_indexed(job) and done:
-        written["completedIndexes"] = compressed_indexes(done)
-    written["uncountedTerminatedPods"] = {kind: uids for kind, uids in open_.items() if uids}
-    return Tally(
-        tally_active, terminating, totals["succeeded"], totals["failed"], frozenset(done), finished, written
-    )
-
-
-def _outcome(pod: Object) -> str | None:
-    """`succeeded`, `failed`, or None for an active pod. One that is being deleted has failed."""
-    if phase_of(pod) == "Succeeded":
-        return "succeeded"
-    return "failed" if phase_of(pod) == "Failed" or is_being_deleted(pod) else None
-
-
 def _verdict(job: Object, tally: Tally, now: datetime) -> Condition | None:
-    """Why the Job is over, if it is."""
+    """Why the Job is over, if it is. What has once been decided stays."""
+    for early, final in ((FAILURE_TARGET, "Failed"), (SUCCESS_CRITERIA_MET, "Complete")):
+        found = conditions.find(dig(job, "status", "conditions", default=()), early)
+        if found is not None and found.get("status") == "True":
+            return Condition(final, True, found.get("reason", ""), found.get("message", ""))
+    return _failure(job, tally, now) or _success(job, tally)
+
+
+def _failure(job: Object, tally: Tally, now: datetime) -> Condition | None:
     spec = job["spec"]
+    if tally.verdict is not None:
+        return Condition("Failed", True, "PodFailurePolicy", tally.verdict.message)
     limit = int(dig(spec, "backoffLimit", default=6))
     if dig(spec, "template", "spec", "restartPolicy") == "OnFailure":
         restarts = sum(
@@ -170,11 +119,22 @@ def _verdict(job: Object, tally: Tally, now: datetime) -> Condition | None:
     left = _deadline_in(job, job.get("status") or {}, now)
     if left is not None and left <= 0.001 and not spec.get("suspend"):
         return Condition("Failed", True, "DeadlineExceeded", "Job was active longer than specified deadline")
-    completions = spec.get("completions")
+    lost, most = len(tally.failed_indexes), spec.get("maxFailedIndexes")
+    if most is not None and lost > int(most):
+        text = "Job has exceeded the specified maximal number of failed indexes"
+        return Condition("Failed", True, "MaxFailedIndexesExceeded", text)
+    if lost and lost + tally.succeeded >= int(spec.get("completions") or 0):
+        return Condition("Failed", True, "FailedIndexes", "Job has failed indexes")
+    return None
+
+
+def _success(job: Object, tally: Tally) -> Condition | None:
+    completions = job["spec"].get("completions")
     complete = tally.succeeded > 0 and not tally.active if completions is None else tally.succeeded >= completions
     if complete:
         return Condition("Complete", True, "CompletionsReached", "Reached expected number of succeeded pods")
-    return None
+    text = success(job, tally.done_indexes)
+    return Condition("Complete", True, "SuccessPolicy", text) if text is not None else None
 
 
 def _manage(job: Object, tally: Tally, pods: Sequence[Object], now: datetime) -> tuple[list[Step], float | None]:
@@ -184,21 +144,51 @@ def _manage(job: Object, tally: Tally, pods: Sequence[Object], now: datetime) ->
     if completions is None:
         wanted = len(tally.active) if tally.succeeded else parallelism
     else:
-        wanted = min(int(completions) - tally.succeeded, parallelism)
+        wanted = min(int(completions) - tally.succeeded - len(tally.failed_indexes), parallelism)
     surplus = len(tally.active) - wanted
     if surplus > 0:
         return [_deletions(job, deletion_order(tally.active, tally.active, now)[:surplus])], None
-    if not surplus:
+    waited_for = tally.terminating if replaces_only_failed(job) else []
+    missing = min(-surplus - len(waited_for), BURST)
+    if missing <= 0:
         return [], None
+    if dig(job, "spec", "backoffLimitPerIndex") is not None:
+        return _retry_indexes(job, tally, missing, now)
     wait_s = pod_backoff_s(pods, tally.failed, now)
     if wait_s > 0:
         return [], wait_s
-    missing = min(-surplus, BURST)
     indexes: Sequence[int | None] = [None] * missing
     if is_indexed(job):
-        busy = tally.done_indexes | {index for pod in tally.active if (index := index_of(pod)) is not None}
-        indexes = [index for index in range(int(completions or 0)) if index not in busy][:missing]
+        indexes = _open_indexes(job, tally)[:missing]
     return [Parallel(tuple(new_pod(job, index) for index in indexes), slow_start=True)], None
+
+
+def _open_indexes(job: Object, tally: Tally) -> list[int]:
+    """Indexes that are neither done nor given up and have no pod, lowest first."""
+    pods = [*tally.active, *(tally.terminating if replaces_only_failed(job) else ())]
+    busy = tally.done_indexes | tally.failed_indexes | {index_of(pod) for pod in pods}
+    return [index for index in range(int(dig(job, "spec", "completions", default=0))) if index not in busy]
+
+
+def _retry_indexes(job: Object, tally: Tally, missing: int, now: datetime) -> tuple[list[Step], float | None]:
+    """Pods for indexes that each wait after their own failures and for nobody else's."""
+    creations: list[Create] = []
+    waits: list[float] = []
+    for index in _open_indexes(job, tally):
+        if len(creations) == missing:
+            break
+        before, attempt = tally.attempts.get(index, (None, Attempt()))
+        wait_s = 0.0 if before is None else index_backoff_s(before, attempt, now)
+        if wait_s > 0:
+            waits.append(wait_s)
+        else:
+            creations.append(new_pod(job, index, attempt))
+    return [Parallel(tuple(creations), slow_start=True)] if creations else [], min(waits, default=None)
+
+
+def _is_extra(job: Object, pod: Object) -> bool:
+    """A success of an index that another pod has already completed: nothing to record."""
+    return is_indexed(job) and phase_of(pod) == "Succeeded"
 
 
 def _status(
@@ -223,7 +213,7 @@ def _status(
         status["startTime"] = (known.get("startTime") if not was_suspended else None) or times.text(now)
     settled = not any(tally.status["uncountedTerminatedPods"].values()) and not tally.active and not tally.terminating
     if verdict is not None:
-        early = "SuccessCriteriaMet" if verdict.type == "Complete" else "FailureTarget"
+        early = SUCCESS_CRITERIA_MET if verdict.type == "Complete" else FAILURE_TARGET
         found = conditions.with_condition(found, Condition(early, True, verdict.reason, verdict.message), now)
         if settled:
             found = conditions.with_condition(found, verdict, now)
@@ -248,14 +238,6 @@ def _deadline_in(job: Object, status: Object, now: datetime) -> float | None:
 def _sooner(a: float | None, b: float | None) -> float | None:
     found = [one for one in (a, b) if one is not None]
     return min(found) if found else None
-
-
-def _uncounted(status: Object, kind: str) -> list[str]:
-    return list(dig(status, "uncountedTerminatedPods", kind, default=()))
-
-
-def _is_tracked(pod: Object) -> bool:
-    return TRACKING in (meta(pod).get("finalizers") or ())
 
 
 def _untrack(pod: Object) -> Patch:
@@ -294,5 +276,5 @@ class JobReconciler:
     def _release(self, namespace: str, key: str) -> Plan:
         """Pods of a Job that is gone must not be held by a finalizer that nobody would remove."""
         concerned = owner_key("Job", "batch")
-        left = [pod for pod in self._pods.list(namespace) if _is_tracked(pod) and key in concerned(pod)]
+        left = [pod for pod in self._pods.list(namespace) if is_tracked(pod) and key in concerned(pod)]
         return Plan(tuple(_untrack(pod) for pod in sorted(left, key=key_of))) if left else NOTHING

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sampan.api.resources import PODS
-from sampan.apimachinery.object import Object, dig, meta, name_of
+from sampan.apimachinery.object import Object, annotations_of, dig, meta, name_of
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import pod_template, times
 from sampan.controllers.pods import condition, phase_of
@@ -14,18 +15,48 @@ from sampan.reconcile.plan import Create, Note
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
+IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
 BACKOFF_S = 10.0
 MAX_BACKOFF_S = 600.0
 _VARIABLE = "JOB_COMPLETION_INDEX"
 
 
-def new_pod(job: Object, index: int | None) -> Create:
-    """A pod of the Job, of a completion index or none."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How often an index has failed before this pod, with and without counting."""
+
+    failures: int = 0
+    ignored: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.failures + self.ignored
+
+
+def attempt_of(pod: Object) -> Attempt:
+    """As the pod's annotations have it."""
+    found = annotations_of(pod)
+    return Attempt(int(found.get(FAILURES, "0")), int(found.get(IGNORED_FAILURES, "0")))
+
+
+def attempt_after(pod: Object, *, ignored: bool) -> Attempt:
+    """What the next pod of the index is, after this one has failed."""
+    known = attempt_of(pod)
+    return Attempt(known.failures + (not ignored), known.ignored + ignored)
+
+
+def new_pod(job: Object, index: int | None, attempt: Attempt | None = None) -> Create:
+    """A pod of the Job, of a completion index or none; `attempt` where indexes have limits of their own."""
     pod = pod_template.pod_from(dig(job, "spec", "template", default={}), job)
     metadata, spec = pod["metadata"], dict(pod["spec"])
     metadata["finalizers"] = [*(metadata.get("finalizers") or ()), TRACKING]
     if index is not None:
         metadata["annotations"] = {**(metadata.get("annotations") or {}), INDEX: str(index)}
+        if attempt is not None:
+            metadata["annotations"][FAILURES] = str(attempt.failures)
+            if attempt.ignored:
+                metadata["annotations"][IGNORED_FAILURES] = str(attempt.ignored)
         metadata["labels"] = {**(metadata.get("labels") or {}), INDEX: str(index)}
         metadata["generateName"] = f"{name_of(job)}-{index}-"
         spec.setdefault("hostname", f"{name_of(job)}-{index}")
@@ -74,6 +105,16 @@ def pod_backoff_s(pods: Sequence[Object], failed: int, now: datetime) -> float:
     successes = [_finished_at(pod) for pod in pods if phase_of(pod) == "Succeeded"]
     if last is None or not failed or any(moment is not None and moment > last for moment in successes):
         return 0.0
+    return _backoff_s(last, failed, now)
+
+
+def index_backoff_s(pod: Object, attempt: Attempt, now: datetime) -> float:
+    """Seconds until the pod that comes after the failed `pod` may be created, when indexes are counted alone."""
+    last = _finished_at(pod)
+    return 0.0 if last is None else _backoff_s(last, attempt.total, now)
+
+
+def _backoff_s(last: datetime, failed: int, now: datetime) -> float:
     delay = min(BACKOFF_S * 2 ** min(failed - 1, 10), MAX_BACKOFF_S)
     return max((last + timedelta(seconds=delay) - now).total_seconds(), 0.0)
 

@@ -42,10 +42,12 @@ def plan(observed: Observed, config: ControllerManagerConfig, now: datetime) -> 
     for pod in observed.pods:
         node = dig(pod, "spec", "nodeName", default="")
         if is_being_deleted(pod) and not node:
+            if not is_finished(pod):
+                marks.append(_mark_failed(pod))
             deletions[key_of(pod)] = _delete(pod)
         elif node in observed.gone:
             if not is_finished(pod):
-                marks.append(_mark_failed(pod, now))
+                marks.append(_mark_failed(pod, _lost(now)))
             deletions[key_of(pod)] = _delete(pod)
         elif is_being_deleted(pod) and _is_out_of_service(observed.nodes.get(node)):
             deletions[key_of(pod)] = _delete(pod)
@@ -72,12 +74,17 @@ def _is_out_of_service(node: Object | None) -> bool:
     return any(taint.get("key") == taints.OUT_OF_SERVICE for taint in dig(node, "spec", "taints", default=()))
 
 
-def _mark_failed(pod: Object, now: datetime) -> Patch:
-    document = {
+def _lost(now: datetime) -> Object:
+    return {
         "type": "DisruptionTarget", "status": "True", "lastTransitionTime": times.text(now),
         "reason": "DeletionByPodGC", "message": "PodGC: node no longer exists",
     }
-    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"phase": "Failed", "conditions": [document]}}
+
+
+def _mark_failed(pod: Object, *conditions: Object) -> Patch:
+    """A pod that nobody will finish has failed: whoever waits for its end (a Job) must see one."""
+    status: Object = {"phase": "Failed", **({"conditions": list(conditions)} if conditions else {})}
+    patch = {"metadata": {"uid": uid_of(pod)}, "status": status}
     return Patch(PODS, name_of(pod), namespace_of(pod), patch, subresource="status", missing_ok=True)
 
 

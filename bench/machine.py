@@ -24,3 +24,34 @@ def cpu_s(pid: int) -> float:
 
 def is_python(pid: int) -> bool:
     return "python" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+
+
+def cluster_cpu_s(cluster: str) -> dict[str, float]:
+    """CPU seconds so far by kind of process: those of the cluster, and what they waited for (runc, CNI plugins).
+
+    Processes are found by the cluster's mark in their environment, or by their cgroup (containers).
+    """
+    found: dict[str, float] = {}
+    for directory in Path("/proc").iterdir():
+        if not directory.name.isdigit():
+            continue
+        try:
+            name = _name_in_cluster(directory, cluster)
+            fields = (directory / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if name:
+            for what, ticks in ((name, fields[11:13]), (f"{name}'s children", fields[13:15])):
+                found[what] = found.get(what, 0.0) + sum(map(int, ticks)) / TICKS_PER_S
+    return found
+
+
+def _name_in_cluster(process: Path, cluster: str) -> str:
+    """containerd, containerd-shim, control_plane, node, … or containers; empty when it is none of the cluster's."""
+    words = (process / "cmdline").read_bytes().split(b"\0")
+    modules = [word.decode() for word in words if word.startswith(b"sampan.cmd.")]
+    if f"/sampan/{cluster}/" in (process / "cgroup").read_text():
+        return "containers"
+    if f"SAMPAN_CLUSTER={cluster}".encode() not in (process / "environ").read_bytes().split(b"\0"):
+        return ""
+    return modules[0].removeprefix("sampan.cmd.") if modules else (process / "comm").read_text().strip()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from sampan.api.core.quota_usage import in_scope, usage_of
 from sampan.api.resources import DEPLOYMENTS, PODS, RESOURCE_QUOTAS, SERVICES
 from sampan.apimachinery.errors import Forbidden
 from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.resource import Resource
-from sampan.apiserver.admission.quota_usage import in_scope, usage_of
 from sampan.apiserver.admission.resource_quota import ResourceQuota
 from sampan.apiserver.seams import AdmissionAttributes
 

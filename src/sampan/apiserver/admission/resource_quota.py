@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from sampan import effects
+from sampan.api.core.quota_usage import ZERO, Usage, in_scope, missing, plus, usage_of
 from sampan.api.resources import RESOURCE_QUOTAS
 from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.apimachinery.quantity import Quantity
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.admission.plugin import Plugin, name_of_write, refuse
-from sampan.apiserver.admission.quota_usage import ZERO, Usage, in_scope, missing, plus, usage_of
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 
 RESERVED_S: Final = 5.0

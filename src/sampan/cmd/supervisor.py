@@ -1,9 +1,9 @@
 """Keeps the processes of a local cluster running: `python -m sampan.cmd.supervisor --cluster NAME`.
 
 It opens the sockets of API server and DNS, starts every process of the topology in its network namespace, and starts
-again what ends, after a back-off that grows from 0.1 s to 10 s and is forgotten once a process has run for 10 s. A process that an
-earlier supervisor started, and that still runs, is adopted: killing the supervisor interrupts nothing. It imports only
-the standard library, because it is always there and should weigh nothing.
+again what ends, after a back-off that grows from 0.1 s to 10 s and is forgotten once a process has run for 10 s. A
+process that an earlier supervisor started, and that still runs, is adopted: killing the supervisor interrupts nothing.
+It keeps their logs small. It imports only the standard library, because it is always there and should weigh nothing.
 
 SIGTERM ends the processes in reverse order and leaves containers running; they belong to their shims.
 """
@@ -16,6 +16,7 @@ import ctypes
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,7 +35,7 @@ log = logging.getLogger("sampan.supervisor")
 _SYS_PIDFD_GETFD = 438
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S, _STABLE_AFTER_S = 0.1, 10.0, 10.0
 _STOP_GRACE_S = 10.0
-_LOG_LIMIT_BYTES = 20 << 20
+_LOG_LIMIT_BYTES, _LOG_INTERVAL_S = 20 << 20, 60.0
 
 
 def open_listener(spec: ListenerSpec) -> socket.socket:
@@ -78,7 +79,9 @@ def record(cluster: ClusterLayout, name: str, pid: int, listeners: dict[str, int
     """Write down that `pid` is the process `name`, and which of its file descriptors are the listeners."""
     pid_file = cluster.run_dir / "pids" / f"{name}.json"
     pid_file.parent.mkdir(parents=True, exist_ok=True)
-    pid_file.write_text(json.dumps({"pid": pid, "start_time": start_time(pid), "listeners": listeners or {}}))
+    draft = pid_file.with_suffix(".new")
+    draft.write_text(json.dumps({"pid": pid, "start_time": start_time(pid), "listeners": listeners or {}}))
+    draft.replace(pid_file)  # whoever reads it never sees half of it
 
 
 class Process:
@@ -97,12 +100,16 @@ class Process:
         backoff_s = _FIRST_BACKOFF_S
         adopted = self._adopt()
         while True:
-            if not adopted:
-                await self._prerequisites()
-                self._start()
-            adopted = False
             began = effects.monotonic()
-            await _ended(self.pid)
+            try:
+                if not adopted:
+                    await self._prerequisites()
+                    self._start()
+                    began = effects.monotonic()
+                adopted = False
+                await _ended(self.pid)
+            except OSError as error:  # no memory for a process, no room for its log: it may come back
+                log.error("%s: %s", self.spec.name, error)
             self.restarts += 1
             if effects.monotonic() - began >= _STABLE_AFTER_S:
                 backoff_s = _FIRST_BACKOFF_S
@@ -111,8 +118,10 @@ class Process:
             backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after a grace."""
+        """SIGTERM, then SIGKILL after a grace; nothing when it does not run, since its pid may be another's by now."""
         for number in (signal.SIGTERM, signal.SIGKILL):
+            if not running_pid(self._cluster, self.spec.name):
+                break
             try:
                 os.kill(self.pid, number)
                 await asyncio.wait_for(_ended(self.pid), _STOP_GRACE_S)
@@ -145,17 +154,39 @@ class Process:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd="/",
                 start_new_session=True, pass_fds=[s.fileno() for s in sockets],
             )
+        listeners = {name: self._sockets[name].fileno() for name in self.spec.listeners}
+        try:
+            record(self._cluster, self.spec.name, child.pid, listeners)
+        except OSError:
+            child.kill()  # nobody would ever find it again
+            child.wait()
+            raise
         self.pid = child.pid
         child.returncode = 0  # this object does not wait for it; `_ended` does
-        listeners = {name: self._sockets[name].fileno() for name in self.spec.listeners}
-        record(self._cluster, self.spec.name, self.pid, listeners)
         log.info("started %s (pid %d)", self.spec.name, self.pid)
 
     def _log_file(self) -> IO[bytes]:
-        path = self._cluster.log_dir / f"{self.spec.name}.log"
-        if path.exists() and path.stat().st_size > _LOG_LIMIT_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        return path.open("ab")
+        return (self._cluster.log_dir / f"{self.spec.name}.log").open("ab")
+
+
+def rotate_logs(directory: Path, limit_bytes: int = _LOG_LIMIT_BYTES) -> None:
+    """Copy each log that has grown too large to `NAME.log.1` and empty it; whoever appends to it goes on at its start.
+
+    The audit log is not among them: the API server looks after it.
+    """
+    for path in directory.glob("*.log"):
+        if path.name != "audit.log" and path.stat().st_size > limit_bytes:
+            shutil.copyfile(path, path.with_suffix(".log.1"))
+            os.truncate(path, 0)
+
+
+async def _keep_logs_small(cluster: ClusterLayout) -> None:
+    while True:
+        try:
+            await asyncio.to_thread(rotate_logs, cluster.log_dir)
+        except OSError as error:
+            log.error("logs cannot be rotated: %s", error)
+        await asyncio.sleep(_LOG_INTERVAL_S)
 
 
 async def _ended(pid: int) -> None:
@@ -216,6 +247,7 @@ async def supervise(cluster: ClusterLayout) -> None:
     sockets |= {spec.name: open_listener(spec) for spec in topology.listeners(cluster) if spec.name not in sockets}
     supervised = [Process(cluster, spec, sockets) for spec in topology.processes(cluster)]
     keepers = [asyncio.create_task(process.keep_running()) for process in supervised]
+    keepers.append(asyncio.create_task(_keep_logs_small(cluster)))
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, over.set)

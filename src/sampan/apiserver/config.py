@@ -30,6 +30,10 @@ class APIServerConfig:
     kubelet_ca_file: str = ""
     audit_log_path: str = ""
     audit_policy_file: str = ""
+    """An audit.k8s.io Policy; without, everything is recorded at level Metadata."""
+    audit_log_max_size_mb: int = 100
+    """At this size the log is moved aside; 0 never."""
+    audit_log_max_backups: int = 2
     disable_admission: tuple[str, ...] = ()
     enable_admission: tuple[str, ...] = ()
     encryption_config_file: str = ""

@@ -1,99 +1,152 @@
-"""The audit log: a JSON line a request, appended to a file.
+"""The audit log: who asked for what, when, and how it ended, as the policy says.
 
-Lines are gathered and written together, at most `FLUSH_S` late, so that a request pays for one small encoding only.
-At `ROTATE_BYTES` the file becomes `PATH.1`, the one before that `PATH.2`. A process that ends writes what is left; a
-crash may lose the last second.
+A link of the chain, behind authentication and before authorisation, so that refusals are on record too. A request
+leaves an event a stage: RequestReceived, ResponseStarted for watches and streams, ResponseComplete when the answer (or
+the last byte of a stream) is out, Panic when the server failed. All of them carry the same auditID, which the answer's
+`Audit-Id` header tells the client.
 """
 
 from __future__ import annotations
 
-import asyncio
-import atexit
-import logging
-import os
-from pathlib import Path
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final, Protocol
 
 import orjson
 
 from sampan import effects
 from sampan.apimachinery.errors import APIError
-from sampan.apimachinery.http import Response
-from sampan.apiserver.audit.event import event
+from sampan.apimachinery.http import Duplex, Response
+from sampan.apiserver.audit.event import Answer, event
+from sampan.apiserver.audit.file import MEGABYTE, AuditFile
+from sampan.apiserver.audit.policy import COMPLETE, PANIC, RECEIVED, STARTED, Default, Policy, Scope, parse
+from sampan.apiserver.authn.watched_file import WatchedFile
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.seams import Next, ServerParts
 
-FLUSH_S: Final = 1.0
-FLUSH_LINES: Final = 500
-ROTATE_BYTES: Final = 100 * 1024 * 1024
-_QUIET: Final = frozenset({"/livez", "/readyz", "/healthz"})
+_CRASHED: Final = {"status": "Failure", "reason": "InternalError"}
 
-log = logging.getLogger(__name__)
+
+class Scopes(Protocol):
+    """A policy."""
+
+    def scope(self, ctx: RequestContext) -> Scope: ...
 
 
 class AuditLog:
-    """A link of the chain, behind authentication and before authorisation, so that refusals are on record too."""
+    """The link. `policy` gives the present policy, which may change while the server runs."""
 
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
-        self._lines: list[bytes] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self.lost = 0
-        # The chain knows no end, so what is gathered when the process stops is written on its way out.
-        atexit.register(self.flush)
+    def __init__(self, file: AuditFile, policy: WatchedFile[Policy] | None = None) -> None:
+        self.file = file
+        self._policy = policy
+        self._default = Default()
 
     async def __call__(self, ctx: RequestContext, next: Next) -> Response:
-        if ctx.request.path in _QUIET:
+        policy: Scopes = self._default if self._policy is None else self._policy.get()
+        scope = policy.scope(ctx)
+        if not scope.level:
             return await next(ctx)
         received = effects.micro_timestamp()
+        ctx.audit_id = ctx.request.headers.get("audit-id", "")[:64] or effects.uid()
+        if RECEIVED not in scope.omit_stages:
+            self._note(ctx, scope, RECEIVED, received, None)
         try:
             response = await next(ctx)
         except APIError as error:
-            self.write(ctx, error.status_code, received, error.reason)
+            self._note(ctx, scope, COMPLETE, received, Answer.failed(error))
             raise
         except Exception:
-            self.write(ctx, 500, received, "InternalError")
+            self._note(ctx, scope, PANIC, received, Answer(500, status=_CRASHED))
             raise
-        self.write(ctx, response.status, received)
+        response.headers["audit-id"] = ctx.audit_id
+        if response.stream is None and response.upgrade is None:
+            self._note(ctx, scope, COMPLETE, received, Answer.of(response))
+        else:
+            self._follow(ctx, scope, received, response)
         return response
 
-    def write(self, ctx: RequestContext, code: int, received: str, reason: str = "") -> None:
-        """Note one answered request; for a watch or stream, its beginning."""
-        stage = "ResponseStarted" if ctx.long_running and code < 400 else "ResponseComplete"
-        self._lines.append(orjson.dumps(event(ctx, code, stage, received, reason), option=orjson.OPT_APPEND_NEWLINE))
-        if len(self._lines) >= FLUSH_LINES:
-            self.flush()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+    def _follow(self, ctx: RequestContext, scope: Scope, received: str, response: Response) -> None:
+        """A stream is noted when it starts, and again when it has ended, however that happens."""
+        answer = Answer(response.status)
+        self._note(ctx, scope, STARTED, received, answer)
+        ended = _Once(self, ctx, scope, received, answer)
+        if response.upgrade is not None:
+            handler = response.upgrade
 
-    def flush(self) -> None:
-        """Write what has been gathered. A full disk loses lines, which the log of the server counts."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        lines, self._lines = self._lines, []
-        if not lines:
+            async def run(client: Duplex) -> None:
+                try:
+                    await handler(client)
+                finally:
+                    ended()
+
+            response.upgrade = run
+        elif response.stream is not None:
+            in_process = ctx.request.user is not None
+            response.stream = _iterated(response.stream, ended) if in_process else _Stream(response.stream, ended)
+
+    def _note(self, ctx: RequestContext, scope: Scope, stage: str, received: str, answer: Answer | None) -> None:
+        if stage in scope.omit_stages:
             return
-        try:
-            self._append(b"".join(lines))
-        except OSError as error:
-            self.lost += len(lines)
-            log.error("%s: %d audit events lost so far: %s", self._path, self.lost, error)
+        document = event(ctx, scope, stage, received, answer)
+        self.file.append(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
 
-    def _append(self, data: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def complete(self, ctx: RequestContext, scope: Scope, received: str, answer: Answer) -> None:
+        """A stream has ended."""
+        self._note(ctx, scope, COMPLETE, received, answer)
+
+
+class _Once:
+    """Notes the end of a stream the first time it is called."""
+
+    __slots__ = ("_answer", "_ctx", "_log", "_received", "_scope")
+
+    def __init__(self, log: AuditLog, ctx: RequestContext, scope: Scope, received: str, answer: Answer) -> None:
+        self._log: AuditLog | None = log
+        self._ctx, self._scope, self._received, self._answer = ctx, scope, received, answer
+
+    def __call__(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.complete(self._ctx, self._scope, self._received, self._answer)
+
+
+class _Stream:
+    """A stream whose reader closes it, as listeners do; its chunks pass without a detour."""
+
+    def __init__(self, inner: AsyncIterator[bytes], ended: _Once) -> None:
+        self._inner = inner
+        self._ended = ended
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._inner.__aiter__()
+
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._inner.__anext__()
+
+    async def aclose(self) -> None:
         try:
-            os.write(descriptor, data)
-            size_bytes = os.fstat(descriptor).st_size
+            close = getattr(self._inner, "aclose", None)
+            if close is not None:
+                await close()
         finally:
-            os.close(descriptor)
-        if size_bytes >= ROTATE_BYTES:
-            first = self._path.with_name(self._path.name + ".1")
-            if first.exists():
-                first.replace(self._path.with_name(self._path.name + ".2"))
-            self._path.replace(first)
+            self._ended()
+
+
+async def _iterated(inner: AsyncIterator[bytes], ended: _Once) -> AsyncIterator[bytes]:
+    """A stream whose reader may just stop reading, as callers in the same process do."""
+    try:
+        async for chunk in inner:
+            yield chunk
+    finally:
+        close = getattr(inner, "aclose", None)
+        if close is not None:
+            await close()
+        ended()
 
 
 def build(parts: ServerParts) -> AuditLog | None:
-    path = parts.config.audit_log_path
-    return AuditLog(path) if path else None
+    config = parts.config
+    if not config.audit_log_path:
+        return None
+    file = AuditFile(config.audit_log_path, config.audit_log_max_size_mb * MEGABYTE, config.audit_log_max_backups)
+    policy = WatchedFile(config.audit_policy_file, parse) if config.audit_policy_file else None
+    return AuditLog(file, policy)

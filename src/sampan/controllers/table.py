@@ -12,6 +12,7 @@ from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.cronjob import CronJobReconciler
 from sampan.controllers.daemonset import DaemonSetReconciler
 from sampan.controllers.deployment import DeploymentReconciler
+from sampan.controllers.disruption import DisruptionReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
 from sampan.controllers.garbage_collector import GarbageCollector
@@ -21,6 +22,7 @@ from sampan.controllers.node_ipam import NodeIPAMReconciler
 from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
 from sampan.controllers.pod_gc import PodGCReconciler
 from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
+from sampan.controllers.resourcequota import ResourceQuotaReconciler
 from sampan.controllers.root_ca_publisher import RootCAPublisher
 from sampan.controllers.serviceaccount import ServiceAccountReconciler
 from sampan.controllers.statefulset import StatefulSetReconciler
@@ -88,6 +90,14 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "ttl-after-finished-controller", "ttl-after-finished-controller",
         lambda wiring, config: TTLAfterFinishedReconciler(wiring),
+    ),
+    Loop(
+        "disruption-controller", "disruption-controller",
+        lambda wiring, config: DisruptionReconciler(wiring), workers=1, component="controllermanager",
+    ),
+    Loop(
+        "resourcequota-controller", "resourcequota-controller",
+        lambda wiring, config: ResourceQuotaReconciler(wiring),
     ),
     Loop(
         "endpoints-controller", "endpoint-controller",

@@ -31,7 +31,7 @@ def cluster() -> Iterator[str]:
         return
     sampan("down", "--name", NAME)
     sampan("up", "--name", NAME)
-    for recipe in ("nginx-1.7.9", "nginx-1.9.1", "busybox"):
+    for recipe in ("nginx-1.7.9", "nginx-1.9.1", "busybox", "curl"):
         sampan("image", "build", "--name", NAME, str(MANIFESTS / f"{recipe}.yaml"))
     yield NAME
     if not os.environ.get("SAMPAN_KEEP"):

@@ -8,6 +8,8 @@ from typing import Any
 from tests.e2e.kubectl import Kubectl, eventually
 
 FOREVER = "sleep 3600"
+CURL = "curl:1"
+"""An image with curl; busybox's own wget, linked statically, cannot look names up."""
 
 
 def container(script: str = FOREVER, name: str = "main", **fields: Any) -> dict[str, Any]:

@@ -8,14 +8,18 @@ value, made at run time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sampan.apimachinery.field import FieldError
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
+from sampan.apimachinery.schema.compile import Schema
+
+Convert: TypeAlias = Callable[[list[Object], str], Awaitable[list[Object]]]
+"""Documents, in whatever version each is, brought to an apiVersion, in their order. Raises an APIError."""
 
 STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -75,6 +79,24 @@ def _no_fields(obj: Object) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Custom:
+    """What only a kind from a CustomResourceDefinition has.
+
+    `schema` is its shape, `published` that shape as OpenAPI shows it. `on_read` brings a document that comes from the
+    store to this version and to the present schema (pruned, defaulted), in place; true if that changed anything.
+    `convert` is set where another program converts between versions; then `on_read` leaves the version alone.
+    `warning` goes to everybody who uses a deprecated version.
+    """
+
+    schema: Schema
+    published: Object
+    on_read: Callable[[Object], bool]
+    storage_version: str
+    convert: Convert | None = None
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """Everything about a kind that the generic machinery asks for.
 
@@ -114,6 +136,11 @@ class Kind:
     """The stored kind's document as this kind; a new document that may share parts with the one given."""
     to_storage: Callable[[Object], Object] | None = None
     """The inverse: this kind's document as the stored kind."""
+    prepare_delete: Callable[[Object], None] | None = None
+    """What the first request to delete an object adds to it, in place: a finalizer, a condition."""
+    custom: Custom | None = None
+    """Set for kinds that came at run time. Their `validate_update` compares and checks alike: `validate` is then not
+    called on an update, since what a client did not change may stay invalid."""
 
     @property
     def list_kind(self) -> str:

@@ -8,6 +8,7 @@ from sampan.api.admissionregistration.mutatingwebhookconfiguration import MUTATI
 from sampan.api.admissionregistration.validatingadmissionpolicy import VALIDATING_ADMISSION_POLICY
 from sampan.api.admissionregistration.validatingadmissionpolicybinding import VALIDATING_ADMISSION_POLICY_BINDING
 from sampan.api.admissionregistration.validatingwebhookconfiguration import VALIDATING_WEBHOOK_CONFIGURATION
+from sampan.api.apiextensions.customresourcedefinition import CUSTOM_RESOURCE_DEFINITION
 from sampan.api.apps.controllerrevision import CONTROLLER_REVISION
 from sampan.api.apps.daemonset import DAEMON_SET
 from sampan.api.apps.deployment import DEPLOYMENT
@@ -73,6 +74,7 @@ KINDS: tuple[Kind, ...] = (
     CSI_DRIVER, CSI_NODE, CSI_STORAGE_CAPACITY, STORAGE_CLASS, VOLUME_ATTACHMENT, VOLUME_ATTRIBUTES_CLASS,
     MUTATING_ADMISSION_POLICY, MUTATING_ADMISSION_POLICY_BINDING, MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY_BINDING, VALIDATING_WEBHOOK_CONFIGURATION,
+    CUSTOM_RESOURCE_DEFINITION,
     PRIORITY_CLASS,
     LEASE,
     RUNTIME_CLASS,

@@ -41,9 +41,13 @@ def field_validation(ctx: RequestContext) -> str:
     return value
 
 
+def schema_of(kind: Kind) -> Schema | None:
+    """The shape of a kind's objects, None if nothing is known of it."""
+    return kind.custom.schema if kind.custom is not None else _built_in(kind.definition)
+
+
 @lru_cache(maxsize=256)
-def schema_of(name: str) -> Schema | None:
-    """The compiled definition of a kind, None if there is none by that name."""
+def _built_in(name: str) -> Schema | None:
     return definition(name) if name and name in definitions() else None
 
 
@@ -62,7 +66,7 @@ def read_object(ctx: RequestContext, kind: Kind) -> Object:
     obj = read_document(ctx)
     resource = kind.resource
     _check_version(obj, resource.api_version, resource.kind)
-    obj = shaped(ctx, obj, schema_of(kind.definition))
+    obj = shaped(ctx, obj, schema_of(kind))
     check_namespace(ctx, kind, obj)
     return obj
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +12,7 @@ from sampan.apimachinery.resource import Resource
 from sampan.apiserver.registry.kind_table import KindTable
 from sampan.apiserver.seams import Route
 
+_VERSION: Final = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
 _PROXY_VERBS: Final = ("create", "delete", "get", "patch", "update")
 
 
@@ -68,7 +70,19 @@ def group_versions(table: KindTable) -> list[GroupVersion]:
         group_version.resources.sort(key=lambda item: item.resource.plural)
         for served in group_version.resources:
             served.subresources.sort(key=lambda item: item.name)
-    return list(found.values())
+    by_group: dict[str, list[GroupVersion]] = {}
+    for group_version in found.values():
+        by_group.setdefault(group_version.group, []).append(group_version)
+    return [item for versions in by_group.values() for item in sorted(versions, key=lambda it: priority(it.version))]
+
+
+def priority(version: str) -> tuple[int, int, int, str]:
+    """Sorts versions as upstream prefers them: v2, v1, v1beta2, v1alpha1, then what is no version, by its letters."""
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return (3, 0, 0, version)
+    major, stage, minor = found.groups()
+    return (("", "beta", "alpha").index(stage or ""), -int(major), -int(minor or 0), "")
 
 
 def _add(

@@ -25,6 +25,7 @@ from sampan.apiserver.context import RequestContext
 from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.encryption import store as encryption
 from sampan.apiserver.extensions.custom_resources import CustomResources
+from sampan.apiserver.extensions.rule_check import RuleCheck
 from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
@@ -90,7 +91,7 @@ class APIServer:
         services = self.hub.cache(SERVICES)
         assert services is not None
         services.listen(addresses)
-        return {("", "services"): addresses}
+        return {("", "services"): addresses, ("apiextensions.k8s.io", "customresourcedefinitions"): RuleCheck()}
 
     @property
     def reader(self) -> Reader:

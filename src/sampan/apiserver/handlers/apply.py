@@ -42,7 +42,7 @@ async def apply(ctx: RequestContext, backend: Backend) -> Response:
     check_name(ctx, applied)
     request = write_request(ctx)
     write = write_of(kind, request.manager, ctx.subresource)
-    schema, force = schema_of(kind.definition), ctx.request.param("force") in _TRUE
+    schema, force = schema_of(kind), ctx.request.param("force") in _TRUE
 
     async def change(old: Object) -> Object:
         merged, request.managed = merge(old, _unversioned(kind, applied, old), write, schema, force=force)

@@ -99,6 +99,7 @@ def _served(served: Served) -> ServedResource:
     return ServedResource(
         resource.group, resource.version, resource.plural, served.document.kind, definition, resource.namespaced,
         served.verbs, tuple(_subresource(view, resource, definition) for view in served.subresources),
+        schema=kind.custom.published if kind is not None and kind.custom is not None else None,
     )
 
 

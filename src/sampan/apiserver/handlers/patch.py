@@ -19,6 +19,7 @@ from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.patch import apply_json_patch, apply_merge_patch, apply_strategic
 from sampan.apimachinery.schema.compile import DecodeError, Schema, strict_error
+from sampan.apimachinery.schema.loader import definition
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.bodies import IGNORE, STRICT, check_name, check_namespace, field_validation, media_type, schema_of
@@ -32,10 +33,10 @@ _PLAIN: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "application/json-patch+json": apply_json_patch,
     "application/merge-patch+json": apply_merge_patch,
 }
-_ACCEPTED: Final = (
-    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
-    "application/apply-patch+yaml"
-)
+_SCALE: Final = "io.k8s.api.autoscaling.v1.Scale"
+"""The only kind that a subresource shows instead of its own."""
+_ACCEPTED: Final = (*_PLAIN, STRATEGIC, APPLY)
+_ACCEPTED_BY_CUSTOM: Final = (*_PLAIN, APPLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
     accepted = negotiate(ctx.request.headers)
     request = write_request(ctx)
     view = request.subresource
-    schema = schema_of(kind.definition)
+    schema = schema_of(kind)
     shown_as_view = view is not None and view.to_view is not None
-    parsed = _parse(ctx, None if shown_as_view else schema)
+    parsed = _parse(ctx, None if kind.custom is not None else definition(_SCALE) if shown_as_view else schema)
 
     async def change(old: Object) -> Object:
         if view is not None and view.to_view is not None and view.from_view is not None:
@@ -89,8 +90,10 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
 def _parse(ctx: RequestContext, schema: Schema | None) -> Patch:
     media = media_type(ctx)
     if media not in _PLAIN and (media != STRATEGIC or schema is None):
+        is_custom = ctx.kind is not None and ctx.kind.custom is not None
+        types = ", ".join(_ACCEPTED_BY_CUSTOM if is_custom else _ACCEPTED)
         raise UnsupportedMediaType(
-            f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
+            f"the body of the request was in an unknown format - accepted media types include: {types}"
         )
     return Patch(media, decode_json(ctx.request.body), schema)
 

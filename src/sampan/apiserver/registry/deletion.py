@@ -70,6 +70,8 @@ def decide(kind: Kind, obj: Object, options: Object) -> Decision:
     grace = _grace(kind, obj, options)
     if metadata.get("deletionTimestamp"):
         return _already_going(obj, grace, options)
+    if kind.prepare_delete is not None:
+        kind.prepare_delete(obj)
     finalizers = _finalizers(kind, metadata, options)
     if finalizers:
         metadata["finalizers"] = finalizers

@@ -20,6 +20,8 @@ class Entry:
 
     def __init__(self, kind: Kind, key: str, stored: bytes, revision: int) -> None:
         obj: Object = orjson.loads(stored)
+        if kind.custom is not None and kind.custom.on_read(obj):
+            stored = codec.encode(obj)
         metadata = obj["metadata"]
         self.key = key
         self.namespace: str = metadata.get("namespace") or ""

@@ -74,7 +74,7 @@ class Hub:
         resource = kind.resource
         found = self.cache(resource)
         if found is not None:
-            found.kind = kind
+            await self._replace(found, kind)
             return found
         cache = WatchCache(kind, self._window_events)
         cache.hold()
@@ -84,6 +84,15 @@ class Hub:
         cache.load(listing.items, at)
         self._caches[(resource.group, resource.plural)] = cache
         return cache
+
+    async def _replace(self, cache: WatchCache, kind: Kind) -> None:
+        """The kind has another definition: its objects are read again, and its watches end."""
+        while True:
+            listing = await self._store.list(cache.prefix)
+            if self.revision <= listing.revision:
+                break  # otherwise the cache is ahead of what was listed
+        cache.kind = kind
+        cache.load(listing.items, listing.revision)
 
     def remove(self, resource: Resource) -> None:
         """The kind is gone; its watches end."""

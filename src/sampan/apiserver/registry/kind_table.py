@@ -39,7 +39,8 @@ class KindTable:
     def remove(self, kind: Kind) -> None:
         resource = kind.resource
         self._kinds.pop((resource.group, resource.version, resource.plural), None)
-        self._stored.pop((resource.group, resource.plural), None)
+        if kind.storage_resource is None:
+            self._stored.pop((resource.group, resource.plural), None)
         self.version += 1
 
     def kind(self, group: str, version: str, plural: str) -> Kind | None:

@@ -34,7 +34,7 @@ def record(request: WriteRequest, new: Object, old: Object | None) -> None:
     if managed is None:
         subresource = request.subresource.name if request.subresource else ""
         write = write_of(request.kind, request.manager, subresource)
-        managed = update_managers(old, new, write, schema_of(request.kind.definition))
+        managed = update_managers(old, new, write, schema_of(request.kind))
     if managed:
         new["metadata"]["managedFields"] = managed
     else:

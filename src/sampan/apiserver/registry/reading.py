@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from sampan.api.kind import Kind
@@ -55,6 +55,8 @@ class ReadPath:
         entry = self.cache_of(kind).get(local_key(namespace, name))
         if entry is None:
             raise errors.not_found(kind.resource, name)
+        if kind.custom is not None and kind.custom.convert is not None:
+            [entry] = await converted(kind, [entry])
         return entry
 
     def cache_of(self, kind: Kind) -> WatchCache:
@@ -65,6 +67,12 @@ class ReadPath:
 
     async def list(self, kind: Kind, selection: Selection, request: Request) -> tuple[Iterable[Entry], Page]:
         """The entries of one page, and the page."""
+        entries, page = await self._list(kind, selection, request)
+        if kind.custom is not None and kind.custom.convert is not None:
+            entries = await converted(kind, entries)
+        return entries, page
+
+    async def _list(self, kind: Kind, selection: Selection, request: Request) -> tuple[Iterable[Entry], Page]:
         cache = self.cache_of(kind)
         if not request.query:
             return cache.select(selection), Page(await self._hub.fresh())
@@ -153,6 +161,16 @@ class ReadPath:
     async def not_older_than(self, revision: int) -> None:
         if self._hub.revision < revision and not await self._hub.reach(revision, FUTURE_WAIT_S):
             raise _too_large(revision, self._hub.revision)
+
+
+async def converted(kind: Kind, entries: Iterable[Entry]) -> Sequence[Entry]:
+    """The same objects in the version of a kind whose versions another program converts."""
+    custom = kind.custom
+    assert custom is not None and custom.convert is not None
+    objects = await custom.convert([entry.object() for entry in entries], kind.resource.api_version)
+    for obj in objects:
+        custom.on_read(obj)
+    return [Entry.of(kind, obj) for obj in objects]
 
 
 class ContinueExpired(Expired):

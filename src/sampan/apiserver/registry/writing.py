@@ -92,7 +92,7 @@ class WritePath:
             self._refuse(kind, name, found + kind.validate(obj))
             await self._admission.validate(request.attributes("CREATE", obj))
             key = self._key(request)
-            stored = codec.encode(self._to_storage(kind, obj))
+            stored = codec.encode(await self._to_storage(kind, obj))
             if request.dry_run:
                 if await self._store.get(key) is not None:
                     raise errors.already_exists(kind.resource, name)
@@ -132,8 +132,8 @@ class WritePath:
 
     async def _update_once(self, request: WriteRequest, change: Change, data: bytes, revision: int) -> Object:
         kind, view = request.kind, request.subresource
-        old = self._from_storage(kind, codec.decode_stored(data, revision))
-        new = await change(self._from_storage(kind, codec.decode_stored(data, revision)))
+        old = await self._from_storage(kind, codec.decode_stored(data, revision))
+        new = await change(await self._from_storage(kind, codec.decode_stored(data, revision)))
         await self._check_identity(request, new, old)
         kind.default(new)
         attributes = request.attributes("UPDATE", new, old)
@@ -169,6 +169,8 @@ class WritePath:
         found = metadata_rules.validate_update(new, old)
         if view is not None and view.prepare_update is not None:
             return found + (view.validate_update(new, old) if view.validate_update else [])
+        if kind.custom is not None:
+            return found + kind.validate_update(new, old)
         return found + kind.validate(new) + kind.validate_update(new, old)
 
     async def _check_identity(self, request: WriteRequest, new: Object, old: Object) -> None:
@@ -190,7 +192,7 @@ class WritePath:
             return new
         if new == old or request.dry_run:
             return new
-        stored = codec.encode(self._to_storage(kind, new))
+        stored = codec.encode(await self._to_storage(kind, new))
         written = await self._store.update(self._key(request), stored, expected=revision)
         new["metadata"]["resourceVersion"] = str(written)
         return new
@@ -200,7 +202,7 @@ class WritePath:
         deletion.check_options(request.options)
         data, revision = await self._current(request)
         for _ in range(UPDATE_ATTEMPTS):
-            old = self._from_storage(request.kind, codec.decode_stored(data, revision))
+            old = await self._from_storage(request.kind, codec.decode_stored(data, revision))
             deletion.check_preconditions(request.resource, old, request.options)
             attributes = request.attributes("DELETE", None, old)
             await self._admission.admit(attributes)
@@ -215,7 +217,7 @@ class WritePath:
 
     async def _delete_once(self, request: WriteRequest, data: bytes, revision: int) -> tuple[Object, bool]:
         kind = request.kind
-        obj = self._from_storage(kind, codec.decode_stored(data, revision))
+        obj = await self._from_storage(kind, codec.decode_stored(data, revision))
         decision = deletion.decide(kind, obj, request.options)
         if decision.outcome is Outcome.PENDING:
             return obj, False
@@ -225,7 +227,7 @@ class WritePath:
                 obj["metadata"]["resourceVersion"] = str(gone)
             return obj, True
         if not request.dry_run:
-            stored = codec.encode(self._to_storage(kind, decision.obj))
+            stored = codec.encode(await self._to_storage(kind, decision.obj))
             written = await self._store.update(self._key(request), stored, expected=revision)
             decision.obj["metadata"]["resourceVersion"] = str(written)
         return decision.obj, False
@@ -236,12 +238,21 @@ class WritePath:
         return prefix_of(where) + local_key(request.namespace, request.name)
 
     @staticmethod
-    def _to_storage(kind: Kind, obj: Object) -> Object:
+    async def _to_storage(kind: Kind, obj: Object) -> Object:
+        custom = kind.custom
+        if custom is not None and custom.convert is not None:
+            [obj] = await custom.convert([obj], custom.storage_version)
         return obj if kind.to_storage is None else kind.to_storage(obj)
 
     @staticmethod
-    def _from_storage(kind: Kind, obj: Object) -> Object:
-        return obj if kind.from_storage is None else kind.from_storage(obj)
+    async def _from_storage(kind: Kind, obj: Object) -> Object:
+        custom = kind.custom
+        if custom is None:
+            return obj if kind.from_storage is None else kind.from_storage(obj)
+        if custom.convert is not None:
+            [obj] = await custom.convert([obj], kind.resource.api_version)
+        custom.on_read(obj)
+        return obj
 
     @staticmethod
     def _refuse(kind: Kind, name: str, found: list[FieldError]) -> None:

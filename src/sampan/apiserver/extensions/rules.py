@@ -1,0 +1,223 @@
+"""`x-kubernetes-validations`: the rules of a schema in CEL, compiled once, evaluated on every write.
+
+A rule sees the value where it stands as `self`. One that names `oldSelf` is a transition rule: it holds only for
+updates of a value that was there before (or, with `optionalOldSelf`, always, and `oldSelf` is an optional). Unchanged
+values are not judged again by rules that look at nothing else. Words and field paths are upstream's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sampan.apimachinery.field import ErrorType, FieldError, Path, invalid, required
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.schema.values import MISSING, key_of
+from sampan.apiserver.cel.environment import BOOL, STRING, Environment, Program, environment
+from sampan.apiserver.cel.errors import CELError, CompileError
+from sampan.apiserver.extensions import rule_values
+from sampan.apiserver.extensions.validator import has_rules
+
+_REASONS: Final = {
+    "FieldValueInvalid": ErrorType.INVALID, "FieldValueForbidden": ErrorType.FORBIDDEN,
+    "FieldValueRequired": ErrorType.REQUIRED, "FieldValueDuplicate": ErrorType.DUPLICATE,
+}
+_OLD: Final = re.compile(r"\boldSelf\b")
+_TEXT: Final = re.compile(r"""[rR]?(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
+_CHAIN: Final = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_][A-Za-z0-9_]*(?!\s*\())+)")
+_STEP: Final = re.compile(r"\.(?:([A-Za-z_][\w-]*))|\['((?:[^'\\]|\\.)*)'\]")
+_MAX_MESSAGE: Final = 2048
+
+
+class Rule:
+    """One rule of one place. Raises CompileError."""
+
+    def __init__(self, given: Object, env: Environment, raw: Object, *, is_resource: bool) -> None:
+        self.text: str = given["rule"].strip()
+        _check_fields(self.text, raw, is_resource=is_resource)
+        self.is_optional = bool(given.get("optionalOldSelf"))
+        self.compares = bool(_OLD.search(_TEXT.sub("", self.text)))
+        self._program = env.compile(self._bound(self.text), BOOL)
+        self._message = (given.get("message") or "").strip()
+        self._words: Program | None = None
+        if given.get("messageExpression"):
+            self._words = env.compile(self._bound(given["messageExpression"]), STRING)
+        self._type = _REASONS.get(given.get("reason") or "", ErrorType.INVALID)
+        self._path = _relative(given.get("fieldPath") or "")
+
+    @property
+    def applies_without_old(self) -> bool:
+        return self.is_optional or not self.compares
+
+    def _bound(self, text: str) -> str:
+        if not self.is_optional:
+            return text
+        return f"cel.bind(oldSelf, hasOldSelf ? optional.of(oldSelf) : optional.none(), {text})"
+
+    def error(self, activation: Any, path: Path, type_name: str) -> FieldError | None:
+        """What the rule has to say about a value."""
+        try:
+            if self._program.evaluate(activation) is True:
+                return None
+        except CELError as error:
+            return invalid(path, type_name, f"{error} evaluating rule: {self._message or self.text}")
+        where = Path(f"{path}{self._path}".removeprefix(".")) if self._path else path
+        return FieldError(self._type, str(where), type_name, self._says(activation))
+
+    def _says(self, activation: Any) -> str:
+        if self._words is not None:
+            try:
+                text = self._words.evaluate(activation)
+            except CELError:
+                text = ""
+            if isinstance(text, str) and text.strip() and "\n" not in text and len(text) <= _MAX_MESSAGE:
+                return text.strip()
+        return self._message or f"failed rule: {self.text}"
+
+
+class RuleTree:
+    """The rules at one place of a schema and below it; parts without rules are not there."""
+
+    def __init__(self, raw: Object, *, is_resource: bool = False) -> None:
+        self._raw = raw
+        self._is_resource = is_resource or bool(raw.get("x-kubernetes-embedded-resource"))
+        self._type = raw.get("type") or ("" if not raw.get("x-kubernetes-int-or-string") else "int-or-string")
+        env = _environment(raw)
+        self._rules = [
+            Rule(given, env, raw, is_resource=self._is_resource) for given in raw.get("x-kubernetes-validations") or []
+        ]
+        self._fields = {name: tree for name, body in (raw.get("properties") or {}).items() if (tree := _tree(body))}
+        self._items = _tree(raw.get("items"))
+        self._values = _tree(raw.get("additionalProperties"))
+        self._env = env
+
+    def errors(self, value: Any, path: Path, old: Any = MISSING) -> list[FieldError]:
+        """What the rules say of a value; `old` is what stood there before an update."""
+        if value is None:
+            return []
+        found = self._own(value, path, old)
+        if isinstance(value, dict):
+            before = old if isinstance(old, dict) else {}
+            for name, item in value.items():
+                tree = self._fields.get(name) or (None if name in self._known() else self._values)
+                if tree is not None:
+                    found += tree.errors(item, path.child(name), before.get(name, MISSING))
+        elif isinstance(value, list) and self._items is not None:
+            before_items = self._correlated(value, old)
+            for position, item in enumerate(value):
+                found += self._items.errors(item, path.index(position), before_items[position])
+        return found
+
+    def _known(self) -> Object:
+        return self._raw.get("properties") or {}
+
+    def _own(self, value: Any, path: Path, old: Any) -> list[FieldError]:
+        has_old = old is not MISSING and old is not None
+        same = has_old and type(old) is type(value) and old == value
+        rules = [rule for rule in self._rules
+                 if (has_old or rule.applies_without_old) and (rule.compares or not same)]
+        if not rules:
+            return []
+        shown = rule_values.of(value, self._raw, is_resource=self._is_resource)
+        data = {"self": shown, "hasOldSelf": has_old, "oldSelf": None}
+        if has_old:
+            data["oldSelf"] = rule_values.of(old, self._raw, is_resource=self._is_resource)
+        activation = self._env.activation(data)
+        return [error for rule in rules if (error := rule.error(activation, path, self._type)) is not None]
+
+    def _correlated(self, value: list[Any], old: Any) -> list[Any]:
+        """Only items of map lists are known to be what some item was before."""
+        keys = tuple(self._raw.get("x-kubernetes-list-map-keys") or ())
+        if not isinstance(old, list) or self._raw.get("x-kubernetes-list-type") != "map":
+            return [MISSING] * len(value)
+        by_key = {key_of(item, keys): item for item in old}
+        return [by_key.get(key_of(item, keys), MISSING) for item in value]
+
+
+def _tree(raw: Any) -> RuleTree | None:
+    return RuleTree(raw) if isinstance(raw, dict) and has_rules(raw) else None
+
+
+_CEL_TYPES: Final = {"string": STRING, "boolean": BOOL, "integer": "int", "number": "double", "array": "list(dyn)"}
+_BY_FORMAT: Final = {
+    "date-time": "google.protobuf.Timestamp", "date": "google.protobuf.Timestamp",
+    "duration": "google.protobuf.Duration", "byte": "bytes",
+}
+
+
+def _environment(raw: Object) -> Environment:
+    """As much of the type as the checker needs to refuse `self.a` of a string, or a number added to it."""
+    type = _CEL_TYPES.get(raw.get("type") or "", "dyn")
+    if type == STRING:
+        type = _BY_FORMAT.get(raw.get("format") or "", STRING)
+    return environment(("self", type), ("oldSelf", "dyn"), ("hasOldSelf", BOOL))
+
+
+def _check_fields(text: str, raw: Object, *, is_resource: bool) -> None:
+    """`self.a.b` must be in the schema. Raises CompileError."""
+    for found in _CHAIN.finditer(_TEXT.sub("''", text)):
+        schema: Any = raw
+        root = is_resource
+        for name in found.group(1)[1:].split("."):
+            if not isinstance(schema, dict) or ("properties" not in schema and not root):
+                break
+            if root and name in ("metadata", "apiVersion", "kind"):
+                break
+            fields = {rule_values.escaped(key): body for key, body in (schema.get("properties") or {}).items()}
+            if name not in fields:
+                column = found.start(1) + found.group(1).index(f".{name}") + 1
+                raise CompileError(f"compilation failed: ERROR: <input>:1:{column}: undefined field '{name}'\n"
+                                   f" | {text}\n | {'.' * (column - 1)}^")
+            schema, root = fields[name], bool(fields[name].get("x-kubernetes-embedded-resource"))
+
+
+def _relative(text: str) -> str:
+    return "".join(f".{step.group(1) or step.group(2)}" for step in _STEP.finditer(text))
+
+
+def check(raw: Object, path: Path) -> list[FieldError]:
+    """What is wrong with the rules of a schema: each is compiled."""
+    return list(_check(raw, path, is_resource=True))
+
+
+def _check(raw: Object, path: Path, *, is_resource: bool = False) -> Iterator[FieldError]:
+    is_resource = is_resource or bool(raw.get("x-kubernetes-embedded-resource"))
+    for position, given in enumerate(raw.get("x-kubernetes-validations") or []):
+        where = path.child("x-kubernetes-validations").index(position)
+        yield from _check_rule(given, where, raw, is_resource=is_resource)
+    for name, body in (raw.get("properties") or {}).items():
+        yield from _check(body, path.child("properties").key(name))
+    for key in ("items", "additionalProperties"):
+        if isinstance(raw.get(key), dict):
+            yield from _check(raw[key], path.child(key))
+
+
+def _check_rule(given: Object, path: Path, raw: Object, *, is_resource: bool) -> Iterator[FieldError]:
+    text, message = (given.get("rule") or "").strip(), given.get("message")
+    if not text:
+        yield required(path.child("rule"), "rule is not specified")
+        return
+    if message is not None and not message.strip():
+        yield invalid(path.child("message"), message, "message must be non-empty if specified")
+    elif message and "\n" in message:
+        yield invalid(path.child("message"), message, "message must not contain line breaks")
+    elif not message and "\n" in text and not given.get("messageExpression"):
+        yield required(path.child("message"), "message must be specified if rule contains line breaks")
+    if given.get("reason") and given["reason"] not in _REASONS:
+        names = ", ".join(f'"{name}"' for name in sorted(_REASONS))
+        yield FieldError(ErrorType.NOT_SUPPORTED, str(path.child("reason")), given["reason"],
+                         f"supported values: {names}")
+    if given.get("optionalOldSelf") and not _OLD.search(text):
+        yield invalid(path.child("optionalOldSelf"), True, "may not be set if oldSelf is not used in rule")
+    env = _environment(raw)
+    try:
+        Rule({**given, "messageExpression": None}, env, raw, is_resource=is_resource)
+    except CompileError as error:
+        yield invalid(path.child("rule"), text, str(error))
+        return
+    try:
+        Rule(given, env, raw, is_resource=is_resource)
+    except CompileError as error:
+        yield invalid(path.child("messageExpression"), given["messageExpression"],
+                      f"messageExpression {str(error).removeprefix('compilation failed: ')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from tests.kubelet.world import World, pod, simulate
 
 from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.kubelet.server.api import NodeAPI
-from sampan.kubelet.server.auth import subresources
-from sampan.kubelet.server.http import NodeRequest, user_of
+from sampan.kubelet.server.auth import subresources, verb_of
+from sampan.kubelet.server.http import NodeRequest, serve_connection, user_of
 
 ADMIN = UserInfo("admin", groups=("system:masters",))
 
@@ -61,6 +62,36 @@ def test_paths_stand_for_subresources() -> None:
     assert subresources("/pods") == ("pods", "proxy")
     assert subresources("/logs/x") == ("log",)
     assert subresources("/metricsx") == ("proxy",)
+
+
+def test_running_something_needs_create_whatever_the_method() -> None:
+    for path in ("/exec/ns/pod/c", "//exec/ns/pod/c", "/attach/ns/pod/c", "/portForward/ns/pod"):
+        assert verb_of("GET", path) == verb_of("POST", path) == "create"
+    assert verb_of("GET", "/pods") == "get" and verb_of("GET", "/containerLogs/ns/pod/c") == "get"
+
+
+async def test_a_length_that_is_no_number_closes_the_connection() -> None:
+    asked: list[str] = []
+
+    async def handler(request: NodeRequest) -> Response:
+        asked.append(request.target)
+        return Response(200)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve_connection(reader, writer, handler)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        for lengths in (b"content-length: x", b"content-length: 1_0", b"content-length: -1",
+                        b"content-length: 0\r\nContent-Length: 9", b"content-length: " + b"9" * 30000):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"GET /x HTTP/1.1\r\n" + lengths + b"\r\n\r\n")
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+            writer.close()
+    finally:
+        server.close()
+    assert asked == []
 
 
 def test_a_client_certificate_names_user_and_groups() -> None:

@@ -27,7 +27,7 @@ from sampan.cri.runtime import CRIError, Streams
 from sampan.kubelet import spec
 from sampan.kubelet.config import ServerTLS
 from sampan.kubelet.server import container_logs, stats
-from sampan.kubelet.server.auth import NodeAuth, subresources
+from sampan.kubelet.server.auth import NodeAuth, subresources, verb_of
 from sampan.kubelet.server.http import MAX_HEAD_BYTES, NodeRequest, serve_connection
 from sampan.kubelet.server.streaming import pass_on
 
@@ -92,8 +92,8 @@ class NodeAPI:
         if user is None:
             return _text(401, "Unauthorized")
         if not await self._auth.authorize(user, request.method, request.path):
-            return _text(403, f"Forbidden (user={user.name}, verb={request.method.lower()}, resource=nodes, "
-                              f"subresource(s)=[{' '.join(subresources(request.path))}])")
+            return _text(403, f"Forbidden (user={user.name}, verb={verb_of(request.method, request.path)}, "
+                              f"resource=nodes, subresource(s)=[{' '.join(subresources(request.path))}])")
         try:
             return await self._route(node_request)
         except APIError as error:

@@ -21,6 +21,19 @@ MAX_KEPT = 1000
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
+_STREAMS = ("exec", "attach", "portForward", "run", "cri")
+
+
+def verb_of(method: str, path: str) -> str:
+    """The verb that a request needs. A WebSocket has to be a GET, but whoever runs something must be allowed to create.
+
+    Without this, reading nodes/proxy, which many monitoring roles may, would be running anything on the node.
+    """
+    if path.strip("/").partition("/")[0] in _STREAMS:
+        return "create"
+    return _VERBS.get(method, "get")
+
+
 def subresources(path: str) -> tuple[str, ...]:
     """Which of nodes/… a path needs; any one of them is enough."""
     for prefix, name in (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/checkpoint", "checkpoint")):
@@ -76,7 +89,7 @@ class NodeAuth:
         if "system:masters" in user.groups:
             return True
         for name in subresources(path):
-            if await self._may(user, _VERBS.get(method, "get"), name):
+            if await self._may(user, verb_of(method, path), name):
                 return True
         return False
 

@@ -124,8 +124,11 @@ async def _read_request(reader: asyncio.StreamReader, user: UserInfo | None, rem
     headers = {name.lower(): value for name, value in pairs}
     if "transfer-encoding" in headers:
         raise BadHead("chunked requests are not accepted")
-    length = int(headers.get("content-length") or 0)
-    if not 0 <= length <= MAX_BODY_BYTES:
+    given = headers.get("content-length") or "0"
+    if not (given.isascii() and given.isdigit()) or [name.lower() for name, _ in pairs].count("content-length") > 1:
+        raise BadHead("the body's length is no number")
+    length = int(given[:20])
+    if length > MAX_BODY_BYTES:
         raise BadHead("the body is too long")
     body = await reader.readexactly(length) if length else b""
     parts = urlsplit(words[1])

@@ -18,6 +18,7 @@ from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.reinvocation import Reinvocation
 from sampan.client.client import Client
 
 Objects: TypeAlias = Sequence[Object]
@@ -133,6 +134,8 @@ class AdmissionAttributes:
     options: Object = field(default_factory=dict)
     dry_run: bool = False
     context: RequestContext | None = None
+    reinvocation: Reinvocation | None = None
+    """Set by a plugin whose change may concern plugins before it."""
 
     @property
     def resource(self) -> Resource:

@@ -117,6 +117,7 @@ class APIServer:
         for work in self._upkeep:
             await work.stop()
         await self.hub.stop()
+        await self.admission.close()
 
     async def handle(self, request: Request) -> Response:
         """Answer one request. Never raises but for cancellation."""

@@ -23,6 +23,8 @@ from sampan.apiserver.admission import (
     storage_object_in_use_protection,
     taint_nodes_by_condition,
 )
+from sampan.apiserver.admission.webhooks import mutating as mutating_webhooks
+from sampan.apiserver.admission.webhooks import validating as validating_webhooks
 from sampan.apiserver.seams import Admission, BuildAdmission, ServerParts
 
 ADMISSION: tuple[BuildAdmission, ...] = (
@@ -43,6 +45,8 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     certificates.subjects,
     default_ingress_class.build,
     rbac_escalation.build,
+    mutating_webhooks.build,
+    validating_webhooks.build,
     resource_quota.build,
     certificates.requestor,
 )

@@ -15,6 +15,13 @@ class AdmissionChain:
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
         """Let plugins change the object. Raises what the first refusal raises."""
+        await self._round(attributes)
+        again = attributes.reinvocation
+        if again is not None and again.wanted:
+            again.round = 1
+            await self._round(attributes)
+
+    async def _round(self, attributes: AdmissionAttributes) -> None:
         for plugin in self.plugins:
             if plugin.interested(attributes):
                 await plugin.admit(attributes)
@@ -23,3 +30,10 @@ class AdmissionChain:
         for plugin in self.plugins:
             if plugin.interested(attributes):
                 await plugin.validate(attributes)
+
+    async def close(self) -> None:
+        """Close what plugins hold open."""
+        for plugin in self.plugins:
+            close = getattr(plugin, "close", None)
+            if close is not None:
+                await close()

@@ -1,0 +1,54 @@
+"""`matchConditions`: CEL expressions that must all hold for a webhook or policy to be concerned with a write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sampan.apimachinery.object import Object
+from sampan.apiserver.admission.matching.expressions import Expressions, described
+from sampan.apiserver.cel.environment import BOOL, Environment, Program
+from sampan.apiserver.cel.errors import CompileError, EvaluationError
+
+
+class ConditionFailed(Exception):
+    """A condition has no value; `str` says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`program` is None where the expression does not compile."""
+
+    text: str
+    program: Program | None
+    problem: str = ""
+
+
+def conditions_of(documents: Sequence[Object] | None, env: Environment) -> tuple[Condition, ...]:
+    """Compiled. What does not compile fails when it is looked at: it was accepted by an older server."""
+    found = []
+    for document in documents or ():
+        text = str(document.get("expression") or "")
+        try:
+            found.append(Condition(text, env.compile(text, BOOL)))
+        except CompileError as error:
+            found.append(Condition(text, None, str(error)))
+    return tuple(found)
+
+
+async def hold(conditions: Sequence[Condition], expressions: Expressions, activation: Any) -> bool:
+    """Whether all hold. One that does not decides, whatever errors the others meet. Raises ConditionFailed."""
+    problems: list[str] = []
+    for condition in conditions:
+        if condition.program is None:
+            problems.append(described(condition.text, CompileError(condition.problem)))
+            continue
+        try:
+            if await expressions.value(condition.program, activation) is not True:
+                return False
+        except EvaluationError as error:
+            problems.append(described(condition.text, error))
+    if problems:
+        raise ConditionFailed(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
+    return True

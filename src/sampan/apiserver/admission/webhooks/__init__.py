@@ -1,0 +1,1 @@
+"""Admission webhooks: programs of the user that may change or refuse a write."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
-from sampan.api.kind import Kind
+from sampan.api.kind import STANDARD_VERBS, Kind
 from sampan.apimachinery.errors import MethodNotAllowed, NotFound
 from sampan.apimachinery.http import Response
 from sampan.apiserver.backend import Backend
@@ -33,6 +33,7 @@ VERBS: Final[Mapping[str, VerbHandler]] = {
 _COLLECTION: Final = frozenset({"list", "watch", "deletecollection"})
 NO_SUCH_RESOURCE: Final = "the server could not find the requested resource"
 NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
+TERMINATING: Final = "{} not allowed while custom resource definition is terminating"
 
 
 class Dispatcher:
@@ -71,7 +72,10 @@ class Dispatcher:
         if ctx.subpath:
             raise NotFound(NO_SUCH_RESOURCE, {})
         if not allowed(kind, ctx):
-            raise MethodNotAllowed(NOT_ALLOWED)
+            is_going = kind.custom is not None and ctx.verb in STANDARD_VERBS and ctx.verb not in kind.verbs
+            raise MethodNotAllowed(TERMINATING.format(ctx.verb) if is_going else NOT_ALLOWED)
+        if kind.custom is not None and kind.custom.warning:
+            ctx.warn(kind.custom.warning)
         return await VERBS[ctx.verb](ctx, self._backend)
 
 

@@ -22,8 +22,11 @@ PATCH_TYPES: Final = (
     "application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+CUSTOM_PATCH_TYPES: Final = PATCH_TYPES[:-1]
+"""No strategic merge: kubectl reads here that it must send a merge patch instead."""
 STREAMING_LIST: Final = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 MEDIA_TYPES: Final = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+CUSTOM_MEDIA_TYPES: Final = MEDIA_TYPES[:-1]
 
 _LIST_PARAMETERS: Final = (
     "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
@@ -53,6 +56,23 @@ class Operation:
     body: str
     answer: str
     codes: tuple[int, ...]
+    is_custom: bool = False
+    """Of a custom resource, which has fewer encodings."""
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """Of answers."""
+        types = CUSTOM_MEDIA_TYPES if self.is_custom else MEDIA_TYPES
+        if self.action != "list":
+            return types
+        return (*types, *(STREAMING_LIST[:1] if self.is_custom else STREAMING_LIST))
+
+    @property
+    def body_types(self) -> tuple[str, ...]:
+        """Of the body."""
+        if self.body != PATCH:
+            return ("*/*",)
+        return CUSTOM_PATCH_TYPES if self.is_custom else PATCH_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +87,20 @@ class PathItem:
 def path_items(resources: Iterable[ServedResource]) -> Iterator[PathItem]:
     """Every path of the resources, in their order."""
     for resource in resources:
-        yield from _collection(resource)
-        if {"get", "update", "patch", "delete"} & set(resource.verbs):
-            yield _item(resource)
-        for subresource in resource.subresources:
-            yield _subresource(resource, subresource)
+        for item in _path_items(resource):
+            if resource.schema is None:
+                yield item
+            else:
+                operations = tuple(dataclasses.replace(one, is_custom=True) for one in item.operations)
+                yield dataclasses.replace(item, operations=operations)
+
+
+def _path_items(resource: ServedResource) -> Iterator[PathItem]:
+    yield from _collection(resource)
+    if {"get", "update", "patch", "delete"} & set(resource.verbs):
+        yield _item(resource)
+    for subresource in resource.subresources:
+        yield _subresource(resource, subresource)
 
 
 def group_name(group: str) -> str:

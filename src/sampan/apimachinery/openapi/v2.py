@@ -12,10 +12,6 @@ from typing import Final
 from sampan.apimachinery.openapi.definitions import Json, Publisher
 from sampan.apimachinery.openapi.operations import (
     DELETE_OPTIONS,
-    MEDIA_TYPES,
-    PATCH,
-    PATCH_TYPES,
-    STREAMING_LIST,
     Operation,
     PathItem,
     path_items,
@@ -61,8 +57,8 @@ def _operation(operation: Operation, publisher: Publisher) -> Json:
         parameters.insert(0, body)
     written: Json = {
         "description": operation.description,
-        "consumes": list(PATCH_TYPES) if operation.body == PATCH else ["*/*"],
-        "produces": [*MEDIA_TYPES, *STREAMING_LIST] if operation.action == "list" else list(MEDIA_TYPES),
+        "consumes": list(operation.body_types),
+        "produces": list(operation.media_types),
         "schemes": ["https"], "tags": [operation.tag], "operationId": operation.id,
         "responses": _responses(operation, publisher),
         "x-kubernetes-action": operation.action,

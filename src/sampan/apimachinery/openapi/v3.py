@@ -13,10 +13,6 @@ from typing import Any, Final
 from sampan.apimachinery.openapi.definitions import Json, Publisher
 from sampan.apimachinery.openapi.operations import (
     DELETE_OPTIONS,
-    MEDIA_TYPES,
-    PATCH,
-    PATCH_TYPES,
-    STREAMING_LIST,
     Operation,
     PathItem,
     path_items,
@@ -88,8 +84,7 @@ def _operation(operation: Operation, publisher: Publisher) -> Json:
     if operation.parameters:
         written["parameters"] = [_parameter(name) for name in sorted(operation.parameters)]
     if operation.body:
-        types = PATCH_TYPES if operation.body == PATCH else ("*/*",)
-        content = {media: {"schema": publisher.reference(operation.body)} for media in types}
+        content = {media: {"schema": publisher.reference(operation.body)} for media in operation.body_types}
         written["requestBody"] = {"content": content}
         if operation.body != DELETE_OPTIONS:
             written["requestBody"]["required"] = True
@@ -97,7 +92,7 @@ def _operation(operation: Operation, publisher: Publisher) -> Json:
 
 
 def _responses(operation: Operation, publisher: Publisher) -> Json:
-    media = [*MEDIA_TYPES, *STREAMING_LIST] if operation.action == "list" else list(MEDIA_TYPES)
+    media = operation.media_types
     schema: Json = publisher.reference(operation.answer) if operation.answer else {"type": "string"}
     content = {name: {"schema": schema} for name in media} if operation.answer else {"*/*": {"schema": schema}}
     words = {200: "OK", 201: "Created", 202: "Accepted"}

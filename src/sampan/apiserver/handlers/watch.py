@@ -14,7 +14,7 @@ all at once), when its reader is too slow, or with the server. Bookmarks, if all
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import orjson
 
@@ -23,10 +23,12 @@ from sampan.apimachinery.errors import APIError, BadRequest
 from sampan.apimachinery.http import Request, Response
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.extensions.converted_events import converted_events
 from sampan.apiserver.handlers.target import kind_of, namespace_of
 from sampan.apiserver.negotiation import JSON, negotiate
 from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.reading import check_list_options, parse_revision
+from sampan.apiserver.registry.rendering import Plain
 from sampan.apiserver.registry.selection import select
 from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.apiserver.registry.watcher import Watcher
@@ -44,7 +46,9 @@ async def watch(ctx: RequestContext, backend: Backend) -> Response:
     check_list_options(request, watch=True)
     selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), _field_selector(ctx))
     rendering = backend.rendering(kind, accepted, request)
-    watcher = Watcher(selection, rendering, backend.config.watch_queue_events)
+    converts = kind.custom is not None and kind.custom.convert is not None
+    queued = Plain(kind) if converts else rendering
+    watcher = Watcher(selection, queued, backend.config.watch_queue_events)
     headers = {"content-type": JSON, "cache-control": "no-cache, private"}
     timeout_s = _timeout(request)
     cache = backend.reads.cache_of(kind)
@@ -52,7 +56,8 @@ async def watch(ctx: RequestContext, backend: Backend) -> Response:
         await _attach(request, backend, cache, watcher)
     except APIError as error:
         return Response(200, headers, stream=_refused(error))
-    return Response(200, headers, stream=_stream(backend, cache, watcher, timeout_s, _bookmarks(request)))
+    stream = _stream(backend, cache, watcher, timeout_s, _bookmarks(request))
+    return Response(200, headers, stream=converted_events(stream, kind, rendering) if converts else stream)
 
 
 def _field_selector(ctx: RequestContext) -> str:
@@ -105,7 +110,7 @@ async def _refused(error: APIError) -> AsyncIterator[bytes]:
 
 async def _stream(
     backend: Backend, cache: WatchCache, watcher: Watcher, timeout_s: float, bookmarks: bool
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s
     interval = backend.config.bookmark_interval_s

@@ -144,3 +144,12 @@ def test_any_patch_applies_or_is_an_error_of_ours(doc: Any, ops: list[Any]) -> N
     except APIError:
         pass
     assert doc == before
+
+
+def test_copies_of_copies_are_refused_before_they_fill_memory():
+    grow = [{"op": "copy", "from": "/a", "path": f"/a/k{number}"} for number in range(200)]
+    with pytest.raises(PatchFailed) as caught:
+        apply_json_patch({"a": {"text": "x" * 1000}}, grow)
+    assert caught.value.why.startswith("Unable to complete the copy, the accumulated size increase of copy is ")
+    flat = [{"op": "copy", "from": "/a", "path": f"/k{number}"} for number in range(200)]
+    assert len(apply_json_patch({"a": "x" * 1000}, flat)) == 201

@@ -16,6 +16,8 @@ from sampan.apimachinery.patch.errors import PatchError, PatchFailed
 from sampan.apimachinery.schema.scalars import json_type
 
 MAX_OPERATIONS: Final = 10_000
+MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
+"""All that a patch's copies may add: a copy of what was copied before doubles it; a short patch could fill memory."""
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
@@ -30,12 +32,19 @@ def apply_json_patch(doc: Any, ops: Any) -> Any:
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(ops)}"
         )
     holder = [_copied(doc)]
+    copied_bytes = 0
     for operation in ops:
-        _apply(holder, operation)
+        copied_bytes += _apply(holder, operation) or 0
+        if copied_bytes > MAX_COPIED_BYTES:
+            raise PatchFailed(
+                f"Unable to complete the copy, the accumulated size increase of copy is {copied_bytes}, "
+                f"exceeding the limit {MAX_COPIED_BYTES}"
+            )
     return holder[0]
 
 
-def _apply(holder: list[Any], operation: Any) -> None:
+def _apply(holder: list[Any], operation: Any) -> int | None:
+    """Carry out one operation; how many bytes it has copied."""
     if not isinstance(operation, dict):
         raise PatchError("error decoding patch: json: cannot unmarshal value into Go value of type jsonpatch.Operation")
     name = operation.get("op")
@@ -44,7 +53,7 @@ def _apply(holder: list[Any], operation: Any) -> None:
         raise PatchFailed(f"Unexpected kind: {name if isinstance(name, str) else 'unknown'}")
     if not isinstance(operation.get("path"), str):
         raise PatchFailed(f"{name} operation failed to decode path: missing value")
-    handler(holder, operation)
+    return handler(holder, operation)
 
 
 def _add(holder: list[Any], operation: dict[str, Any]) -> None:
@@ -74,9 +83,10 @@ def _move(holder: list[Any], operation: dict[str, Any]) -> None:
     _insert(holder, operation["path"], _take(holder, source, "move"), "move")
 
 
-def _copy(holder: list[Any], operation: dict[str, Any]) -> None:
-    source = _from(operation, "copy")
-    _insert(holder, operation["path"], _copied(_look(holder, source, "copy")), "copy")
+def _copy(holder: list[Any], operation: dict[str, Any]) -> int:
+    data = orjson.dumps(_look(holder, _from(operation, "copy"), "copy"))
+    _insert(holder, operation["path"], orjson.loads(data), "copy")
+    return len(data)
 
 
 def _test(holder: list[Any], operation: dict[str, Any]) -> None:
@@ -91,7 +101,7 @@ def _test(holder: list[Any], operation: dict[str, Any]) -> None:
         raise PatchFailed(f"testing value {path} failed: test failed")
 
 
-_OPERATIONS: Final[dict[str, Callable[[list[Any], dict[str, Any]], None]]] = {
+_OPERATIONS: Final[dict[str, Callable[[list[Any], dict[str, Any]], int | None]]] = {
     "add": _add, "remove": _remove, "replace": _replace, "move": _move, "copy": _copy, "test": _test,
 }
 

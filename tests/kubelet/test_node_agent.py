@@ -73,6 +73,21 @@ def test_the_lease_is_renewed_every_ten_seconds_and_the_status_only_when_it_chan
     simulate(story)
 
 
+def test_a_node_that_was_missed_is_ready_again_at_its_next_report(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            await world.until(lambda: conditions(world).get("Ready", {}).get("status") == "True", 5)
+            node = world.api.get("nodes", "n1", "")
+            assert node is not None
+            for item in node["status"]["conditions"]:
+                item.update(status="Unknown", reason="NodeStatusUnknown")
+            world.api.put("nodes", node)
+            assert await world.until(lambda: conditions(world)["Ready"]["status"] == "True", 15) <= 11
+            assert conditions(world)["MemoryPressure"]["reason"] == "KubeletHasSufficientMemory"
+
+    simulate(story)
+
+
 def test_a_deleted_node_registers_again(tmp_path: Path) -> None:
     async def story() -> None:
         async with World(tmp_path) as world:

@@ -177,8 +177,8 @@ def transitions(before: Sequence[Object], after: Sequence[Object]) -> list[str]:
 
 
 def without_heartbeats(status: Object) -> Object:
-    """The status without times that always change, to see whether anything else did."""
-    return {**status, "conditions": [
-        {key: value for key, value in item.items() if key != "lastHeartbeatTime"}
+    """The status without times that always change, conditions by type, to see whether anything else did."""
+    return {**status, "conditions": {
+        item["type"]: {key: value for key, value in item.items() if key != "lastHeartbeatTime"}
         for item in status.get("conditions") or []
-    ]}
+    }}

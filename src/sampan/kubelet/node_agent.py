@@ -1,7 +1,8 @@
 """Keeps the Node object and its Lease: registers the node, renews the Lease, reports the status when it changes.
 
 The Lease is the heartbeat (every 10 s); the status is looked at as often and written when something changed, or after
-five minutes. Deleting the Node while the kubelet runs makes it register again.
+five minutes. A condition that somebody else has changed (the control plane calls a node that it has missed Unknown) is
+put right at the next look. Deleting the Node while the kubelet runs makes it register again.
 """
 
 from __future__ import annotations
@@ -170,6 +171,8 @@ class NodeAgent:
     async def _report(self) -> None:
         if self._node is None:
             await self._register()
+        else:
+            await self._look_at_node()
         status = await self._status()
         unchanged = documents.without_heartbeats(status) == documents.without_heartbeats(self._written)
         fresh = effects.monotonic() - self._reported_at < self._config.status_report_interval_s
@@ -181,11 +184,25 @@ class NodeAgent:
             self._node = await self._client.patch(NODES, name, {"status": status}, type="strategic",
                                                   subresource="status")
         except errors.NotFound:
-            self._node, self._written = None, {}
+            self._forget()
             raise
         for reason in documents.transitions(self._written.get("conditions") or [], status["conditions"]):
             self._recorder.event(self.reference, "Normal", reason, f"Node {name} status is now: {reason}")
         self._written, self._reported_at = status, effects.monotonic()
+
+    async def _look_at_node(self) -> None:
+        """What the API has now; its conditions count as written, so that a wrong one differs from ours."""
+        try:
+            self._node = await self._client.get(NODES, self._config.node_name)
+        except errors.NotFound:
+            self._forget()
+            raise
+        if self._written:
+            self._written = {**self._written, "conditions": dig(self._node, "status", "conditions", default=[])}
+
+    def _forget(self) -> None:
+        """The Node is gone: register again."""
+        self._node, self._written = None, {}
 
     async def _register(self) -> None:
         """Create the Node, or adopt the one that is there with this kubelet's labels."""

@@ -139,7 +139,7 @@ def test_each_index_has_one_pod_that_knows_it(make, flat) -> None:
     assert status_in(writes)["completedIndexes"] == "0"
 
 
-@pytest.mark.parametrize(("indexes", "text"), [([], ""), ([1], "1"), ([0, 1, 2, 4, 6, 7], "0-2,4,6-7")])
+@pytest.mark.parametrize(("indexes", "text"), [([], ""), ([1], "1"), ([0, 1, 2, 4, 6, 7], "0-2,4,6,7")])
 def test_indexes_are_written_in_runs(indexes, text) -> None:
     assert compressed_indexes(indexes) == text
     assert expanded_indexes(text) == indexes

@@ -79,14 +79,14 @@ def _with_index(container: Object) -> Object:
 
 
 def compressed_indexes(indexes: Iterable[int]) -> str:
-    """As `status.completedIndexes`: `1,3-5,7`."""
+    """As `status.completedIndexes`: `1,3-5,7`; two in a row are no run."""
     runs: list[list[int]] = []
     for index in sorted(indexes):
         if runs and runs[-1][1] == index - 1:
             runs[-1][1] = index
         else:
             runs.append([index, index])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+    return ",".join(f"{low}-{high}" if high > low + 1 else ",".join(map(str, range(low, high + 1))) for low, high in runs)
 
 
 def expanded_indexes(text: str) -> list[int]:

@@ -16,6 +16,7 @@ k8s.io/apimachinery/pkg/util/strategicpatch. No directive survives into the resu
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Final
 
 from sampan.apimachinery.patch.errors import PatchError
@@ -73,8 +74,9 @@ def _retained(original: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]
     """A copy of the original, less what `$retainKeys` lets go."""
     if _RETAIN not in patch:
         return dict(original)
-    keys = patch[_RETAIN]
-    if not isinstance(keys, list) or any(
+    given = patch[_RETAIN]
+    keys = {key for key in given if isinstance(key, str)} if isinstance(given, list) else set()
+    if not isinstance(given, list) or any(
         key not in keys for key, value in patch.items() if not key.startswith("$") and value is not None
     ):
         raise PatchError("invalid patch format of retainKeys")
@@ -85,7 +87,8 @@ def _delete_scalars(merged: dict[str, Any], field: str, unwanted: Any) -> None:
     if not isinstance(unwanted, list):
         raise PatchError("invalid patch format of primitive list")
     if isinstance(merged.get(field), list):
-        merged[field] = [item for item in merged[field] if item not in unwanted]
+        gone = {_identity(item, "") for item in unwanted}
+        merged[field] = [item for item in merged[field] if _identity(item, "") not in gone]
 
 
 def _reorder_untouched(merged: dict[str, Any], patch: dict[str, Any], schema: Schema | None) -> None:
@@ -127,7 +130,8 @@ def _apply_item_directives(
 ) -> tuple[list[Any], list[dict[str, Any]]]:
     """What is left of the original, and the patch's items without directives."""
     plain: list[dict[str, Any]] = []
-    remaining, replaced = list(original), False
+    deleted: set[Any] = set()
+    replaced = False
     for item in patch:
         if not isinstance(item, dict):
             raise PatchError("invalid JSON document")
@@ -139,13 +143,14 @@ def _apply_item_directives(
             rest = {key: value for key, value in item.items() if key != _PATCH}
             plain += [rest] if rest else []
         elif directive == "delete":
-            wanted = _key_of(item, merge_key)
-            remaining = [found for found in remaining if not _has_key(found, merge_key, wanted)]
+            deleted.add(_key_of(item, merge_key))
         elif directive == "merge":
             plain.append({key: value for key, value in item.items() if key != _PATCH})
         else:
             raise PatchError(f"unknown patch type found in map: '{directive}'")
-    return ([] if replaced else remaining), plain
+    if replaced:
+        return [], plain
+    return [item for item in original if not deleted or _identity(item, merge_key) not in deleted], plain
 
 
 def _merge_items(original: list[Any], patch: list[dict[str, Any]], schema: Schema) -> list[Any]:
@@ -173,10 +178,6 @@ def _key_of(item: dict[str, Any], merge_key: str) -> Any:
     return value
 
 
-def _has_key(item: Any, merge_key: str, wanted: Any) -> bool:
-    return isinstance(item, dict) and item.get(merge_key) == wanted
-
-
 def _order_list(order: Any) -> list[Any]:
     if not isinstance(order, list):
         raise PatchError("invalid patch format of setElementOrder list")
@@ -185,7 +186,8 @@ def _order_list(order: Any) -> list[Any]:
 
 def _checked_order(order: list[Any], patch: list[Any], merge_key: str) -> list[Any]:
     """The order, if it names every item of the patch in the patch's own sequence."""
-    ranks = [_rank(_identity(item, merge_key), order, merge_key) for item in patch]
+    places = _places(order, merge_key)
+    ranks = [places.get(_identity(item, merge_key), -1) for item in patch]
     if any(rank < 0 for rank in ranks) or ranks != sorted(ranks):
         raise PatchError(f"The order in patch list:\n{patch}\n doesn't match setElementOrder list:\n{order}\n")
     return order
@@ -193,32 +195,29 @@ def _checked_order(order: list[Any], patch: list[Any], merge_key: str) -> list[A
 
 def _ordered(merged: list[Any], order: list[Any], server: list[Any], merge_key: str) -> list[Any]:
     """Items named by `order` in its sequence, the others woven in by their place in the server's list."""
-    ranked = {_identity(item, merge_key): rank for rank, item in reversed(list(enumerate(order)))}
-    stored = {_identity(item, merge_key): rank for rank, item in reversed(list(enumerate(server)))}
-    named = sorted(
+    ranked, stored = _places(order, merge_key), _places(server, merge_key)
+    named = deque(sorted(
         (item for item in merged if _identity(item, merge_key) in ranked),
         key=lambda item: ranked[_identity(item, merge_key)],
-    )
-    others = [item for item in merged if _identity(item, merge_key) not in ranked]
+    ))
+    others = deque(item for item in merged if _identity(item, merge_key) not in ranked)
     result: list[Any] = []
     while named and others:
         left, right = stored.get(_identity(others[0], merge_key)), stored.get(_identity(named[0], merge_key))
         comes_first = left is not None and right is not None and left < right
-        result.append(others.pop(0) if comes_first else named.pop(0))
-    return result + named + others
+        result.append(others.popleft() if comes_first else named.popleft())
+    return [*result, *named, *others]
+
+
+def _places(items: list[Any], merge_key: str) -> dict[Any, int]:
+    """Where each identity stands first. Looking them up keeps a patch of many items from costing their square."""
+    return {_identity(item, merge_key): place for place, item in reversed(list(enumerate(items)))}
 
 
 def _identity(item: Any, merge_key: str) -> Any:
     """What an item is known by: its merge key's value, or the scalar itself."""
-    value = item.get(merge_key) if isinstance(item, dict) else item
+    value = item.get(merge_key) if merge_key and isinstance(item, dict) else item
     return repr(value) if isinstance(value, dict | list) else value
-
-
-def _rank(identity: Any, order: list[Any], merge_key: str) -> int:
-    for rank, item in enumerate(order):
-        if _identity(item, merge_key) == identity:
-            return rank
-    return -1
 
 
 def _clean(value: Any) -> Any:

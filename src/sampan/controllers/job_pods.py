@@ -86,7 +86,9 @@ def compressed_indexes(indexes: Iterable[int]) -> str:
             runs[-1][1] = index
         else:
             runs.append([index, index])
-    return ",".join(f"{low}-{high}" if high > low + 1 else ",".join(map(str, range(low, high + 1))) for low, high in runs)
+    return ",".join(
+        f"{low}-{high}" if high > low + 1 else ",".join(map(str, range(low, high + 1))) for low, high in runs
+    )
 
 
 def expanded_indexes(text: str) -> list[int]:

@@ -15,11 +15,13 @@ from sampan.controllers.deployment import DeploymentReconciler
 from sampan.controllers.disruption import DisruptionReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
+from sampan.controllers.ephemeral_volume import EphemeralVolumeReconciler
 from sampan.controllers.garbage_collector import GarbageCollector
 from sampan.controllers.job import JobReconciler
 from sampan.controllers.namespace import NamespaceReconciler
 from sampan.controllers.node_ipam import NodeIPAMReconciler
 from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
+from sampan.controllers.persistentvolume_binder import PersistentVolumeBinder
 from sampan.controllers.pod_gc import PodGCReconciler
 from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
 from sampan.controllers.resourcequota import ResourceQuotaReconciler
@@ -28,6 +30,7 @@ from sampan.controllers.serviceaccount import ServiceAccountReconciler
 from sampan.controllers.statefulset import StatefulSetReconciler
 from sampan.controllers.taint_eviction import TaintEvictionReconciler
 from sampan.controllers.ttl_after_finished import TTLAfterFinishedReconciler
+from sampan.controllers.volume_protection import ClaimProtectionReconciler, VolumeProtectionReconciler
 from sampan.reconcile.controller import Reconciler, Wiring
 
 
@@ -98,6 +101,22 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "resourcequota-controller", "resourcequota-controller",
         lambda wiring, config: ResourceQuotaReconciler(wiring),
+    ),
+    Loop(
+        "persistentvolume-binder-controller", "persistent-volume-binder",
+        lambda wiring, config: PersistentVolumeBinder(wiring), component="persistentvolume-controller",
+    ),
+    Loop(
+        "persistentvolumeclaim-protection-controller", "pvc-protection-controller",
+        lambda wiring, config: ClaimProtectionReconciler(wiring), workers=1,
+    ),
+    Loop(
+        "persistentvolume-protection-controller", "pv-protection-controller",
+        lambda wiring, config: VolumeProtectionReconciler(wiring), workers=1,
+    ),
+    Loop(
+        "ephemeral-volume-controller", "ephemeral-volume-controller",
+        lambda wiring, config: EphemeralVolumeReconciler(wiring), component="ephemeral_volume",
     ),
     Loop(
         "endpoints-controller", "endpoint-controller",

@@ -1,6 +1,6 @@
 """Claims and volumes get the finalizer that keeps them while somebody uses them.
 
-Off unless enabled: it needs the controllers that take the finalizers away again, or nothing of this kind could ever go.
+The controllers `persistentvolumeclaim-protection` and `persistentvolume-protection` take the finalizers away again.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     certificates.requestor,
 )
 
-OFF: frozenset[str] = frozenset({"StorageObjectInUseProtection"})
+OFF: frozenset[str] = frozenset()
 
 
 def plugins(parts: ServerParts) -> list[Admission]:

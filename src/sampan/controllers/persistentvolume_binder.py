@@ -1,0 +1,153 @@
+"""The PersistentVolume binder: brings claims and volumes together, and says what becomes of a volume afterwards.
+
+Keys with a slash are claims (see `persistentvolume_claims`), the others volumes. A volume without a claim is Available,
+one whose claim has it is Bound. When its claim is gone, which the server and not a copy must confirm, it is Released:
+with the reclaim policy Retain it stays so until an administrator decides; with Delete its provisioner deletes it. What
+no provisioner made this controller cannot delete, because it sees no node's disk: such a volume becomes Failed and
+says so.
+"""
+
+from __future__ import annotations
+
+from sampan.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from sampan.apimachinery import errors
+from sampan.apimachinery.object import (
+    Object,
+    annotations_of,
+    dig,
+    key_of,
+    meta,
+    name_of,
+    split_key,
+    uid_of,
+)
+from sampan.client.events import WARNING
+from sampan.controllers.persistentvolume_claims import BIND_COMPLETED, BOUND_BY_CONTROLLER, Storage, plan_claim
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Note, Plan, Update
+
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+_NOT_SOURCES = frozenset({
+    "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy",
+    "storageClassName", "volumeAttributesClassName", "volumeMode",
+})
+
+
+def plan_volume(volume: Object, claim: Object | None) -> Plan:
+    """The next step of a volume. `claim` is the one that its claimRef names, None if that is gone."""
+    reference = dig(volume, "spec", "claimRef")
+    if reference is None or not reference.get("uid"):
+        return _phase(volume, "Available")
+    if claim is None or uid_of(claim) != reference["uid"]:
+        return _reclaim(volume)
+    wanted = dig(claim, "spec", "volumeName", default="")
+    if wanted == name_of(volume):
+        return _phase(volume, "Bound")
+    if not wanted:
+        return NOTHING  # the claim's turn is next
+    if PROVISIONED_BY in annotations_of(volume) and _policy(volume) == "Delete":
+        return _reclaim(volume)
+    return Plan((Update(PERSISTENT_VOLUMES, _unbound(volume)),))
+
+
+def _reclaim(volume: Object) -> Plan:
+    """The claim is gone."""
+    phase = dig(volume, "status", "phase")
+    policy = _policy(volume)
+    if policy == "Retain" or PROVISIONED_BY in annotations_of(volume) or phase not in ("Released", "Failed"):
+        return NOTHING if phase == "Failed" else _phase(volume, "Released")
+    if phase == "Failed":
+        return NOTHING
+    kind = next((field for field in sorted(volume["spec"]) if field not in _NOT_SOURCES), "")
+    if policy == "Recycle":
+        text = "no recyclable volume plugin matched" if kind != "hostPath" else "recycling is not supported"
+        return _phase(volume, "Failed", "VolumeFailedRecycle", text)
+    text = (
+        f'error getting deleter volume plugin for volume "{name_of(volume)}": no deletable volume plugin matched: '
+        f"{kind} volumes that no provisioner made are deleted by hand"
+    )
+    return _phase(volume, "Failed", "VolumeFailedDelete", text)
+
+
+def _policy(volume: Object) -> str:
+    return str(dig(volume, "spec", "persistentVolumeReclaimPolicy", default="Retain"))
+
+
+def _phase(volume: Object, phase: str, reason: str = "", message: str = "") -> Plan:
+    known = volume.get("status") or {}
+    if known.get("phase") == phase:
+        return NOTHING
+    status = {key: value for key, value in known.items() if key not in ("phase", "message", "reason")}
+    status |= {"phase": phase, **({"message": message} if message else {})}
+    notes = (Note(volume, WARNING, reason, message),) if reason else ()
+    return Plan((Update(PERSISTENT_VOLUMES, {**volume, "status": status}, subresource="status"),), notes)
+
+
+def _unbound(volume: Object) -> Object:
+    """Free again: the claim got another volume. What an administrator wrote into claimRef stays."""
+    found = annotations_of(volume)
+    spec = dict(volume["spec"])
+    if BOUND_BY_CONTROLLER in found:
+        found = {key: value for key, value in found.items() if key != BOUND_BY_CONTROLLER}
+        spec.pop("claimRef")
+    else:
+        kept = ("kind", "apiVersion", "namespace", "name")
+        spec["claimRef"] = {key: spec["claimRef"][key] for key in kept if key in spec["claimRef"]}
+    return {**volume, "metadata": {**meta(volume), "annotations": found}, "spec": spec}
+
+
+class PersistentVolumeBinder:
+    """Keys are claims (`namespace/name`) and volumes (`name`)."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._client = wiring.client
+        self._claims = wiring.watch(PERSISTENT_VOLUME_CLAIMS, self._of_claim)
+        self._volumes = wiring.watch(PERSISTENT_VOLUMES, self._of_volume)
+        self._classes = wiring.watch(STORAGE_CLASSES, lambda one: self._waiting())
+        self._nodes = wiring.read(NODES)
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        if namespace:
+            claim = self._claims.get(name, namespace)
+            return plan_claim(claim, self._storage()) if claim is not None else NOTHING
+        volume = self._volumes.get(name)
+        if volume is None:
+            return NOTHING
+        return plan_volume(volume, await self._claim_of(volume))
+
+    def _storage(self) -> Storage:
+        return Storage(*(
+            {name_of(one): one for one in lister.list()} for lister in (self._volumes, self._classes, self._nodes)
+        ))
+
+    async def _claim_of(self, volume: Object) -> Object | None:
+        """The claim of the volume's claimRef. That one is gone is asked of the server, for data hangs on it."""
+        reference = dig(volume, "spec", "claimRef", default={})
+        namespace, name = reference.get("namespace", ""), reference.get("name", "")
+        found = self._claims.get(name, namespace)
+        if (found is not None and uid_of(found) == reference.get("uid")) or not reference.get("uid"):
+            return found
+        try:
+            return await self._client.get(PERSISTENT_VOLUME_CLAIMS, name, namespace)
+        except errors.NotFound:
+            return None
+
+    def _of_claim(self, claim: Object) -> list[str]:
+        volume = dig(claim, "spec", "volumeName", default="")
+        return [key_of(claim), *([volume] if volume else [])]
+
+    def _of_volume(self, volume: Object) -> list[str]:
+        """Itself, its claim, and every claim that names it or still looks for one."""
+        keys = [name_of(volume)]
+        reference = dig(volume, "spec", "claimRef")
+        if reference is not None:
+            keys.append(f"{reference.get('namespace')}/{reference.get('name')}")
+        named = [key_of(one) for one in self._claims.list() if dig(one, "spec", "volumeName") == name_of(volume)]
+        return keys + sorted(named) + (self._waiting() if reference is None else [])
+
+    def _waiting(self) -> list[str]:
+        return sorted(
+            key_of(claim) for claim in self._claims.list()
+            if BIND_COMPLETED not in annotations_of(claim) and not dig(claim, "spec", "volumeName")
+        )

@@ -1,0 +1,177 @@
+"""A PersistentVolumeClaim's way to its volume.
+
+A claim without a volume gets the best match: the volume's claimRef is set first, then the claim's volumeName. The
+claimRef, guarded by the volume's resourceVersion, is what decides: two claims cannot both win one volume. A claim that
+names a volume waits for it; a bound claim whose volume is gone, or is another claim's, is Lost, for its data is.
+
+With a class of volumeBindingMode WaitForFirstConsumer a claim waits until the scheduler has chosen a node for its first
+pod (annotation `volume.kubernetes.io/selected-node`). Where no volume fits and the class has a provisioner, the claim
+is marked as that provisioner's, which then makes a volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from sampan.apimachinery.object import (
+    Object,
+    annotations_of,
+    dig,
+    is_being_deleted,
+    meta,
+    name_of,
+    namespace_of,
+    resource_version_of,
+    uid_of,
+)
+from sampan.client.events import NORMAL, WARNING
+from sampan.controllers.volume_matching import best_match, capacity, class_of, mismatch, refers_to
+from sampan.reconcile.plan import NOTHING, Note, Plan, Step, Update
+
+BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+BETA_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+NO_PROVISIONER = "kubernetes.io/no-provisioner"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What claims are decided from, by name."""
+
+    volumes: Mapping[str, Object] = field(default_factory=dict)
+    classes: Mapping[str, Object] = field(default_factory=dict)
+    nodes: Mapping[str, Object] = field(default_factory=dict)
+
+
+def plan_claim(claim: Object, storage: Storage) -> Plan:
+    """The next step of a claim."""
+    if BIND_COMPLETED in annotations_of(claim):
+        return _bound(claim, storage)
+    name = dig(claim, "spec", "volumeName", default="")
+    return _named(claim, storage.volumes.get(name)) if name else _unbound(claim, storage)
+
+
+def waits_for_consumer(claim: Object, storage: Storage) -> bool:
+    """Whether a pod must come first."""
+    found = storage.classes.get(class_of(claim))
+    delayed = found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
+    return delayed and SELECTED_NODE not in annotations_of(claim)
+
+
+def _unbound(claim: Object, storage: Storage) -> Plan:
+    waits = waits_for_consumer(claim, storage)
+    node = storage.nodes.get(annotations_of(claim).get(SELECTED_NODE, ""))
+    volume = best_match(claim, storage.volumes.values(), only_prebound=waits, node=node)
+    if volume is not None:
+        return _bind(claim, volume)
+    if waits:
+        text = "waiting for first consumer to be created before binding"
+        return _pending(claim, Note(claim, NORMAL, "WaitForFirstConsumer", text))
+    if class_of(claim):
+        return _provision(claim, storage.classes.get(class_of(claim)))
+    text = "no persistent volumes available for this claim and no storage class is set"
+    return _pending(claim, Note(claim, NORMAL, "FailedBinding", text))
+
+
+def _provision(claim: Object, storage_class: Object | None) -> Plan:
+    """Hand the claim to its class's provisioner."""
+    if storage_class is None:
+        text = f'storageclass.storage.k8s.io "{class_of(claim)}" not found'
+        return _pending(claim, Note(claim, WARNING, "ProvisioningFailed", text))
+    provisioner = str(storage_class.get("provisioner", ""))
+    if provisioner == NO_PROVISIONER:
+        text = f"no volume plugin matched name: {provisioner}"
+        return _pending(claim, Note(claim, WARNING, "ProvisioningFailed", text))
+    text = (
+        f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the "
+        "system administrator. If volume creation is delayed, please verify that the provisioner is running and "
+        "correctly registered."
+    )
+    note = Note(claim, NORMAL, "ExternalProvisioning", text)
+    wanted = {PROVISIONER: provisioner, BETA_PROVISIONER: provisioner}
+    if wanted.items() <= annotations_of(claim).items():
+        return _pending(claim, note)
+    metadata = {**meta(claim), "annotations": {**annotations_of(claim), **wanted}}
+    return Plan((Update(PERSISTENT_VOLUME_CLAIMS, {**claim, "metadata": metadata}),), (note,))
+
+
+def _named(claim: Object, volume: Object | None) -> Plan:
+    """A claim that asks for one volume."""
+    if volume is None:
+        return _pending(claim)
+    if dig(volume, "spec", "claimRef") is None:
+        why = mismatch(volume, claim)
+        if why:
+            text = f'Cannot bind to requested volume "{name_of(volume)}": {why}'
+            return _pending(claim, Note(claim, WARNING, "VolumeMismatch", text))
+        return _bind(claim, volume)
+    if refers_to(volume, claim):
+        return _bind(claim, volume)
+    text = f'volume "{name_of(volume)}" already bound to a different claim.'
+    return _pending(claim, Note(claim, WARNING, "FailedBinding", text))
+
+
+def _bound(claim: Object, storage: Storage) -> Plan:
+    name = dig(claim, "spec", "volumeName", default="")
+    volume = storage.volumes.get(name)
+    if not name:
+        text = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!"
+        return _lost(claim, Note(claim, WARNING, "ClaimLost", text))
+    if volume is None:
+        text = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+        return _lost(claim, Note(claim, WARNING, "ClaimLost", text))
+    if dig(volume, "spec", "claimRef") is None or refers_to(volume, claim):
+        return _bind(claim, volume)
+    text = "Two claims are bound to the same volume, this one is bound incorrectly"
+    return _lost(claim, Note(claim, WARNING, "ClaimMisbound", text))
+
+
+def _bind(claim: Object, volume: Object) -> Plan:
+    """Both ends, then the claim's status; each write only where something is missing."""
+    steps: list[Step] = []
+    if is_being_deleted(claim) and BIND_COMPLETED not in annotations_of(claim):
+        return NOTHING
+    if dig(volume, "spec", "claimRef", "uid") != uid_of(claim):
+        steps.append(Update(PERSISTENT_VOLUMES, _with_claim(volume, claim)))
+    named = dig(claim, "spec", "volumeName") == name_of(volume)
+    if not named or BIND_COMPLETED not in annotations_of(claim):
+        added = {BIND_COMPLETED: "yes", **({} if named else {BOUND_BY_CONTROLLER: "yes"})}
+        metadata = {**meta(claim), "annotations": {**annotations_of(claim), **added}}
+        spec = {**claim["spec"], "volumeName": name_of(volume)}
+        steps.append(Update(PERSISTENT_VOLUME_CLAIMS, {**claim, "metadata": metadata, "spec": spec}))
+        return Plan(tuple(steps))
+    status = {
+        **(claim.get("status") or {}), "phase": "Bound", "accessModes": dig(volume, "spec", "accessModes", default=[]),
+        "capacity": {"storage": str(capacity(volume))},
+    }
+    return Plan((*steps, *_status(claim, status)))
+
+
+def _with_claim(volume: Object, claim: Object) -> Object:
+    reference = {
+        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": namespace_of(claim), "name": name_of(claim),
+        "uid": uid_of(claim), "resourceVersion": resource_version_of(claim),
+    }
+    metadata = meta(volume)
+    if dig(volume, "spec", "claimRef") is None:
+        metadata = {**metadata, "annotations": {**annotations_of(volume), BOUND_BY_CONTROLLER: "yes"}}
+    return {**volume, "metadata": metadata, "spec": {**volume["spec"], "claimRef": reference}}
+
+
+def _pending(claim: Object, *notes: Note) -> Plan:
+    return Plan(_status(claim, {**(claim.get("status") or {}), "phase": "Pending"}), notes)
+
+
+def _lost(claim: Object, note: Note) -> Plan:
+    steps = _status(claim, {"phase": "Lost"})
+    return Plan(steps, (note,) if steps else ())
+
+
+def _status(claim: Object, status: Object) -> tuple[Step, ...]:
+    if status == (claim.get("status") or {}):
+        return ()
+    return (Update(PERSISTENT_VOLUME_CLAIMS, {**claim, "status": status}, subresource="status"),)

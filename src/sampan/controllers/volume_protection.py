@@ -1,0 +1,84 @@
+"""Claims and volumes are kept while somebody uses them.
+
+Each carries a finalizer (admission adds it). A claim that is being deleted loses it when no pod that has a node uses
+the claim, which the server and not only a copy must confirm; a volume when it is not bound any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name_of, namespace_of, split_key
+from sampan.apimachinery.resource import Resource
+from sampan.controllers.pods import is_finished
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Plan, Update
+
+CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
+VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+
+
+def claims_of(pod: Object) -> list[str]:
+    """The names of the claims that the pod's volumes use."""
+    found = []
+    for volume in dig(pod, "spec", "volumes", default=()):
+        if name := dig(volume, "persistentVolumeClaim", "claimName"):
+            found.append(name)
+        elif volume.get("ephemeral") is not None and not is_finished(pod):
+            found.append(f"{name_of(pod)}-{volume['name']}")
+    return found
+
+
+def is_used(claim: Object, pods: Iterable[Object]) -> bool:
+    """Whether a pod that has a node uses the claim; kubelets do not start pods of claims that are going."""
+    return any(dig(pod, "spec", "nodeName") and name_of(claim) in claims_of(pod) for pod in pods)
+
+
+def plan(resource: Resource, obj: Object, finalizer: str, *, used: bool) -> Plan:
+    """Add the finalizer, or take it away from what goes and is not used."""
+    present = list(meta(obj).get("finalizers") or ())
+    if is_being_deleted(obj):
+        if used or finalizer not in present:
+            return NOTHING
+        present.remove(finalizer)
+    elif finalizer in present:
+        return NOTHING
+    else:
+        present.append(finalizer)
+    return Plan((Update(resource, {**obj, "metadata": {**meta(obj), "finalizers": present}}),))
+
+
+class ClaimProtectionReconciler:
+    """Keys are claims; a pod concerns those that it uses."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._client = wiring.client
+        self._claims = wiring.watch(PERSISTENT_VOLUME_CLAIMS)
+        self._pods = wiring.watch(
+            PODS, lambda pod: [f"{namespace_of(pod)}/{name}" for name in claims_of(pod)]
+        )
+
+    async def reconcile(self, key: str) -> Plan:
+        namespace, name = split_key(key)
+        claim = self._claims.get(name, namespace)
+        if claim is None:
+            return NOTHING
+        used = is_being_deleted(claim) and is_used(claim, self._pods.list(namespace))
+        if is_being_deleted(claim) and not used:
+            used = is_used(claim, (await self._client.list(PODS, namespace))["items"])
+        return plan(PERSISTENT_VOLUME_CLAIMS, claim, CLAIM_FINALIZER, used=used)
+
+
+class VolumeProtectionReconciler:
+    """Keys are volumes."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._volumes = wiring.watch(PERSISTENT_VOLUMES)
+
+    async def reconcile(self, key: str) -> Plan:
+        volume = self._volumes.get_by_key(key)
+        if volume is None:
+            return NOTHING
+        bound = dig(volume, "status", "phase") == "Bound"
+        return plan(PERSISTENT_VOLUMES, volume, VOLUME_FINALIZER, used=bound)

@@ -91,6 +91,10 @@ def compressed_indexes(indexes: Iterable[int]) -> str:
     )
 
 
+def _pair(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low},{high}"
+
+
 def expanded_indexes(text: str) -> list[int]:
     """The inverse of `compressed_indexes`."""
     found: list[int] = []

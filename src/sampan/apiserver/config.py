@@ -19,6 +19,13 @@ class APIServerConfig:
     client_ca_file: str = ""
     requestheader_client_ca_file: str = ""
     token_file: str = ""
+    authentication_config_file: str = ""
+    """An AuthenticationConfiguration: OIDC issuers, and who may be anonymous."""
+    token_webhook_config_file: str = ""
+    """A kubeconfig whose server answers TokenReviews."""
+    token_webhook_cache_ttl_s: float = 120.0
+    authorization_config_file: str = ""
+    """An AuthorizationConfiguration: the authorisers in order; Node and RBAC without one."""
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
     service_account_key_files: tuple[str, ...] = ()
     """Public (or private) keys in PEM that verify ServiceAccount tokens."""

@@ -66,7 +66,7 @@ class APIServer:
         checked = self.config.authorization
         self._custom_resources = CustomResources(self.backend, self.client)
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
-        self._authorizers = [part for build in authz_table.AUTHORIZERS if checked and (part := build(self))]
+        self._authorizers = authz_table.build(self) if checked else []
         self._ready = False
         self._exposition: Callable[[], bytes] | None = None
         self._upkeep = (

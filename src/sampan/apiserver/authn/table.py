@@ -16,10 +16,13 @@ from sampan.apiserver.authn import (
     bearer,
     bootstrap_token,
     client_certificate,
+    legacy_service_account,
     request_header,
     service_account,
     token_file,
+    webhook_token,
 )
+from sampan.apiserver.authn.oidc import tokens as oidc
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.seams import Authenticator, BuildAuthenticator, ServerParts
 
@@ -27,8 +30,11 @@ AUTHENTICATED = "system:authenticated"
 
 TOKENS: tuple[Callable[[ServerParts], bearer.TokenAuthenticator | None], ...] = (
     token_file.build,
+    legacy_service_account.build,
     service_account.build,
     bootstrap_token.build,
+    oidc.build,
+    webhook_token.build,
 )
 
 

@@ -148,3 +148,15 @@ async def test_nothing_hides_below_a_subresource():
         await client.create(PODS, pod("p"))
         for target in ("pods/p/status/x", "pods/p/log/x", "pods/p/binding/x"):
             assert (await call(server, "GET", f"/api/v1/namespaces/default/{target}")).status == 404
+
+
+async def test_ten_thousand_unknown_fields_are_warned_of_briefly():
+    async with serving() as (server, _):
+        body = config_map("c") | {f"{number}" + "x" * 30: 1 for number in range(10_000)}
+        response = await call(server, "POST", "/api/v1/namespaces/default/configmaps", body)
+        assert response.status == 201
+        warning = response.headers["warning"]
+        assert warning.startswith('299 - "unknown field') and len(warning) < 8192
+        long = config_map("d") | {"y" * 100_000: 1}
+        response = await call(server, "POST", "/api/v1/namespaces/default/configmaps", long)
+        assert 256 < len(response.headers["warning"]) < 300

@@ -13,6 +13,7 @@ from sampan.api.kind import Kind
 from sampan.apimachinery.http import Request, UserInfo
 
 READ_VERBS = frozenset({"get", "list", "watch"})
+MAX_WARNING_CHARS, CUT_WARNING_CHARS = 4096, 256
 
 
 @dataclass(slots=True)
@@ -51,6 +52,15 @@ class RequestContext:
     """A watch or a stream: no timeout, no seat held."""
 
     def warn(self, text: str) -> None:
-        """A `Warning: 299` header of the answer; repeated texts are sent once."""
-        if text not in self.warnings:
+        """A `Warning: 299` header of the answer; repeated texts are sent once.
+
+        What does not fit into a header of ordinary size is cut and then left out, as upstream does: a body may hold
+        more unknown fields than anyone wants to read.
+        """
+        if text in self.warnings:
+            return
+        room = MAX_WARNING_CHARS - sum(map(len, self.warnings))
+        if len(text) > room:
+            text = text[:CUT_WARNING_CHARS]
+        if len(text) <= room:
             self.warnings.append(text)

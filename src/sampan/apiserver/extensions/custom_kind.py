@@ -21,7 +21,7 @@ from sampan.apiserver.extensions.scale import scale_subresource
 from sampan.apiserver.extensions.strategy import Strategy
 from sampan.apiserver.extensions.validator import Validator
 
-_WHILE_TERMINATING = ("delete", "deletecollection", "get", "list", "watch")
+_WHILE_TERMINATING = tuple(verb for verb in STANDARD_VERBS if verb != "create")
 
 
 @dataclass(frozen=True, slots=True)

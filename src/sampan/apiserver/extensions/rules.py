@@ -25,7 +25,7 @@ _REASONS: Final = {
 }
 _OLD: Final = re.compile(r"\boldSelf\b")
 _TEXT: Final = re.compile(r"""[rR]?(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
-_CHAIN: Final = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_][A-Za-z0-9_]*(?!\s*\())+)")
+_CHAIN: Final = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_][A-Za-z0-9_]*+(?!\s*\())+)")
 _STEP: Final = re.compile(r"\.(?:([A-Za-z_][\w-]*))|\['((?:[^'\\]|\\.)*)'\]")
 _MAX_MESSAGE: Final = 2048
 

@@ -1,0 +1,114 @@
+"""x-kubernetes-validations: what rules see, and what they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from sampan.apimachinery.field import Path
+from sampan.apiserver.extensions.rules import RuleTree, check
+
+
+def errors(raw, value, **old):
+    return [str(error) for error in RuleTree(raw).errors(value, Path("spec"), *old.values())]
+
+
+def ruled(rule, **more):
+    return {"type": "object", "x-kubernetes-validations": [{"rule": rule, **more}], "properties": {
+        "min": {"type": "integer"}, "max": {"type": "integer"}, "name": {"type": "string"},
+        "a-b": {"type": "string"}, "namespace": {"type": "string"}, "size": {"x-kubernetes-int-or-string": True},
+        "when": {"type": "string", "format": "date-time"}, "for": {"type": "string", "format": "duration"},
+        "data": {"type": "string", "format": "byte"}, "ratio": {"type": "number"},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "items": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+    }}
+
+
+@pytest.mark.parametrize(("rule", "value"), [
+    ("self.min <= self.max", {"min": 1, "max": 2}),
+    ("!has(self.min) || self.min > 0", {}),
+    ("self.?min.orValue(3) == 3", {}),
+    ("self.items.all(i, i.n > 0) && self.items.exists_one(i, i.n == 2)", {"items": [{"n": 1}, {"n": 2}]}),
+    ("self.items.map(i, i.n).sum() == 3 && self.items.map(i, i.n).isSorted()", {"items": [{"n": 1}, {"n": 2}]}),
+    ("self.labels.all(k, k.startsWith('a'))", {"labels": {"a1": "x", "a2": "y"}}),
+    ("self.a__dash__b == 'x' && self.__namespace__ == 'y'", {"a-b": "x", "namespace": "y"}),
+    ("self.name.find('[0-9]+') == '12' && self.name.matches('^a[0-9]+$')", {"name": "a12"}),
+    ("self.when > timestamp('2020-01-01T00:00:00Z')", {"when": "2024-05-06T07:08:09Z"}),
+    ("self.for < duration('1h')", {"for": "30m"}),
+    ("self.data == b'hi'", {"data": "aGk="}),
+    ("self.ratio < 2.5", {"ratio": 2}),
+    ("type(self.size) == int ? self.size == 3 : false", {"size": 3}),
+    ("quantity(self.name).isLessThan(quantity('2Gi'))", {"name": "1Gi"}),
+    ("url(self.name).getHost() == 'example.com'", {"name": "https://example.com/x"}),
+    ("ip(self.name).family() == 4", {"name": "10.0.0.1"}),
+    ("cidr('10.0.0.0/8').containsIP(self.name)", {"name": "10.0.0.1"}),
+    ("self.name.split(',').size() == 2 && self.name.lowerAscii() == 'a,b'", {"name": "A,B"}),
+    ("cel.bind(n, self.min + 1, n == 2)", {"min": 1}),
+    ("sets.contains(self.items.map(i, i.n), [1])", {"items": [{"n": 1}]}),
+])
+def test_rules_that_hold(rule, value):
+    rule = rule.replace("self.for ", "self.__for__ ")
+    assert errors(ruled(rule), value) == []
+
+
+def test_a_rule_that_fails_says_so():
+    assert errors(ruled("self.min <= self.max"), {"min": 3, "max": 2}) == [
+        'spec: Invalid value: "object": failed rule: self.min <= self.max']
+    assert errors(ruled("self.min <= self.max", message="too much"), {"min": 3, "max": 2}) == [
+        'spec: Invalid value: "object": too much']
+
+
+def test_messages_are_expressions_reasons_and_paths_too():
+    raw = ruled("self.min <= self.max", messageExpression="'at most ' + string(self.max)", message="plain",
+                reason="FieldValueForbidden", fieldPath=".min")
+    assert errors(raw, {"min": 3, "max": 2}) == ["spec.min: Forbidden: at most 2"]
+
+
+def test_a_rule_that_cannot_be_evaluated_fails():
+    assert errors(ruled("self.min > 0"), {}) == [
+        'spec: Invalid value: "object": no such key: min evaluating rule: self.min > 0']
+
+
+def test_a_transition_rule_needs_something_before():
+    raw = ruled("self.min >= oldSelf.min")
+    assert errors(raw, {"min": 1}) == []
+    assert errors(raw, {"min": 2}, old={"min": 1}) == []
+    assert errors(raw, {"min": 0}, old={"min": 1}) == [
+        'spec: Invalid value: "object": failed rule: self.min >= oldSelf.min']
+
+
+def test_an_optional_old_self_is_there_on_creation_too():
+    raw = ruled("oldSelf.hasValue() || self.min == 1", optionalOldSelf=True)
+    assert errors(raw, {"min": 1}) == [] and len(errors(raw, {"min": 2})) == 1
+    assert errors(raw, {"min": 2}, old={"min": 3}) == []
+    grows = ruled("self.min >= oldSelf.min.orValue(0)", optionalOldSelf=True)
+    assert errors(grows, {"min": 2}, old={"min": 3}) != []
+
+
+def test_unchanged_values_are_not_judged_again():
+    raw = {"type": "object", "properties": {"spec": ruled("self.min < 0")}}
+    same = {"spec": {"min": 1}}
+    assert [str(e) for e in RuleTree(raw).errors(same, Path(), {"spec": {"min": 1}})] == []
+
+
+def test_items_of_map_lists_are_followed_by_their_keys():
+    raw = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {
+        "type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+        "x-kubernetes-validations": [{"rule": "self.n == oldSelf.n", "message": "fixed"}]}}
+    old = [{"name": "a", "n": 1}, {"name": "b", "n": 2}]
+    assert errors(raw, [{"name": "b", "n": 3}, {"name": "c", "n": 9}], old=old) == [
+        'spec[0]: Invalid value: "object": fixed']
+
+
+def test_rules_of_scalars_have_their_type():
+    raw = {"type": "string", "x-kubernetes-validations": [{"rule": "self.size() > 2"}]}
+    assert errors(raw, "ab") == ['spec: Invalid value: "string": failed rule: self.size() > 2']
+    wrong = {"type": "string", "x-kubernetes-validations": [{"rule": "self > 2"}]}
+    assert "found no matching overload for '_>_'" in str(check(wrong, Path("x"))[0])
+
+
+def test_what_is_wrong_with_a_rule():
+    found = check(ruled("self.min > 1", messageExpression="1", reason="Nope"), Path("s"))
+    assert [error.field for error in found] == [
+        "s.x-kubernetes-validations[0].reason", "s.x-kubernetes-validations[0].messageExpression"]
+    assert "rule is not specified" in str(check(ruled(""), Path("s"))[0])
+    assert "undefined field 'nope'" in str(check(ruled("self.items[0].n == self.nope"), Path("s"))[0])

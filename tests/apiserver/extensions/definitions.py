@@ -36,7 +36,9 @@ def of(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
     return version(schema={"openAPIV3Schema": schema(spec)}, **more)
 
 
-def definition(*versions: dict[str, Any], plural: str = "crontabs", kind: str = "CronTab", **spec: Any) -> dict[str, Any]:
+def definition(
+    *versions: dict[str, Any], plural: str = "crontabs", kind: str = "CronTab", **spec: Any
+) -> dict[str, Any]:
     names = {"plural": plural, "kind": kind, **spec.pop("names", {})}
     return {
         "kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1",

@@ -107,10 +107,12 @@ async def test_a_watch_shows_the_watched_version(tmp_path):
         await client.create(CRONTABS, crontab(host="a", port="1"))
         seen = []
 
+        def note(event):
+            seen.append((event.type, event.object["spec"]))
+
         async def follow():
-            async for event in client.watch(OLD, "default", timeout_s=5):
-                if event.type != "BOOKMARK":
-                    seen.append((event.type, event.object["spec"]))
+            async for event in client.watch(OLD, "default", timeout_s=5, bookmarks=False):
+                note(event)
 
         async def saw(count):
             async def check():
@@ -142,7 +144,7 @@ async def test_a_webhook_that_fails_fails_the_request(tmp_path):
         await establish(client, *versions(stored="v1"), conversion=hook.config)
         hook.failure = "no idea"
         with pytest.raises(errors.InternalError, match=(
-            "conversion webhook for stable.example.com/v1beta1, Kind=CronTab failed: no idea"
+            r"conversion webhook for stable.example.com/v1beta1, Kind=CronTab failed: no idea"
         )):
             await client.create(OLD, crontab(api_version="stable.example.com/v1beta1", hostPort="a:1"))
         assert (await client.create(CRONTABS, crontab(host="a", port="1")))["spec"] == {"host": "a", "port": "1"}

@@ -53,7 +53,7 @@ async def test_unknown_fields_stay_where_the_schema_says_so():
         await establish(client, of(spec))
         created = await client.create(CRONTABS, crontab(x={"y": 1}, closed={"a": "b", "c": 1}, any=3))
         assert created["spec"] == {"x": {"y": 1}, "closed": {"a": "b"}, "any": 3}
-        with pytest.raises(errors.Invalid, match="spec.any in body must be of type integer,string"):
+        with pytest.raises(errors.Invalid, match=r"spec.any in body must be of type integer,string"):
             await client.create(CRONTABS, crontab("b", any=True))
 
 
@@ -77,7 +77,7 @@ async def test_an_embedded_resource_keeps_what_every_object_has():
         inner = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"a": "b", "c": "d"}}
         created = await client.create(CRONTABS, crontab(template=inner))
         assert created["spec"]["template"] == {**inner, "spec": {"a": "b"}}
-        with pytest.raises(errors.Invalid, match="spec.template.kind: Required value: must not be empty"):
+        with pytest.raises(errors.Invalid, match=r"spec.template.kind: Required value: must not be empty"):
             await client.create(CRONTABS, crontab("b", template={"apiVersion": "v1"}))
 
 
@@ -139,7 +139,7 @@ async def test_selectable_fields_select():
             await client.create(CRONTABS, crontab(name, image=name))
         found = await client.list(CRONTABS, "default", field_selector="spec.image=b")
         assert [one["metadata"]["name"] for one in found["items"]] == ["b"]
-        with pytest.raises(errors.BadRequest, match="field label not supported: spec.nope"):
+        with pytest.raises(errors.BadRequest, match=r"field label not supported: spec.nope"):
             await client.list(CRONTABS, "default", field_selector="spec.nope=b")
 
 
@@ -233,9 +233,12 @@ async def test_a_watch_sees_changes_and_ends_with_the_definition():
         await establish(client)
         seen = []
 
+        def note(event):
+            seen.append((event.type, event.object["metadata"]["name"]))
+
         async def follow():
             async for event in client.watch(CRONTABS, "default"):
-                seen.append((event.type, event.object["metadata"]["name"]))
+                note(event)
 
         async def saw(count):
             async def check():

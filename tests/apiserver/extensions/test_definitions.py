@@ -157,7 +157,7 @@ async def test_group_plural_and_then_scope_are_fixed():
     async with serving() as (_, client):
         crd = await establish(client)
         crd["spec"]["scope"] = "Cluster"
-        with pytest.raises(errors.Invalid, match='spec.scope: Invalid value: "Cluster": field is immutable'):
+        with pytest.raises(errors.Invalid, match=r'spec.scope: Invalid value: "Cluster": field is immutable'):
             await client.update(CRDS, crd)
 
 

@@ -1,6 +1,10 @@
-"""Kubernetes' protobuf encoding of API objects: many Go programs, kubectl among them, send nothing else."""
+"""Kubernetes' protobuf encoding of API objects: many Go programs, kubectl among them, speak nothing else."""
 
 from sampan.apimachinery.protobuf.decode import decode_object
-from sampan.apimachinery.protobuf.wire import ProtobufError
+from sampan.apimachinery.protobuf.encode import can_encode, encode_event, encode_list, encode_message, encode_object
+from sampan.apimachinery.protobuf.wire import ProtobufError, wrap
 
-__all__ = ["ProtobufError", "decode_object"]
+__all__ = [
+    "ProtobufError", "can_encode", "decode_object", "encode_event", "encode_list", "encode_message", "encode_object",
+    "wrap",
+]

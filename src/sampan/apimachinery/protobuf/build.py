@@ -6,8 +6,8 @@ files do not: the JSON name, whether a struct is inlined, and whether a field is
 stay different where Go keeps them apart.
 
 The table: {"messages": {message: {number: [json name, type, form, keep]}}, "kinds": {"apiVersion/Kind": message}}.
-`type` is a scalar (string bytes bool int double), a special (Time Duration Quantity IntOrString Raw Items), or a
-message; `form` is one, list, map or inline; `keep` is 1 where a zero value means something.
+`type` is a scalar (string bytes bool int double), a special (Time MicroTime Duration Quantity IntOrString Raw
+Items), or a message; `form` is one, list, map or inline; `keep` is 1 where a zero value means something.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _SCALARS = {
     "byte": "int", "float64": "double", "float32": "double",
 }
 _SPECIAL = {
-    "Time": "Time", "MicroTime": "Time", "Duration": "Duration", "Quantity": "Quantity", "IntOrString": "IntOrString",
-    "RawExtension": "Raw", "FieldsV1": "Raw", "UID": "string",
+    "Time": "Time", "MicroTime": "MicroTime", "Duration": "Duration", "Quantity": "Quantity",
+    "IntOrString": "IntOrString", "RawExtension": "Raw", "FieldsV1": "Raw", "UID": "string",
 }
-_STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
+_STRUCT = re.compile(r"^type (\w+) struct ?\{(?:\s*\}|\n(.*?)^\})", re.M | re.S)
 _ALIAS = re.compile(r"^type (\w+) (?:= )?((?:map\[\w+\]|\[\]|\*)*[\w.]+)$", re.M)
 _FIELD = re.compile(r'^\t(?:(\w+)\s+)?([\w.\[\]*]+)\s+`json:"([^"]*)"[^`]*? protobuf:"([^"]*)"[^`]*`', re.M)
 _GROUP = re.compile(r'const GroupName = "([^"]*)"')
@@ -40,7 +40,7 @@ class Package:
     """One Go package: its structs, and the names it gives to other types."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        texts = [path.read_text() for path in sorted(folder.glob("*types*.go"))]
+        texts = [path.read_text() for name in ("*types*.go", "group_version.go") for path in sorted(folder.glob(name))]
         self.name = name
         self.structs = {struct: body for text in texts for struct, body in _STRUCT.findall(text)}
         self.aliases = {alias: target for text in texts for alias, target in _ALIAS.findall(text)}

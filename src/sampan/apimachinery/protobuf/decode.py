@@ -9,34 +9,23 @@ from __future__ import annotations
 
 import base64
 import datetime
-import gzip
 import struct
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from sampan.apimachinery.duration import format_go_duration, format_micro_time, format_time
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.protobuf import wire
+from sampan.apimachinery.protobuf.table import fields_of, message_of
 from sampan.apimachinery.protobuf.wire import Piece, ProtobufError
-
-_META_KINDS: Final = "meta.k8s.io/v1/"
-"""Options and Status are of meta/v1 in whatever group they are sent."""
-
-
-@lru_cache(maxsize=1)
-def _table() -> Mapping[str, Any]:
-    packed = Path(__file__).with_name("messages.json.gz").read_bytes()
-    return orjson.loads(gzip.decompress(packed))  # type: ignore[no-any-return]
 
 
 def decode_object(body: bytes) -> Object:
     """The document in an encoded object, apiVersion and kind included. Raises ProtobufError, also for unknown kinds."""
     api_version, kind, message = wire.unwrap(body)
-    kinds = _table()["kinds"]
-    name = kinds.get(f"{api_version}/{kind}") or kinds.get(f"{_META_KINDS}{kind}")
+    name = message_of(api_version, kind)
     if name is None:
         raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
     return {"kind": kind, "apiVersion": api_version, **_message(name, message)}
@@ -44,7 +33,7 @@ def decode_object(body: bytes) -> Object:
 
 def _message(name: str, data: bytes) -> Object:
     found: Object = {}
-    table = _table()["messages"][name]
+    table = fields_of(name)
     for number, value in wire.fields(data):
         entry = table.get(str(number))
         if entry is None:
@@ -84,7 +73,18 @@ def _double(value: Piece) -> float:
 
 
 def _time(value: Piece) -> str | None:
-    """RFC 3339, with six decimals where there is a fraction (MicroTime); None for Go's zero time."""
+    """RFC 3339; None for Go's zero time."""
+    moment = _moment(value)
+    return None if moment is None else format_time(moment)
+
+
+def _micro_time(value: Piece) -> str | None:
+    """RFC 3339 with six decimals; None for Go's zero time."""
+    moment = _moment(value)
+    return None if moment is None else format_micro_time(moment)
+
+
+def _moment(value: Piece) -> datetime.datetime | None:
     parts = {number: wire.number(part) for number, part in wire.fields(wire.data(value))}
     if not parts:
         return None
@@ -92,13 +92,12 @@ def _time(value: Piece) -> str | None:
         moment = datetime.datetime.fromtimestamp(parts.get(1, 0), datetime.UTC)
     except (OverflowError, ValueError, OSError) as error:
         raise ProtobufError(f"no time: {error}") from error
-    microseconds = parts.get(2, 0) // 1000
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{microseconds:06d}Z" if microseconds else "Z")
+    return moment.replace(microsecond=parts.get(2, 0) // 1000 % 1_000_000)
 
 
 def _duration(value: Piece) -> str:
     nanoseconds = sum(wire.number(part) for number, part in wire.fields(wire.data(value)) if number == 1)
-    return f"{nanoseconds / 1e9:g}s"
+    return format_go_duration(datetime.timedelta(microseconds=nanoseconds / 1000))
 
 
 def _first_string(value: Piece) -> str:
@@ -126,6 +125,6 @@ def _items(value: Piece) -> list[str]:
 
 _READERS: Final[Mapping[str, Callable[[Piece], Any]]] = {
     "string": wire.string, "bool": lambda value: bool(wire.number(value)), "int": wire.number, "double": _double,
-    "bytes": lambda value: base64.b64encode(wire.data(value)).decode(), "Time": _time, "Duration": _duration,
-    "Quantity": _first_string, "IntOrString": _int_or_string, "Raw": _raw, "Items": _items,
+    "bytes": lambda value: base64.b64encode(wire.data(value)).decode(), "Time": _time, "MicroTime": _micro_time,
+    "Duration": _duration, "Quantity": _first_string, "IntOrString": _int_or_string, "Raw": _raw, "Items": _items,
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 MAGIC: Final = b"k8s\x00"
+_ONE_BYTE: Final = tuple(bytes([value]) for value in range(0x80))
 
 Piece: TypeAlias = bytes | int
 """A field's content: bytes if it is length-delimited, else a whole number without sign."""
@@ -34,6 +35,34 @@ def unwrap(body: bytes) -> tuple[str, str, bytes]:
         elif number == 2:
             raw = data(value)
     return api_version, kind, raw
+
+
+def wrap(api_version: str, kind: str, message: bytes) -> bytes:
+    """The envelope around a message."""
+    meta = length_delimited(1, api_version.encode()) + length_delimited(2, kind.encode())
+    return b"".join((MAGIC, length_delimited(1, meta), length_delimited(2, message), b"\x1a\x00\x22\x00"))
+
+
+def length_delimited(number: int, content: bytes) -> bytes:
+    """A field of bytes, a string or a message."""
+    return tag(number, 2) + varint(len(content)) + content
+
+
+def tag(number: int, wire_type: int) -> bytes:
+    return varint(number << 3 | wire_type)
+
+
+def varint(value: int) -> bytes:
+    """A whole number without sign, or a negative one in ten bytes."""
+    if 0 <= value < 0x80:
+        return _ONE_BYTE[value]
+    value &= 0xFFFF_FFFF_FFFF_FFFF
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def fields(message: bytes) -> Iterator[tuple[int, Piece]]:

@@ -134,8 +134,11 @@ async def test_large_answers_are_compressed_on_request():
 async def test_the_client_certificate_reaches_the_request(tmp_path):
     authority = CertificateAuthority.create("test")
     (tmp_path / "ca.crt").write_bytes(authority.certificate_pem)
+    proxies = CertificateAuthority.create("proxies")
+    (tmp_path / "proxies.crt").write_bytes(proxies.certificate_pem)
     pairs = {
         "server": authority.issue(server("s", (), ("127.0.0.1",))), "client": authority.issue(client("alice")),
+        "proxy": proxies.issue(client("front-proxy-client")),
     }
     for name, credential in pairs.items():
         KeyPair.named(tmp_path, name).save(credential)
@@ -145,17 +148,18 @@ async def test_the_client_certificate_reaches_the_request(tmp_path):
         seen.append(request.peer_certificate)
         return Response(200, {}, b"ok")
 
-    tls = TLSFiles(str(tmp_path / "server.crt"), str(tmp_path / "server.key"), str(tmp_path / "ca.crt"))
+    tls = TLSFiles(*(str(tmp_path / name) for name in ("server.crt", "server.key", "ca.crt", "proxies.crt")))
     async with listening(handle, tls) as port:
-        for with_certificate in (False, True):
+        for shown in ("", "client", "proxy"):
             context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
             context.set_alpn_protocols(["h2", "http/1.1"])
-            if with_certificate:
-                context.load_cert_chain(tmp_path / "client.crt", tmp_path / "client.key")
+            if shown:
+                context.load_cert_chain(tmp_path / f"{shown}.crt", tmp_path / f"{shown}.key")
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
             writer.write(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
             async with asyncio.timeout(5):
                 await reader.read()
             writer.close()
-    assert seen[0] is None and seen[1] == ssl.PEM_cert_to_DER_cert(pairs["client"].certificate_pem.decode())
+    ders = [ssl.PEM_cert_to_DER_cert(pairs[name].certificate_pem.decode()) for name in ("client", "proxy")]
+    assert seen == [None, *ders]

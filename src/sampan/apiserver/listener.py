@@ -36,11 +36,15 @@ _SHUTDOWN_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class TLSFiles:
-    """PEM files: what the server proves itself with, and whose clients it believes (empty: none are asked)."""
+    """PEM files: what the server proves itself with, and whose clients it believes (empty: none are asked).
+
+    `proxy_ca` issues to front proxies. A certificate of either passes the handshake; authentication tells them apart.
+    """
 
     certificate: str
     key: str
     client_ca: str = ""
+    proxy_ca: str = ""
 
     def context(self) -> ssl.SSLContext:
         """A server context. Clients may show a certificate; one that does not verify ends the handshake."""
@@ -48,18 +52,18 @@ class TLSFiles:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         self.load_into(context)
-        if self.client_ca:
+        if self.client_ca or self.proxy_ca:
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
     def load_into(self, context: ssl.SSLContext) -> None:
         context.load_cert_chain(self.certificate, self.key)
-        if self.client_ca:
-            context.load_verify_locations(self.client_ca)
+        for authority in filter(None, (self.client_ca, self.proxy_ca)):
+            context.load_verify_locations(authority)
 
     def stamps(self) -> tuple[tuple[int, int], ...]:
         """What changes when a file does."""
-        paths = [path for path in (self.certificate, self.key, self.client_ca) if path]
+        paths = [path for path in (self.certificate, self.key, self.client_ca, self.proxy_ca) if path]
         return tuple((found.st_mtime_ns, found.st_ino) for found in map(os.stat, paths))
 
 

@@ -98,4 +98,5 @@ class Serving:
 
 def tls(cluster: ClusterLayout) -> TLSFiles:
     pki = cluster.pki_dir
-    return TLSFiles(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))
+    files = ("apiserver.crt", "apiserver.key", "ca.crt", "front-proxy-ca.crt")
+    return TLSFiles(*(str(pki / file) for file in files))

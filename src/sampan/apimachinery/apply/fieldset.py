@@ -27,11 +27,11 @@ def field(name: str) -> str:
 
 
 def keyed(keys: dict[str, Any]) -> str:
-    return "k:" + json.dumps(dict(sorted(keys.items())), separators=(",", ":"), ensure_ascii=False)
+    return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def valued(value: Any) -> str:
-    return "v:" + json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return "v:" + orjson.dumps(value).decode()
 
 
 def encode(fields: Iterable[FieldPath]) -> Trie:
@@ -137,7 +137,8 @@ def prefixes(fields: Iterable[FieldPath]) -> set[FieldPath]:
 def below(fields: Iterable[FieldPath], roots: Iterable[FieldPath]) -> FieldSet:
     """The members that are one of `roots` or lie below one."""
     starts = set(roots)
-    return frozenset(path for path in fields if any(path[:length] in starts for length in range(1, len(path) + 1)))
+    lengths = {len(root) for root in starts}
+    return frozenset([path for path in fields for length in lengths if path[:length] in starts])
 
 
 def display(path: FieldPath) -> str:

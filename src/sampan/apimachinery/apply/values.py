@@ -38,8 +38,19 @@ def _index(value: Any, schema: Schema | None, path: FieldPath, found: dict[Field
 
 
 def _index_object(value: Object, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
+    if schema is None:
+        for key, item in value.items():
+            _index(item, None, (*path, "f:" + key), found)
+        return
+    is_map = schema.kind == "map"
     for key, item in value.items():
-        _index_member(key, item, schema, path, found)
+        at = (*path, "f:" + key)
+        if isinstance(item, dict | list) and item:
+            _index(item, schema.child(key), at, found)
+            if is_map and at not in found:
+                found[at] = CONTAINER
+        else:
+            found[at] = item  # scalars, and what is empty, are one field whatever the schema says
 
 
 def _index_member(

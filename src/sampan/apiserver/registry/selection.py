@@ -28,6 +28,8 @@ class Selection:
     name: str = ""
     labels: Matcher | None = None
     fields: EntryMatcher | None = None
+    label: tuple[str, str] | None = None
+    """A label and the value that `labels` demands of it, if it demands one: what an index can look up."""
 
     @property
     def plain(self) -> bool:
@@ -50,17 +52,26 @@ def select(kind: Kind, namespace: str, label_text: str, field_text: str) -> Sele
     if not label_text and not field_text:
         return Selection(namespace)
     labels: Matcher | None = None
+    label: tuple[str, str] | None = None
     name = ""
     fields: EntryMatcher | None = None
     try:
         if label_text:
             parsed = selectors.parse(label_text)
             labels = None if parsed.selects_everything else parsed.matches
+            label = _demanded(parsed)
         if field_text:
             name, fields = _fields(kind, field_text)
     except selectors.SelectorError as error:
         raise BadRequest(str(error)) from None
-    return Selection(namespace, name, labels, fields)
+    return Selection(namespace, name, labels, fields, label)
+
+
+def _demanded(selector: selectors.Selector) -> tuple[str, str] | None:
+    for requirement in selector.requirements:
+        if requirement.operator in ("=", "==", "in") and len(requirement.values) == 1:
+            return requirement.key, requirement.values[0]
+    return None
 
 
 def _fields(kind: Kind, text: str) -> tuple[str, EntryMatcher | None]:

@@ -17,6 +17,7 @@ from sampan.api.kind import Kind
 from sampan.apimachinery.errors import Expired
 from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.keys import prefix_of
+from sampan.apiserver.registry.label_index import LabelIndex
 from sampan.apiserver.registry.selection import Selection
 from sampan.apiserver.registry.watcher import Change, Watcher
 from sampan.storage.store import Event, EventKind, KeyValue
@@ -43,6 +44,7 @@ class WatchCache:
         """Revision of the newest change, or of the load."""
         self._entries: dict[str, Entry] = {}
         self._keys: list[str] = []
+        self._by_label = LabelIndex()
         self._window: deque[Change] = deque()
         self._window_events = window_events
         self._window_start = 0
@@ -66,6 +68,7 @@ class WatchCache:
             key = item.key[len(self.prefix) :]
             self._entries[key] = Entry(self.kind, key, item.value, item.mod_revision)
         self._keys = sorted(self._entries)
+        self._by_label.clear()
         self._window.clear()
         self._window_start = self.changed_at = revision
         self.version += 1
@@ -97,6 +100,7 @@ class WatchCache:
             self._entries[key] = new
             if old is None:
                 insort(self._keys, key)
+        self._by_label.changed(old, new)
         change = Change(kv.mod_revision, old, new)
         self.version += 1
         self.changed_at = kv.mod_revision
@@ -128,6 +132,13 @@ class WatchCache:
             if found is not None and key > start_after and selection.matches(found):
                 yield found
             return
+        if selection.label is not None:
+            labelled = self._by_label.keys(*selection.label, entries)
+            if labelled is not None:
+                for key in sorted(labelled):
+                    if key > start_after and key in entries and selection.matches(entries[key]):
+                        yield entries[key]
+                return
         first, last = 0, len(self._keys)
         if selection.namespace:
             first = bisect_left(self._keys, selection.namespace + "/")

@@ -5,6 +5,7 @@ from tests.apiserver.serving import call, config_map, document, pod, serving
 
 from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS
 from sampan.apimachinery import errors
+from sampan.storage.store import StoreUnavailable
 
 
 async def test_an_object_lives_from_create_to_delete():
@@ -160,3 +161,17 @@ async def test_ten_thousand_unknown_fields_are_warned_of_briefly():
         long = config_map("d") | {"y" * 100_000: 1}
         response = await call(server, "POST", "/api/v1/namespaces/default/configmaps", long)
         assert 256 < len(response.headers["warning"]) < 300
+
+
+async def test_a_store_that_cannot_write_is_503_and_can_still_be_read(monkeypatch):
+    async with serving() as (server, client):
+        await client.create(CONFIG_MAPS, config_map("c"))
+
+        async def full(key, value):
+            raise StoreUnavailable("database or disk is full")
+
+        monkeypatch.setattr(server.backend.writes._store, "create", full)
+        response = await call(server, "POST", "/api/v1/namespaces/default/configmaps", config_map("d"))
+        assert response.status == 503 and document(response)["reason"] == "ServiceUnavailable"
+        assert "disk is full" in document(response)["message"]
+        assert (await client.get(CONFIG_MAPS, "c", "default"))["metadata"]["name"] == "c"

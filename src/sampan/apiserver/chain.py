@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from sampan.apimachinery.errors import APIError, InternalError, Timeout, Unauthorized
+from sampan.apimachinery.errors import APIError, InternalError, ServiceUnavailable, Timeout, Unauthorized
 from sampan.apimachinery.http import Response
 from sampan.apiserver import answers, request_info
 from sampan.apiserver.audit import log as audit
@@ -20,6 +20,7 @@ from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.flowcontrol import inflight as flowcontrol
 from sampan.apiserver.seams import Attributes, BuildLink, Link, Next, ServerParts
+from sampan.storage.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ def recovery(parts: ServerParts) -> Link:
             response = answers.failure(error)
         except asyncio.CancelledError:
             raise
+        except StoreUnavailable as error:
+            log.error("%s %s: %s", ctx.request.method, ctx.request.path, error)
+            response = answers.failure(ServiceUnavailable(f"the store is unavailable: {error}"))
         except Exception:
             log.exception("%s %s failed", ctx.request.method, ctx.request.path)
             response = answers.failure(InternalError(

@@ -17,6 +17,7 @@ from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
 from sampan.controllers.ephemeral_volume import EphemeralVolumeReconciler
 from sampan.controllers.garbage_collector import GarbageCollector
+from sampan.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerReconciler
 from sampan.controllers.job import JobReconciler
 from sampan.controllers.namespace import NamespaceReconciler
 from sampan.controllers.node_ipam import NodeIPAMReconciler
@@ -117,6 +118,10 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "ephemeral-volume-controller", "ephemeral-volume-controller",
         lambda wiring, config: EphemeralVolumeReconciler(wiring), component="ephemeral_volume",
+    ),
+    Loop(
+        "horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler",
+        lambda wiring, config: HorizontalPodAutoscalerReconciler(wiring), component="horizontal-pod-autoscaler",
     ),
     Loop(
         "endpoints-controller", "endpoint-controller",

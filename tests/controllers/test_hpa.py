@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+
+from sampan.api.resources import CORE_EVENTS, DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS
+from sampan.apimachinery import errors
+from sampan.apimachinery.http import Response
+from sampan.apimachinery.object import Object
+from sampan.controllers.horizontal_pod_autoscaler import decide, status_of
+from sampan.controllers.hpa_behavior import Memory, limit
+from sampan.controllers.hpa_metrics import Metrics
+from sampan.controllers.hpa_readings import Reading, Target, read
+from sampan.controllers.hpa_replicas import (
+    Groups,
+    Measured,
+    MetricError,
+    Proposal,
+    Sample,
+    Tolerance,
+    by_average,
+    by_utilization,
+    by_value,
+    by_value_per_pod,
+    group_pods,
+    requests_of,
+)
+from sampan.sim.cluster import SimCluster
+from sampan.sim.loop import run
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def samples(*values: int) -> dict[str, Sample]:
+    return {f"p{n}": Sample(value, NOW) for n, value in enumerate(values)}
+
+
+def measured(current: int, found: dict[str, Sample], **groups) -> Measured:
+    ready = len(found) - len(groups.get("unready", ()))
+    return Measured(current, found, Groups(ready, **groups), Tolerance())
+
+
+@pytest.mark.parametrize(("values", "target", "replicas"), [
+    ((500, 500), 50, 2), ((900, 900), 50, 4), ((100, 100), 50, 1), ((525, 525), 50, 2), ((560, 560), 50, 3),
+])
+def test_the_ratio_of_use_and_target_says_how_many_unless_it_is_near_one(values, target, replicas) -> None:
+    proposal = by_utilization(measured(2, samples(*values)), target, dict.fromkeys(("p0", "p1"), 1000))
+    assert proposal.replicas == replicas and proposal.utilization == sum(values) * 100 // 2000
+
+
+def test_pods_that_are_not_ready_are_idle_when_scaling_up_and_unknown_otherwise() -> None:
+    found = samples(1000, 1000, 1000)
+    asked = dict.fromkeys(found, 1000)
+    assert by_utilization(measured(3, found), 50, asked).replicas == 6
+    assert by_utilization(measured(3, found, unready={"p2"}), 50, asked).replicas == 4
+    idle = samples(100, 100, 9000)
+    assert by_utilization(measured(3, idle, unready={"p2"}), 50, asked).replicas == 1
+
+
+def test_missing_numbers_never_make_the_change_larger() -> None:
+    asked = dict.fromkeys(("p0", "p1", "p2", "p3"), 1000)
+    assert by_utilization(measured(4, samples(100, 100), missing={"p2", "p3"}), 50, asked).replicas == 4
+    assert by_utilization(measured(4, samples(1000, 1000), missing={"p2", "p3"}), 50, asked).replicas == 4
+    assert by_average(measured(3, samples(100, 100), missing={"p2"}), 200).replicas == 2
+
+
+def test_nothing_is_decided_from_nothing() -> None:
+    with pytest.raises(MetricError, match="did not receive metrics for targeted pods"):
+        by_average(measured(2, {}), 100)
+
+
+def test_one_number_for_all_pods_as_it_is_and_divided() -> None:
+    assert by_value(2, 1000, 3000, 2, Tolerance()).replicas == 6
+    assert by_value(0, 1000, 1500, 0, Tolerance()).replicas == 2
+    assert by_value_per_pod(2, 1000, 3000, Tolerance()) == Proposal(3, 1500)
+    assert by_value_per_pod(3, 1000, 3100, Tolerance()).replicas == 3
+
+
+def test_pods_are_sorted_by_what_their_numbers_are_worth(make) -> None:
+    fresh = make.pod("fresh", ready=True, since="2026-01-02T03:04:00Z")
+    fresh["status"]["startTime"] = "2026-01-02T03:03:00Z"
+    old = make.pod("old", ready=True)
+    old["status"]["startTime"] = "2026-01-02T02:00:00Z"
+    pods = [fresh, old, make.pod("pending", phase="Pending"), make.pod("silent", ready=True),
+            make.pod("gone", deletionTimestamp=make.now_text)]
+    found = {"fresh": Sample(1, NOW), "old": Sample(1, NOW)}
+    groups = group_pods(pods, found, NOW, cpu=True)
+    assert groups == Groups(1, {"fresh", "pending"}, {"silent"}, {"gone"})
+    assert group_pods(pods, found, NOW, cpu=False).ready == 2
+    with pytest.raises(MetricError, match="missing request for cpu in container c of Pod old"):
+        requests_of([old], "cpu")
+
+
+def hpa(make, **spec) -> Object:
+    defaults = {"minReplicas": 1, "maxReplicas": 10, "scaleTargetRef": {"kind": "Deployment", "name": "web"}}
+    return {
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": make.meta("web"),
+        "spec": {**defaults, **spec}, "status": {},
+    }
+
+
+def asks(replicas: int) -> Reading:
+    return Reading("cpu resource", Proposal(replicas), {"type": "Resource"})
+
+
+def reasons(conditions) -> dict[str, str]:
+    return {one.type: one.reason for one in conditions}
+
+
+def test_by_default_it_grows_by_four_or_doubles_and_shrinks_after_five_minutes(make) -> None:
+    owner, memory = hpa(make, maxReplicas=100), Memory()
+    first = limit(owner, 3, 50, memory, NOW)
+    assert first.replicas == 7 and reasons(first.conditions)["ScalingLimited"] == "ScaleUpLimit"
+    memory.changes.append((NOW, 4))
+    assert limit(owner, 7, 50, memory, NOW + timedelta(seconds=10)).replicas == 7
+    assert limit(owner, 7, 50, memory, NOW + timedelta(seconds=16)).replicas == 14
+    calm = limit(owner, 14, 2, memory, NOW + timedelta(seconds=60))
+    assert calm.replicas == 14 and reasons(calm.conditions)["AbleToScale"] == "ScaleDownStabilized"
+    assert limit(owner, 14, 2, memory, NOW + timedelta(seconds=400)).replicas == 2
+
+
+def test_policies_limit_the_pace_in_both_directions(make) -> None:
+    behavior = {
+        "scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}], "stabilizationWindowSeconds": 30},
+        "scaleDown": {"stabilizationWindowSeconds": 0, "selectPolicy": "Min", "policies": [
+            {"type": "Percent", "value": 50, "periodSeconds": 60}, {"type": "Pods", "value": 1, "periodSeconds": 60}]},
+    }
+    owner = hpa(make, behavior=behavior)
+    memory = Memory([(NOW - timedelta(seconds=10), 3)])
+    assert limit(owner, 4, 8, memory, NOW).replicas == 4  # three were enough ten seconds ago
+    assert limit(owner, 4, 8, memory, NOW + timedelta(seconds=40)).replicas == 5
+    assert limit(owner, 8, 1, Memory(), NOW).replicas == 7
+    behavior["scaleDown"]["selectPolicy"] = "Disabled"
+    assert limit(owner, 8, 1, Memory(), NOW).replicas == 8
+
+
+def test_the_bounds_hold_before_and_after_the_metrics(make) -> None:
+    assert decide(hpa(make, maxReplicas=4), 9, [], Memory(), NOW).replicas == 4
+    assert decide(hpa(make, minReplicas=2), 1, [], Memory(), NOW).reason.endswith("below Spec.MinReplicas")
+    found = decide(hpa(make, maxReplicas=4), 3, [asks(9), asks(2)], Memory(), NOW)
+    assert found.replicas == 4 and reasons(found.conditions)["ScalingLimited"] == "TooManyReplicas"
+    assert found.reason == "cpu resource above target"
+    assert reasons(decide(hpa(make), 0, [], Memory(), NOW).conditions) == {"ScalingActive": "ScalingDisabled"}
+
+
+def test_a_metric_that_cannot_be_read_never_shrinks_the_target(make) -> None:
+    bad = Reading("x", error="no such metric", reason="FailedGetPodsMetric")
+    found = decide(hpa(make), 3, [bad, asks(1)], Memory(), NOW)
+    assert found.replicas == 3 and reasons(found.conditions) == {"ScalingActive": "FailedGetPodsMetric"}
+    assert [note.reason for note in found.notes] == ["FailedGetPodsMetric", "FailedComputeMetricsReplicas"]
+    assert decide(hpa(make), 3, [bad, asks(5)], Memory(), NOW).replicas == 5
+    status = status_of(hpa(make), found, 3, NOW)
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (3, 3) and "lastScaleTime" not in status
+
+
+class FakeAPI:
+    """Metrics as an aggregated server answers them."""
+
+    def __init__(self, documents: dict[str, Object]) -> None:
+        self.documents, self.asked = documents, []
+
+    async def raw(self, method, path, query=None, body=None, headers=None) -> Response:
+        self.asked.append((path, query))
+        if path not in self.documents:
+            raise errors.NotFound("the server could not find the requested resource")
+        return Response(200, {}, orjson.dumps(self.documents[path]))
+
+
+def reading(make, metric: Object, documents: dict[str, Object], pods: tuple = ()) -> Reading:
+    async def ask() -> Reading:
+        api = FakeAPI(documents)
+        return await read(Metrics(api), metric, Target("default", "app=web", 2, 2, pods, Tolerance()), NOW)
+
+    return run(ask())
+
+
+def ready_pods(make) -> tuple[Object, ...]:
+    found = tuple(make.pod(f"p{n}", ready=True) for n in range(2))
+    for pod in found:
+        pod["status"]["startTime"] = "2026-01-02T02:00:00Z"
+        pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "200m"}}
+    return found
+
+
+def test_each_source_of_metrics_is_read(make) -> None:
+    at = "2026-01-02T03:04:00Z"
+    usage = [{"metadata": {"name": f"p{n}"}, "timestamp": at, "window": "15s", "containers": [
+        {"name": "c", "usage": {"cpu": "300m"}}, {"name": "side", "usage": {"cpu": "100m"}}]} for n in range(2)]
+    served = {"/apis/metrics.k8s.io/v1beta1/namespaces/default/pods": {"items": usage}}
+    target = {"type": "Utilization", "averageUtilization": 100}
+    found = reading(make, {"type": "Resource", "resource": {"name": "cpu", "target": target}}, served, ready_pods(make))
+    assert found.replicas == 4 and found.shown["resource"]["current"] == {
+        "averageUtilization": 200, "averageValue": "400m"}
+    one = {"name": "cpu", "container": "c", "target": {"averageValue": "150m"}}
+    found = reading(make, {"type": "ContainerResource", "containerResource": one}, served, ready_pods(make))
+    assert found.replicas == 4 and found.name == "cpu container resource"
+    custom = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/default"
+    rates = [{"describedObject": {"name": f"p{n}"}, "timestamp": at, "value": "7"} for n in range(2)]
+    served = {f"{custom}/pods/*/rate": {"items": rates}, f"{custom}/services/web/rate": {"items": rates[:1]}}
+    pods = {"metric": {"name": "rate"}, "target": {"averageValue": "2"}}
+    assert reading(make, {"type": "Pods", "pods": pods}, served, ready_pods(make)).replicas == 7
+    service = {"apiVersion": "v1", "kind": "Service", "name": "web"}
+    about = {"metric": {"name": "rate"}, "describedObject": service, "target": {"value": "2"}}
+    assert reading(make, {"type": "Object", "object": about}, served, ready_pods(make)).replicas == 7
+    path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/depth"
+    queue = {"metric": {"name": "depth"}, "target": {"averageValue": "10"}}
+    served = {path: {"items": [{"value": "30"}, {"value": "12"}]}}
+    assert reading(make, {"type": "External", "external": queue}, served).replicas == 5
+
+
+def test_an_absent_metrics_api_is_told_in_upstreams_words(make) -> None:
+    target = {"type": "Utilization", "averageUtilization": 50}
+    found = reading(make, {"type": "Resource", "resource": {"name": "cpu", "target": target}}, {})
+    assert found.reason == "FailedGetResourceMetric" and found.error.startswith(
+        "failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch metrics from resource "
+        "metrics API: ")
+
+
+def test_bounds_are_enforced_and_missing_metrics_told_on_a_cluster() -> None:
+    async def scenario() -> None:
+        async with SimCluster(3, 2) as cluster:
+            labels = {"app": "web"}
+            template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "web:1"}]}}
+            await cluster.client.create(DEPLOYMENTS, {
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+                "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+            })
+            target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+            await cluster.client.create(HORIZONTAL_POD_AUTOSCALERS, {
+                "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                "metadata": {"name": "web", "namespace": "default"},
+                "spec": {"minReplicas": 3, "maxReplicas": 5, "scaleTargetRef": target},
+            })
+
+            async def scaled() -> bool:
+                found = await cluster.client.get(DEPLOYMENTS, "web", "default")
+                return found["spec"]["replicas"] == 3
+
+            async def told() -> bool:
+                found = await cluster.client.get(HORIZONTAL_POD_AUTOSCALERS, "web", "default")
+                known = {one["type"]: one["reason"] for one in found["status"].get("conditions") or ()}
+                return known.get("ScalingActive") == "FailedGetResourceMetric"
+
+            await cluster.until(scaled, within_s=60)
+            await cluster.until(told, within_s=60)
+            events = (await cluster.client.list(CORE_EVENTS, "default"))["items"]
+            text = "New size: 3; reason: Current number of replicas below Spec.MinReplicas"
+            assert text in [event["message"] for event in events]
+
+    run(scenario())

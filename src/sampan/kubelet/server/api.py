@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import orjson
 
@@ -23,20 +23,32 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.errors import APIError, BadRequest, NotFound
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object, uid_of
-from sampan.cri.runtime import CRIError, Streams
+from sampan.client.client import Client
+from sampan.cri.runtime import CRIError, Runtime, Streams
 from sampan.kubelet import spec
-from sampan.kubelet.config import ServerTLS
+from sampan.kubelet.config import KubeletConfig, ServerTLS
+from sampan.kubelet.pleg import PLEG
+from sampan.kubelet.pod_set import PodSet
 from sampan.kubelet.server import container_logs, stats
 from sampan.kubelet.server.auth import NodeAuth, subresources, verb_of
 from sampan.kubelet.server.http import MAX_HEAD_BYTES, NodeRequest, serve_connection
 from sampan.kubelet.server.streaming import pass_on
-
-if TYPE_CHECKING:
-    from sampan.kubelet.kubelet import Kubelet
+from sampan.kubelet.status_manager import StatusManager
 
 log = logging.getLogger(__name__)
 
 RELOAD_S = 30.0
+
+
+class Served(Protocol):
+    """What the API shows of a kubelet."""
+
+    client: Client
+    config: KubeletConfig
+    runtime: Runtime
+    pods: PodSet
+    pleg: PLEG
+    statuses: StatusManager
 
 
 def server_context(tls: ServerTLS) -> ssl.SSLContext:
@@ -52,7 +64,7 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
 class NodeAPI:
     """`run` serves until cancelled; certificates are read again when their files change."""
 
-    def __init__(self, kubelet: Kubelet) -> None:
+    def __init__(self, kubelet: Served) -> None:
         self._kubelet = kubelet
         self._auth = NodeAuth(kubelet.client, kubelet.config.node_name)
         self._previous: dict[str, tuple[int, int]] = {}

@@ -9,6 +9,7 @@ from sampan.api.admissionregistration.validatingadmissionpolicy import VALIDATIN
 from sampan.api.admissionregistration.validatingadmissionpolicybinding import VALIDATING_ADMISSION_POLICY_BINDING
 from sampan.api.admissionregistration.validatingwebhookconfiguration import VALIDATING_WEBHOOK_CONFIGURATION
 from sampan.api.apiextensions.customresourcedefinition import CUSTOM_RESOURCE_DEFINITION
+from sampan.api.apiregistration.apiservice import API_SERVICE
 from sampan.api.apps.controllerrevision import CONTROLLER_REVISION
 from sampan.api.apps.daemonset import DAEMON_SET
 from sampan.api.apps.deployment import DEPLOYMENT
@@ -39,6 +40,8 @@ from sampan.api.core.service import SERVICE
 from sampan.api.core.serviceaccount import SERVICE_ACCOUNT
 from sampan.api.discovery.endpointslice import ENDPOINT_SLICE
 from sampan.api.events.event import EVENT
+from sampan.api.flowcontrol.flowschema import FLOW_SCHEMA
+from sampan.api.flowcontrol.prioritylevelconfiguration import PRIORITY_LEVEL_CONFIGURATION
 from sampan.api.kind import Kind
 from sampan.api.networking.ingress import INGRESS
 from sampan.api.networking.ingressclass import INGRESS_CLASS
@@ -51,6 +54,11 @@ from sampan.api.rbac.clusterrole import CLUSTER_ROLE
 from sampan.api.rbac.clusterrolebinding import CLUSTER_ROLE_BINDING
 from sampan.api.rbac.role import ROLE
 from sampan.api.rbac.rolebinding import ROLE_BINDING
+from sampan.api.resource.deviceclass import DEVICE_CLASS
+from sampan.api.resource.devicetaintrule import DEVICE_TAINT_RULE
+from sampan.api.resource.resourceclaim import RESOURCE_CLAIM
+from sampan.api.resource.resourceclaimtemplate import RESOURCE_CLAIM_TEMPLATE
+from sampan.api.resource.resourceslice import RESOURCE_SLICE
 from sampan.api.scheduling.priorityclass import PRIORITY_CLASS
 from sampan.api.storage.csidriver import CSI_DRIVER
 from sampan.api.storage.csinode import CSI_NODE
@@ -58,6 +66,7 @@ from sampan.api.storage.csistoragecapacity import CSI_STORAGE_CAPACITY
 from sampan.api.storage.storageclass import STORAGE_CLASS
 from sampan.api.storage.volumeattachment import VOLUME_ATTACHMENT
 from sampan.api.storage.volumeattributesclass import VOLUME_ATTRIBUTES_CLASS
+from sampan.api.storagemigration.storageversionmigration import STORAGE_VERSION_MIGRATION
 from sampan.apimachinery.resource import Resource
 
 KINDS: tuple[Kind, ...] = (
@@ -79,6 +88,10 @@ KINDS: tuple[Kind, ...] = (
     LEASE,
     RUNTIME_CLASS,
     ENDPOINT_SLICE,
+    FLOW_SCHEMA, PRIORITY_LEVEL_CONFIGURATION,
+    DEVICE_CLASS, DEVICE_TAINT_RULE, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE, RESOURCE_SLICE,
+    STORAGE_VERSION_MIGRATION,
+    API_SERVICE,
 )
 
 _BY_RESOURCE = {kind.resource: kind for kind in KINDS}

@@ -1,0 +1,1 @@
+"""storagemigration.k8s.io: stored objects brought to the present storage version."""

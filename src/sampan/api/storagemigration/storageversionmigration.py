@@ -1,0 +1,35 @@
+"""StorageVersionMigration: a request to write all objects of a resource again."""
+
+from __future__ import annotations
+
+from sampan.api.columns import AGE, NAME
+from sampan.api.kind import Kind
+from sampan.api.resources import STORAGE_VERSION_MIGRATIONS
+from sampan.api.strategy import drop_status, keep_status, status_subresource
+from sampan.apimachinery.field import FieldError, Path, invalid, required
+from sampan.apimachinery.object import Object, dig
+
+
+def validate(obj: Object) -> list[FieldError]:
+    if not dig(obj, "spec", "resource", "resource"):
+        return [required(Path("spec").child("resource", "resource"), "resource is required")]
+    return []
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    if new.get("spec") == old.get("spec"):
+        return []
+    return [invalid(Path("spec"), new.get("spec"), "field is immutable")]
+
+
+STORAGE_VERSION_MIGRATION = Kind(
+    resource=STORAGE_VERSION_MIGRATIONS,
+    definition="io.k8s.api.storagemigration.v1.StorageVersionMigration",
+    singular="storageversionmigration",
+    prepare_create=drop_status,
+    prepare_update=keep_status,
+    validate=validate,
+    validate_update=validate_update,
+    columns=(NAME, AGE),
+    subresources=status_subresource(),
+)

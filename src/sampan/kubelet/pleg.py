@@ -21,8 +21,10 @@ from sampan.kubelet.sandbox_config import POD_UID
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = (0.01, 0.1, 0.5, 2.0)
+SETTLE_S = (0.01, 0.1, 0.5, 2.0, 5.0)
 """An event may arrive before the runtime's own book-keeping is done; look again after these pauses until it shows."""
+
+EXIT = "/tasks/exit"
 
 EVENT_RETRY_S = 1.0
 
@@ -72,6 +74,8 @@ class PLEG:
         self._owners: dict[str, str] = {}
         self._refreshes: dict[str, Coalesced] = {}
         self._settling: dict[str, asyncio.Task[None]] = {}
+        self._exits: dict[str, set[str]] = {}
+        self._early_exits: set[str] = set()
         self._has_events = False
         self._wake = asyncio.Event()
         self.relist = Coalesced(self._relist)
@@ -117,6 +121,7 @@ class PLEG:
             await asyncio.gather(events, return_exceptions=True)
 
     async def _relist(self) -> None:
+        early = set(self._early_exits)
         try:
             sandboxes, containers = await asyncio.gather(
                 self._runtime.list_sandboxes(), self._runtime.list_containers()
@@ -135,6 +140,7 @@ class PLEG:
         await asyncio.gather(*(
             self._take(uid, *by_pod.get(uid, ([], []))) for uid in {*by_pod, *self._states}
         ))
+        self._early_exits -= early  # nobody's: those of pods were taken with them
 
     async def _refresh(self, uid: str) -> None:
         labels = {POD_UID: uid}
@@ -167,7 +173,12 @@ class PLEG:
             return
         self._states[uid] = pod_state(uid, details, runs)
         self._seen[uid] = fingerprint if _agree(items, runs) else None
-        self._owners.update(dict.fromkeys([*(box.id for box in boxes), *(run.id for run in items)], uid))
+        ids = {*(box.id for box in boxes), *(run.id for run in items)}
+        self._owners.update(dict.fromkeys(ids, uid))
+        if early := ids & self._early_exits:
+            self._early_exits -= early
+            self._exits.setdefault(uid, set()).update(early)
+            self._look(uid)
         self._on_change(uid)
 
     def _forget(self, uid: str) -> None:
@@ -202,10 +213,21 @@ class PLEG:
             await asyncio.sleep(EVENT_RETRY_S)
 
     def _note(self, event: RuntimeEvent) -> None:
-        """Look at the pod that an event is about until the event shows. Starts are the workers' own doing."""
-        uid = self._owners.get(event.container_id)
-        if event.is_exec or uid is None or event.topic in ("/tasks/create", "/tasks/start"):
+        """Look at the pod that an event is about until the event shows. Starts are the workers' own doing.
+
+        A short-lived container may exit before anybody knows whose it is; that is kept until its pod is looked at.
+        """
+        if event.is_exec or event.topic in ("/tasks/create", "/tasks/start"):
             return
+        uid = self._owners.get(event.container_id)
+        if uid is not None:
+            if event.topic == EXIT:
+                self._exits.setdefault(uid, set()).add(event.container_id)
+            self._look(uid)
+        elif event.topic == EXIT:
+            self._early_exits.add(event.container_id)
+
+    def _look(self, uid: str) -> None:
         settling = self._settling.get(uid)
         if settling is not None:
             settling.cancel()
@@ -215,6 +237,7 @@ class PLEG:
     def _settled(self, uid: str, done: asyncio.Task[None]) -> None:
         if self._settling.get(uid) is done:
             del self._settling[uid]
+            self._exits.pop(uid, None)
 
     async def _settle(self, uid: str, before: object) -> None:
         for pause_s in SETTLE_S:
@@ -223,8 +246,17 @@ class PLEG:
                 await self.refresh(uid)
             except CRIError as error:
                 log.debug("PLEG: %s", error)
-            if self._seen.get(uid) != before and self._seen.get(uid) is not None:
+            if self._shows(uid, before):
                 return
+
+    def _shows(self, uid: str, before: object) -> bool:
+        """Whether the state is newer than the events. Another change of the pod is no sign that an exit is seen."""
+        exits, state = self._exits.get(uid), self.state(uid)
+        if not exits:
+            return self._seen.get(uid) not in (before, None)
+        live = {run.id for run in state.containers if not run.has_exited}
+        live |= {box.sandbox.id for box in state.sandboxes if box.sandbox.state == "READY"}
+        return not exits & live
 
 
 def _fingerprint(sandboxes: list[Sandbox], containers: list[Container]) -> object:

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from tests.apiserver.serving import call, serving
+from tests.apiserver.serving import call, config_map, serving
 
 from sampan import effects
 from sampan.api.core.configmap import CONFIG_MAP
@@ -105,3 +105,11 @@ async def test_events_are_forgotten_after_their_time():
             await server.hub.fresh()
             left = (await client.list(CORE_EVENTS))["items"]
             assert [event["metadata"]["name"] for event in left] == ["again"]
+
+
+async def test_who_waits_in_vain_for_a_revision_is_forgotten():
+    async with serving() as (server, client):
+        assert not await server.hub.reach(10**9, 0.01)
+        await client.create(CONFIG_MAPS, config_map("c"))
+        await server.hub.fresh()
+        assert server.hub._waiters == []

@@ -169,9 +169,11 @@ class Hub:
             waiting = self._waiters
             self._waiters = []
             for needed, waiter in waiting:
+                if waiter.done():
+                    continue  # given up: nobody keeps a place for a revision that may never come
                 if needed > revision:
                     self._waiters.append((needed, waiter))
-                elif not waiter.done():
+                else:
                     waiter.set_result(None)
 
 

@@ -6,6 +6,7 @@ A plugin is built once a server. `disable_admission` and `enable_admission` of t
 from __future__ import annotations
 
 from sampan.apiserver.admission import (
+    admission_expressions,
     certificates,
     default_ingress_class,
     default_storage_class,
@@ -23,6 +24,8 @@ from sampan.apiserver.admission import (
     storage_object_in_use_protection,
     taint_nodes_by_condition,
 )
+from sampan.apiserver.admission.policies import mutating as mutating_policies
+from sampan.apiserver.admission.policies import validating as validating_policies
 from sampan.apiserver.admission.webhooks import mutating as mutating_webhooks
 from sampan.apiserver.admission.webhooks import validating as validating_webhooks
 from sampan.apiserver.seams import Admission, BuildAdmission, ServerParts
@@ -45,7 +48,10 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     certificates.subjects,
     default_ingress_class.build,
     rbac_escalation.build,
+    admission_expressions.build,
+    mutating_policies.build,
     mutating_webhooks.build,
+    validating_policies.build,
     validating_webhooks.build,
     resource_quota.build,
     certificates.requestor,

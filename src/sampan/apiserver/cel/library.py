@@ -8,7 +8,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from sampan.apiserver.cel import opaque
-from sampan.apiserver.cel.extensions import address, authorizer, listing, pattern, quantity, semver, url
+from sampan.apiserver.cel.extensions import address, authorizer, jsonpatch, listing, pattern, quantity, semver, url
 from sampan.apiserver.cel.function import Function
 
 _CONFIG: Final = "name: kubernetes\nextensions:\n" + "".join(f"  - name: {name}\n" for name in (
@@ -17,7 +17,7 @@ _CONFIG: Final = "name: kubernetes\nextensions:\n" + "".join(f"  - name: {name}\
 ))
 FUNCTIONS: Final[Sequence[Function]] = (
     *listing.FUNCTIONS, *pattern.FUNCTIONS, *quantity.FUNCTIONS, *url.FUNCTIONS, *address.FUNCTIONS,
-    *semver.FUNCTIONS, *authorizer.FUNCTIONS,
+    *semver.FUNCTIONS, *authorizer.FUNCTIONS, *jsonpatch.FUNCTIONS,
 )
 
 

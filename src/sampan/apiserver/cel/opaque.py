@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
 QUANTITY: Final = "kubernetes.Quantity"
 URL: Final = "kubernetes.URL"
 SEMVER: Final = "kubernetes.Semver"
@@ -30,6 +28,8 @@ _STRING: Final = 9
 @functools.cache
 def pool() -> Any:
     """The descriptors of all opaque types."""
+    from google.protobuf import descriptor_pb2, descriptor_pool  # loaded with the first expression
+
     made = descriptor_pool.DescriptorPool()
     for package in dict.fromkeys(name.rpartition(".")[0] for name in ALL):
         file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
@@ -43,6 +43,8 @@ def pool() -> Any:
 
 @functools.cache
 def _class(name: str) -> Any:
+    from google.protobuf import message_factory
+
     return message_factory.GetMessageClass(pool().FindMessageTypeByName(name))
 
 

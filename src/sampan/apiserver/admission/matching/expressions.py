@@ -25,7 +25,8 @@ _SHARED: Final = (
     ("object", cel.DYN), ("oldObject", cel.DYN), ("request", cel.OBJECT), ("authorizer", AUTHORIZER),
     ("authorizer.requestResource", RESOURCE_CHECK),
 )
-_POLICY: Final = (("params", cel.DYN), ("namespaceObject", cel.DYN), ("variables", cel.OBJECT))
+_POLICY: Final = (("namespaceObject", cel.DYN), ("variables", cel.OBJECT))
+_PARAMS: Final = ("params", cel.DYN)
 MAX_ROUNDS: Final = 100
 
 
@@ -34,9 +35,9 @@ def webhook_environment() -> Environment:
     return environment(*_SHARED)
 
 
-def policy_environment() -> Environment:
-    """For policies: parameters, the namespace and the policy's own variables as well."""
-    return environment(*_SHARED, *_POLICY)
+def policy_environment(*, params: bool) -> Environment:
+    """For policies: the namespace and the policy's own variables as well, and parameters if it has any."""
+    return environment(*_SHARED, *_POLICY, _PARAMS) if params else environment(*_SHARED, *_POLICY)
 
 
 class Expressions:

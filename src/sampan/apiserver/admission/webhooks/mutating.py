@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import orjson
 
-from sampan.api.kind import Kind
 from sampan.api.resources import MUTATING_WEBHOOK_CONFIGURATIONS
-from sampan.apimachinery.errors import APIError, InternalError
-from sampan.apimachinery.object import Object
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.patch import PatchError, apply_json_patch
 from sampan.apimachinery.patch.errors import PatchFailed
-from sampan.apimachinery.schema.compile import DecodeError
 from sampan.apiserver.admission.matching.rule import is_exempt
-from sampan.apiserver.admission.matching.version import is_whole, shown, taken
+from sampan.apiserver.admission.matching.version import shown, taken
+from sampan.apiserver.admission.mutation import internal_error, replace
 from sampan.apiserver.admission.webhooks.call import Turn
 from sampan.apiserver.admission.webhooks.review import Verdict
 from sampan.apiserver.admission.webhooks.source import WebhookSource
 from sampan.apiserver.authz.refusal import quoted
-from sampan.apiserver.bodies import schema_of
 from sampan.apiserver.reinvocation import Reinvocation
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 from sampan.apiserver.webhooks.caller import WebhookCaller
@@ -77,7 +74,7 @@ async def _patched(attributes: AdmissionAttributes, turn: Turn, verdict: Verdict
     """Apply a webhook's patch; whether it changed anything. Raises InternalError."""
     target = attributes.object
     if target is None:
-        raise _internal(
+        raise internal_error(
             f"admission webhook {quoted(turn.webhook.name)} attempted to modify the object, "
             "which is not supported for this operation"
         )
@@ -85,54 +82,16 @@ async def _patched(attributes: AdmissionAttributes, turn: Turn, verdict: Verdict
     try:
         changed = apply_json_patch(seen, verdict.patch)
     except (PatchError, PatchFailed) as error:
-        raise _internal(_why(error)) from None
+        raise internal_error(_why(error)) from None
     if not isinstance(changed, dict):
-        raise _internal(f"admission webhook {quoted(turn.webhook.name)} left no object")
+        raise internal_error(f"admission webhook {quoted(turn.webhook.name)} left no object")
     new = await taken(changed, attributes, turn.kind)
     return replace(attributes, new)
-
-
-def replace(attributes: AdmissionAttributes, new: Object) -> bool:
-    """Make `new` the write's object, completed as a client's would be; whether that changes it.
-
-    Raises InternalError for what is no object of the kind.
-    """
-    target = attributes.object
-    assert target is not None
-    if is_whole(attributes):
-        new = _completed(new, target, attributes.kind)
-    if new == target:
-        return False
-    target.clear()
-    target.update(new)
-    return True
-
-
-def _completed(new: Object, old: Object, kind: Kind) -> Object:
-    schema = schema_of(kind)
-    if schema is not None:
-        try:
-            new, _ = schema.decode_strict(new)
-        except DecodeError as error:
-            raise _internal(error.why) from None
-    new["apiVersion"], new["kind"] = kind.resource.api_version, kind.resource.kind
-    metadata = new.setdefault("metadata", {})
-    managed = (old.get("metadata") or {}).get("managedFields")
-    if managed is not None:
-        metadata["managedFields"] = managed
-    else:
-        metadata.pop("managedFields", None)
-    kind.default(new)
-    return new
 
 
 def _why(error: APIError) -> str:
     causes = (error.details or {}).get("causes") or [{}]
     return str(causes[0].get("message") or error.message)
-
-
-def _internal(why: str) -> InternalError:
-    return InternalError(f"Internal error occurred: {why}", {"causes": [{"message": why}]})
 
 
 def build(parts: ServerParts) -> MutatingAdmissionWebhook:

@@ -138,6 +138,17 @@ async def test_a_failing_list_is_tried_again(server, factory, until) -> None:
     assert informer.reflector.errors == 3
 
 
+async def test_an_answer_that_makes_no_sense_is_tried_again(server, factory, until) -> None:
+    server.fail(ValueError("no JSON"))
+    informer = factory.informer(PODS)
+    await factory.wait_synced()
+    await until(lambda: bool(server.watchers))
+    server.break_watches(KeyError("object"))
+    server.put("a")
+    await until(lambda: informer.lister.get("a", "default") is not None)
+    assert informer.reflector.errors == 2
+
+
 async def test_a_failing_handler_does_not_stop_the_others(server, factory, until) -> None:
     informer = factory.informer(PODS)
     informer.add_handler(lambda obj: 1 / 0)  # type: ignore[arg-type, return-value]

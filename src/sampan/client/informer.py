@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 from sampan.apimachinery.object import Object, key_of, resource_version_of, uid_of
 from sampan.apimachinery.resource import Resource
-from sampan.client.backoff import Backoff
 from sampan.client.client import Client, WatchEvent
 from sampan.client.lister import Cache, Lister
 from sampan.client.reflector import Reflector
@@ -67,13 +66,7 @@ class Informer:
 
     async def run(self) -> None:
         """Keep the copy current until cancelled."""
-        backoff = Backoff()
-        while True:
-            try:
-                await self.reflector.run()
-            except Exception:
-                log.exception("informer of %s crashed; restarting it", self.resource.qualified)
-                await asyncio.sleep(backoff.next())
+        await self.reflector.run()
 
     def add_handler(
         self, on_add: OnObject | None = None, on_update: OnUpdate | None = None, on_delete: OnObject | None = None

@@ -85,6 +85,11 @@ class Reflector:
                         self._version_is_gone = True
                 self._report(error)
                 await asyncio.sleep(self._backoff.next())
+            except Exception:  # an answer that makes no sense: what we have may be wrong, so begin anew
+                self.errors += 1
+                listed = False
+                log.exception("watching %s failed; listing again", self._resource.qualified)
+                await asyncio.sleep(self._backoff.next())
 
     def _report(self, error: errors.APIError) -> None:
         """Once for each new trouble: a server that stays away must not fill the log."""

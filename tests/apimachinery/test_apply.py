@@ -285,6 +285,18 @@ def test_the_difference_is_that_of_the_fields(before: Json, after: Json) -> None
     assert difference.removed == {path for path in old if path not in new and path not in inside_new}
 
 
+@given(configs, paths)
+@settings(max_examples=60)
+def test_a_creation_owns_its_fields(config: Json, less: fieldset.FieldSet) -> None:
+    for schema in (DEPLOYMENT, None):
+        everything = fieldset.encode(values.index(config, schema))
+        assert values.trie(config, schema) == everything
+        roots = frozenset({("f:metadata", "f:labels"), ("f:status",)})
+        left = fieldset.decode(fieldset.without(everything, members=less, roots=roots))
+        fields = fieldset.decode(everything) - less
+        assert left == fields - fieldset.below(fields, roots)
+
+
 def test_items_with_equal_keys_are_written_without_being_tracked() -> None:
     live = updated(None, deployment(1), "me")
     odd = copy.deepcopy(live)

@@ -102,6 +102,8 @@ def update_managers(
         return []
     me = Manager(write.manager, UPDATE, new.get("apiVersion", ""), write.subresource)
     managers = owners.read(new) if brought else owners.read(old or {})
+    if old is None and not managers:
+        return _creation(me, new, write, schema)
     try:
         difference = values.Difference(old, new, schema)
     except BadRequest:
@@ -114,6 +116,16 @@ def update_managers(
     if add or lost:
         managers[me] = Owned(fieldset.changed(known.trie, add=sorted(add), remove=lost), write.now, me.api_version)
     return owners.write(managers)
+
+
+def _creation(me: Manager, new: Object, write: Write, schema: Schema | None) -> list[Object]:
+    """Who creates an object owns all of it."""
+    try:
+        everything = values.trie(new, schema)
+    except BadRequest:
+        return []
+    owned = fieldset.without(everything, members=_SERVERS_OWN, roots=write.resets)
+    return owners.write({me: Owned(owned, write.now, me.api_version)})
 
 
 def _known(live: Object, schema: Schema | None) -> Managers:

@@ -129,6 +129,21 @@ def _remove(trie: Trie, path: FieldPath) -> None:
             return
 
 
+def without(trie: Trie, *, members: Iterable[FieldPath], roots: Iterable[FieldPath]) -> Trie:
+    """Another trie, in order, without these members and without all that is a root or below one."""
+    copied: Trie = orjson.loads(orjson.dumps(trie, option=orjson.OPT_SORT_KEYS))
+    for path in roots:
+        node = copied
+        for element in path[:-1]:
+            node = node.get(element, {})
+        if path[-1] in node:
+            node[path[-1]].clear()  # now a leaf, which goes together with what it leaves empty
+            _remove(copied, path)
+    for path in members:
+        _remove(copied, path)
+    return copied
+
+
 def prefixes(fields: Iterable[FieldPath]) -> set[FieldPath]:
     """Every path that leads to a member, members included."""
     return {path[:length] for path in fields for length in range(1, len(path) + 1)}

@@ -116,3 +116,25 @@ async def test_compaction_frees_what_nobody_can_read(tmp_path: Path) -> None:
 def test_the_end_of_a_prefix_is_the_least_key_after_it(prefix: str, end: str | None) -> None:
     assert prefix_end(prefix) == end
     assert ("high" in Range(prefix).parameters) == (end is not None)
+
+
+async def test_a_commit_of_which_nobody_knows_whether_it_happened_ends_all_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await SqliteStore.open(tmp_path / "s.db")
+    commit = store._writer.commit
+
+    def torn() -> None:
+        commit()
+        raise StoreUnavailable("disk I/O error")
+
+    monkeypatch.setattr(store._writer, "commit", torn)
+    failed = asyncio.create_task(store.failed())
+    await raises(StoreUnavailable, store.create("/a", b"1"))
+    monkeypatch.undo()
+    assert "must be opened again" in await asyncio.wait_for(failed, 5)
+    assert "must be opened again" in str(await raises(StoreUnavailable, store.create("/b", b"1")))
+    await store.close()
+    again = await SqliteStore.open(tmp_path / "s.db")
+    assert (await again.get("/a")) is not None and (await again.get("/b")) is None
+    await again.close()

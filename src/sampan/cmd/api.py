@@ -75,13 +75,14 @@ class Serving:
             self.started.set()
             log.info("serving the API at %s and %s", cluster.host_url, cluster.node_url)
             try:
-                await asyncio.Event().wait()
+                log.critical("%s: starting again", await store.failed())
             finally:
                 await listeners.close()
         finally:
             self.started.clear()
             await server.stop()
             await store.close()
+        raise SystemExit(1)  # other parts of the process hold clients of this server: all start again
 
     async def _keep_certificates(self) -> None:
         pki = await asyncio.to_thread(credentials.ensure, self.cluster)

@@ -73,6 +73,7 @@ class SqliteStore:
         self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="store-commit")
         self._bulk_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._broken = ""
+        self._broke = asyncio.Event()
 
     @classmethod
     async def open(cls, path: str | os.PathLike[str]) -> SqliteStore:
@@ -176,6 +177,11 @@ class SqliteStore:
             await self._in_bulk_thread(versions.close)
             database.close()
 
+    async def failed(self) -> str:
+        """Wait until a commit ends so that nobody knows whether it happened; why. Only opening the store again helps."""
+        await self._broke.wait()
+        return self._broken
+
     async def close(self) -> None:
         if self._feed.closed:
             return
@@ -258,6 +264,8 @@ class SqliteStore:
                 self._broken = f"{self._path}: {error}; it is unclear what was committed, so it must be opened again"
         except StoreUnavailable as also:
             self._broken = f"{self._path}: {error}; rolling back failed too: {also}"
+        if self._broken:
+            self._broke.set()
         abandoned = [*batch, *self._waiting]
         self._waiting = []
         self._pending.clear()

@@ -148,6 +148,9 @@ async def test_a_group_of_the_servers_own_cannot_be_taken():
     async with serving() as (server, client):
         crd = definition(plural="sails", kind="Sail")
         crd["metadata"]["name"], crd["spec"]["group"] = "sails.networking.k8s.io", "networking.k8s.io"
+        with pytest.raises(errors.Invalid, match=r'must have approval annotation "api-approved.kubernetes.io"'):
+            await client.create(CRDS, crd)
+        crd["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, a test"}
         await client.create(CRDS, crd)
         await conditioned(client, "Established", "False", "sails.networking.k8s.io")
         assert (await call(server, "GET", "/apis/networking.k8s.io/v1/namespaces/default/sails")).status == 404

@@ -15,8 +15,10 @@ from sampan.apimachinery import names as name_rules
 from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, not_supported, required
 from sampan.apimachinery.jsonpath import JSONPathError, compile_path, simple_fields
 from sampan.apimachinery.names import dns1035_label, dns1123_subdomain
-from sampan.apimachinery.object import Object, dig, name_of
+from sampan.apimachinery.object import Object, annotations_of, dig, name_of
 
+APPROVAL: Final = "api-approved.kubernetes.io"
+_WHY_APPROVAL: Final = "https://github.com/kubernetes/enhancements/pull/1111"
 COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 
@@ -28,6 +30,7 @@ def validate(obj: Object) -> list[FieldError]:
     if name_of(obj) != f"{names.get('plural') or ''}.{spec.get('group') or ''}":
         found.append(invalid(Path("metadata").child("name"), name_of(obj), 'must be spec.names.plural+"."+spec.group'))
     found += _group(spec.get("group") or "", path.child("group"))
+    found += _approval(obj, spec.get("group") or "")
     scope = spec.get("scope") or ""
     if scope not in ("Cluster", "Namespaced"):
         found.append(not_supported(path.child("scope"), scope, ("Cluster", "Namespaced")) if scope
@@ -63,6 +66,20 @@ def _group(group: str, path: Path) -> list[FieldError]:
     if "." not in group:
         return [invalid(path, group, "should be a domain with at least one dot")]
     return []
+
+
+def _approval(obj: Object, group: str) -> list[FieldError]:
+    """Groups of the Kubernetes community carry the address of what approved them, or say that nothing did."""
+    if not group.endswith((".k8s.io", ".kubernetes.io")):
+        return []
+    value = annotations_of(obj).get(APPROVAL)
+    path = Path("metadata").child("annotations").key(APPROVAL)
+    if not value:
+        return [required(path, f'protected groups must have approval annotation "{APPROVAL}", see {_WHY_APPROVAL}')]
+    if value.startswith(("unapproved", "http://", "https://")):
+        return []
+    detail = f'protected groups must have approval annotation "{APPROVAL}" with either a URL or a reason starting with '
+    return [invalid(path, value, f'{detail}"unapproved", see {_WHY_APPROVAL}')]
 
 
 def _names(names: Object, path: Path) -> list[FieldError]:

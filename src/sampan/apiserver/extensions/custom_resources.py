@@ -14,11 +14,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from sampan.api.apiextensions.customresourcedefinition import CLEANUP_FINALIZER, set_condition
+from sampan.api.apiextensions.validation import APPROVAL
 from sampan.api.kind import Convert, Kind
 from sampan.api.resources import CUSTOM_RESOURCE_DEFINITIONS as CRDS
 from sampan.apimachinery import errors
 from sampan.apimachinery.http import UserInfo
-from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of, uid_of
+from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, name_of, uid_of
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.extensions import naming
 from sampan.apiserver.extensions.conversion import converter
@@ -43,6 +44,8 @@ class CustomResources:
         self._client = client
         self._built_in = {(kind.resource.group, kind.resource.version) for kind in backend.table.kinds()}
         self._installed: dict[str, tuple[Object, CustomKinds]] = {}
+        self._names: dict[str, Object] = {}
+        """Of every definition what naming asks for: schemas are large, and parsed only for their own sake."""
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -67,12 +70,17 @@ class CustomResources:
 
     def reset(self, entries: Iterable[Entry]) -> None:
         """See `watch_cache.Listener`."""
-        for name in {entry.name for entry in entries} | set(self._installed):
+        self._names = {entry.name: _slim(entry.object()) for entry in entries}
+        for name in {*self._names, *self._installed}:
             self._enqueue(name)
 
     def changed(self, change: Change) -> None:
         entry = change.new or change.old
         assert entry is not None
+        if change.new is None:
+            self._names.pop(entry.name, None)
+        else:
+            self._names[entry.name] = _slim(change.new.object())
         self._enqueue(entry.name)
 
     def _enqueue(self, name: str) -> None:
@@ -102,28 +110,29 @@ class CustomResources:
         if crd is None:
             self._remove(name)
             return
-        others = self._backend.parts.reader.list(CRDS)
         wanted = _copy(crd)
-        self._decide_names(wanted, others)
+        self._decide_names(wanted)
         if _is(wanted, "Established"):
             await self._install(wanted)
         if wanted["status"] != crd.get("status"):
+            self._names[name] = _slim(wanted)
             await self._client.update(CRDS, wanted, subresource="status")
             return
         if is_being_deleted(crd) and CLEANUP_FINALIZER in (crd["metadata"].get("finalizers") or []):
             await self._clean_up(wanted)
 
-    def _recheck(self, others: Iterable[Object], name: str) -> None:
+    def _recheck(self) -> None:
         """Names that were taken may be free now."""
-        for other in others:
-            if name_of(other) != name and not _is(other, "NamesAccepted"):
-                self._enqueue(name_of(other))
+        for name, other in self._names.items():
+            if not _is(other, "NamesAccepted"):
+                self._enqueue(name)
 
-    def _decide_names(self, crd: Object, others: Iterable[Object]) -> None:
+    def _decide_names(self, crd: Object) -> None:
         """NamesAccepted and Established, in place."""
-        found = naming.accept(crd, others)
+        found = naming.accept(crd, self._names.values())
         status = crd.setdefault("status", {})
         status["acceptedNames"] = found.names
+        _note_approval(crd)
         group_versions = {(crd["spec"]["group"], version["name"]) for version in crd["spec"]["versions"]}
         set_condition(crd, "NamesAccepted", "True" if found.accepted else "False", found.reason, found.message)
         if group_versions & self._built_in:
@@ -170,8 +179,7 @@ class CustomResources:
         kinds = self._forget(name)
         if kinds is not None:
             self._backend.hub.remove(kinds.stored.resource)
-            others = self._backend.parts.reader.list(CRDS)
-            self._recheck(others, name)
+        self._recheck()
 
     async def _clean_up(self, crd: Object) -> None:
         """Delete every object of the kind; the finalizer goes when none is left."""
@@ -207,6 +215,26 @@ class CustomResources:
 
     def _deletion(self, stored: Kind, entry: Entry) -> WriteRequest:
         return WriteRequest(kind=stored, namespace=entry.namespace, name=entry.name, user=CONTROLLER)
+
+
+def _note_approval(crd: Object) -> None:
+    """Whether a group of the Kubernetes community was approved by it."""
+    value = annotations_of(crd).get(APPROVAL)
+    if value is None or not crd["spec"]["group"].endswith((".k8s.io", ".kubernetes.io")):
+        return
+    if value.startswith("unapproved"):
+        set_condition(crd, "KubernetesAPIApprovalPolicyConformant", "False", "UnapprovedAnnotation",
+                      f'not approved: "{value}"')
+    else:
+        set_condition(crd, "KubernetesAPIApprovalPolicyConformant", "True", "ApprovedAnnotation",
+                      f"approved in {value}")
+
+
+def _slim(crd: Object) -> Object:
+    return {
+        "metadata": {"name": name_of(crd)}, "spec": {"group": crd["spec"]["group"]},
+        "status": {key: dig(crd, "status", key) for key in ("acceptedNames", "conditions")},
+    }
 
 
 def _is(crd: Object, condition: str) -> bool:

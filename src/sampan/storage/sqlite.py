@@ -178,7 +178,7 @@ class SqliteStore:
             database.close()
 
     async def failed(self) -> str:
-        """Wait until a commit ends so that nobody knows whether it happened; why. Only opening the store again helps."""
+        """Wait until nobody can know whether a commit happened; why. Only opening the store again helps then."""
         await self._broke.wait()
         return self._broken
 

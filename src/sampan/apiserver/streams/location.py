@@ -102,5 +102,7 @@ def check_proxyable(host: str) -> None:
         address = ipaddress.ip_address(host)
     except ValueError:
         raise BadRequest("address not allowed") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # ::ffff:127.0.0.1 is where 127.0.0.1 is
     if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
         raise BadRequest("address not allowed")

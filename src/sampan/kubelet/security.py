@@ -71,6 +71,8 @@ def container_security(pod: Object, container: Object, image: Image, target_id: 
         shared = Namespaces(shared.network, "TARGET", shared.ipc, target_id)
     unmasked = is_privileged(container) or context.get("procMount") == "Unmasked"
     run_as_user = int(str(uid)) if uid is not None else image.uid
+    if run_as_user is None and not image.username:
+        run_as_user = 0  # an image without a user is root's; runtimes refuse a group without a user
     return ContainerSecurity(
         privileged=is_privileged(container),
         add_capabilities=tuple(capabilities.get("add") or ()),

@@ -239,7 +239,14 @@ class GarbageCollector:
                 if not dependent.foreground:
                     self._queue.add(Work("delete", dependent.uid).key)
         decided = plan(Observed(live, resource, states, dependents, node))
-        return Plan(decided.steps, tuple(notes), decided.requeue_after_s)
+        again = decided.requeue_after_s
+        if any(state is State.SOLID and self._is_unseen(uid) for uid, state in states.items()):
+            again = UNKNOWN_KIND_RETRY_S  # no watch shows this owner yet, so none would show that it goes
+        return Plan(decided.steps, tuple(notes), again)
+
+    def _is_unseen(self, uid: str) -> bool:
+        owner = self._graph.nodes.get(uid)
+        return owner is None or owner.resource is None
 
     async def _state(
         self, owner: Owner, node: Node, resource: Resource, live: Object, notes: list[Note]

@@ -1,5 +1,6 @@
 """kubeconfig files: written safely, merged and taken out again."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -70,6 +71,17 @@ def test_under_sudo_the_file_and_its_new_directories_belong_to_the_person(tmp_pa
     assert {(p.stat().st_uid, p.stat().st_gid) for p in (path, path.parent)} == {(1234, 1235)}
     kubeconfig.merge(path, ours, {})
     assert path.stat().st_uid == 1234, "an existing file keeps its owner"
+
+
+def test_a_file_that_is_written_again_keeps_its_owner(tmp_path: Path, ours: Document) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    path = tmp_path / "config"
+    kubeconfig.write(path, ours, {"SUDO_UID": "1234", "SUDO_GID": "1235"})
+    kubeconfig.rewrite(path, ours, {"SUDO_UID": "4321"})
+    assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) == (1234, 1235, 0o600)
+    kubeconfig.rewrite(tmp_path / "new", ours, {"SUDO_UID": "4321", "SUDO_GID": "4321"})
+    assert (tmp_path / "new").stat().st_uid == 4321
 
 
 def test_a_symbolic_link_stays_one(tmp_path: Path, ours: Document) -> None:

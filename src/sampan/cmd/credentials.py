@@ -22,9 +22,10 @@ def ensure(cluster: ClusterLayout) -> ClusterPKI:
     return pki
 
 
-def write_admin_kubeconfig(cluster: ClusterLayout, pki: ClusterPKI) -> None:
-    """The file that `sampan kubeconfig path` names."""
-    admin_kubeconfig.write(cluster.kubeconfig, pki.kubeconfig("admin", cluster.host_url, context_name(cluster.name)))
+def write_admin_kubeconfig(cluster: ClusterLayout, pki: ClusterPKI, *, asked: bool = False) -> None:
+    """The file that `sampan kubeconfig path` names. Who `asked` through sudo gets it; otherwise it keeps its owner."""
+    write = admin_kubeconfig.write if asked and admin_kubeconfig.invoking_user() else admin_kubeconfig.rewrite
+    write(cluster.kubeconfig, pki.kubeconfig("admin", cluster.host_url, context_name(cluster.name)))
 
 
 def client(

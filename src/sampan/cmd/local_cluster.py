@@ -69,7 +69,10 @@ class LocalClusters:
         except StillThere as error:
             raise OperationError(f"some of {name} resists:\n{error}", "try again") from None
         if kubeconfig.default_path().exists():
-            kubeconfig.remove(kubeconfig.default_path(), layout.context_name(name))
+            try:
+                kubeconfig.remove(kubeconfig.default_path(), layout.context_name(name))
+            except kubeconfig.KubeconfigError as error:
+                raise OperationError(f"{name} is gone, but may still be in a kubeconfig: {error}") from None
         return [line for line in str(found).splitlines() if line]
 
     async def status(self, name: str) -> ClusterStatus | None:
@@ -252,7 +255,7 @@ def _prepare(cluster: ClusterLayout) -> None:
         private.mkdir(parents=True, exist_ok=True)
         private.chmod(0o700)
     pki = credentials.ensure(cluster)
-    credentials.write_admin_kubeconfig(cluster, pki)
+    credentials.write_admin_kubeconfig(cluster, pki, asked=True)
     for node in cluster.nodes:
         NodeMachine(cluster.name, node.name, node.index, cluster.machines).ensure()
         node.manifest_dir.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,11 @@ def write(path: Path, config: Document, environment: Mapping[str, str] = os.envi
     write_atomically(path, text.encode(), SECRET_MODE, owner)
 
 
+def rewrite(path: Path, config: Document, environment: Mapping[str, str] = os.environ) -> None:
+    """As `write`, but a file that is there already keeps its owner."""
+    write(path, config, _keep_owner(path, environment))
+
+
 def read(path: Path) -> Document:
     """A kubeconfig file; an empty one if it is missing. Raises KubeconfigError."""
     import yaml
@@ -89,7 +94,7 @@ def merge(path: Path, addition: Document, environment: Mapping[str, str] = os.en
     """Put `addition`'s entries into the file and make its context the current one."""
     with _locked(path, environment) as target:
         config = read(target)
-        write(target, merged(config, addition), _keep_owner(target, environment))
+        rewrite(target, merged(config, addition), environment)
 
 
 def remove(path: Path, cluster_name: str, environment: Mapping[str, str] = os.environ) -> bool:
@@ -101,7 +106,7 @@ def remove(path: Path, cluster_name: str, environment: Mapping[str, str] = os.en
         without = removed(config, cluster_name)
         if without == config:
             return False
-        write(target, without, _keep_owner(target, environment))
+        rewrite(target, without, environment)
     return True
 
 

@@ -87,7 +87,9 @@ async def test_reading_a_nodes_proxy_is_not_running_commands(harness: Any) -> No
     assert harness.kubelet.requests == []
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "name"])
+@pytest.mark.parametrize("address", [
+    "127.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "name",
+])
 def test_the_servers_own_addresses_are_no_targets(address: str) -> None:
     with pytest.raises(BadRequest, match="address not allowed"):
         check_proxyable(address)

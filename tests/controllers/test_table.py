@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sampan.controllers.config import ControllerManagerConfig
@@ -7,7 +9,8 @@ from sampan.controllers.table import CONTROLLERS, selected
 
 
 def names(controllers: str, **config) -> list[str]:
-    return [loop.name for loop in selected(ControllerManagerConfig(controllers, root_ca=b"x", **config))]
+    config = {"root_ca": b"x", "signing_cert": Path("ca.crt"), "signing_key": Path("ca.key"), **config}
+    return [loop.name for loop in selected(ControllerManagerConfig(controllers, **config))]
 
 
 def test_all_are_on_by_default_in_the_tables_order() -> None:
@@ -27,6 +30,7 @@ def test_some_can_be_switched_off_and_on_with_and_without_their_ending() -> None
 
 def test_what_is_not_configured_is_off() -> None:
     assert "node-ipam-controller" not in names("*", allocate_node_cidrs=False)
+    assert "certificatesigningrequest-signing-controller" not in names("*", signing_key=None)
 
 
 def test_an_unknown_name_is_refused() -> None:

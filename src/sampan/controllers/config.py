@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sampan.client.client import Client
 
@@ -25,6 +26,9 @@ class ControllerManagerConfig:
     """A client that acts as the ServiceAccount of that name in kube-system; without it all loops act as the manager."""
     root_ca: bytes = b""
     """PEM of the CA that signed the API server's certificate; published to every namespace if given."""
+    signing_cert: Path | None = None
+    signing_key: Path | None = None
+    """PEM files of the CA that signs approved CertificateSigningRequests; without them nothing is signed."""
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: int = 24
     allocate_node_cidrs: bool = True
@@ -39,3 +43,8 @@ class ControllerManagerConfig:
     pod_gc_period_s: float = 20.0
     pod_gc_quarantine_s: float = 40.0
     """How long a node must be missing before its pods are deleted."""
+
+    def signing_authority(self) -> tuple[Path, Path]:
+        """Certificate and key of the signing CA, which must be configured."""
+        assert self.signing_cert is not None and self.signing_key is not None
+        return self.signing_cert, self.signing_key

@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sampan.controllers.bootstrap_token_cleaner import BootstrapTokenCleaner
+from sampan.controllers.certificate_approver import CertificateApprover
+from sampan.controllers.certificate_cleaner import CertificateCleaner
+from sampan.controllers.certificate_signer import Authority, CertificateSigner
+from sampan.controllers.clusterrole_aggregation import ClusterRoleAggregation
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.cronjob import CronJobReconciler
 from sampan.controllers.daemonset import DaemonSetReconciler
@@ -15,10 +20,12 @@ from sampan.controllers.deployment import DeploymentReconciler
 from sampan.controllers.disruption import DisruptionReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
+from sampan.controllers.endpointslice_mirroring import EndpointSliceMirroring
 from sampan.controllers.ephemeral_volume import EphemeralVolumeReconciler
 from sampan.controllers.garbage_collector import GarbageCollector
 from sampan.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerReconciler
 from sampan.controllers.job import JobReconciler
+from sampan.controllers.legacy_token_cleaner import LegacyTokenCleaner
 from sampan.controllers.namespace import NamespaceReconciler
 from sampan.controllers.node_ipam import NodeIPAMReconciler
 from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
@@ -130,6 +137,35 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "endpointslice-controller", "endpointslice-controller",
         lambda wiring, config: EndpointSliceReconciler(wiring), component="endpoint-slice-controller",
+    ),
+    Loop(
+        "endpointslice-mirroring-controller", "endpointslicemirroring-controller",
+        lambda wiring, config: EndpointSliceMirroring(wiring),
+    ),
+    Loop(
+        "clusterrole-aggregation-controller", "clusterrole-aggregation-controller",
+        lambda wiring, config: ClusterRoleAggregation(wiring), workers=1,
+    ),
+    Loop(
+        "certificatesigningrequest-approving-controller", "certificate-controller",
+        lambda wiring, config: CertificateApprover(wiring), workers=1,
+    ),
+    Loop(
+        "certificatesigningrequest-signing-controller", "certificate-controller",
+        lambda wiring, config: CertificateSigner(wiring, Authority(*config.signing_authority())), workers=1,
+        wanted=lambda config: config.signing_cert is not None and config.signing_key is not None,
+    ),
+    Loop(
+        "certificatesigningrequest-cleaner-controller", "certificate-controller",
+        lambda wiring, config: CertificateCleaner(wiring), workers=1,
+    ),
+    Loop(
+        "token-cleaner-controller", "token-cleaner",
+        lambda wiring, config: BootstrapTokenCleaner(wiring), workers=1,
+    ),
+    Loop(
+        "legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner",
+        lambda wiring, config: LegacyTokenCleaner(wiring), workers=1,
     ),
     Loop(
         "pod-garbage-collector-controller", "pod-garbage-collector",

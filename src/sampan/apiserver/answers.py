@@ -10,8 +10,10 @@ from sampan.api.kind import Kind, Subresource
 from sampan.apimachinery.errors import APIError, TooManyRequests
 from sampan.apimachinery.http import Request, Response
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.protobuf import can_encode, encode_object
+from sampan.apimachinery.protobuf.wire import MAGIC
 from sampan.apiserver.backend import Backend
-from sampan.apiserver.negotiation import JSON, YAML, Accepted
+from sampan.apiserver.negotiation import JSON, PROTOBUF, YAML, Accepted, prefers_protobuf
 from sampan.apiserver.registry.entry import Entry
 
 _JSON_HEADERS: Final = {"content-type": JSON, "cache-control": "no-cache, private"}
@@ -20,6 +22,8 @@ _FALSE: Final = ("false", "0")
 
 def encoded(data: bytes, accepted: Accepted, request: Request, status: int = 200) -> Response:
     """A JSON document in bytes, in the form the client asked for."""
+    if accepted.media == PROTOBUF:
+        return _protobuf(data, status)
     pretty = request.query and wants_pretty(request)
     if accepted.media == YAML:
         return Response(status, {**_JSON_HEADERS, "content-type": YAML}, _yaml(orjson.loads(data)))
@@ -34,6 +38,26 @@ def _yaml(document: Any) -> bytes:
     dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     text: str = yaml.dump(document, Dumper=dumper, sort_keys=True, allow_unicode=True)
     return text.encode()
+
+
+def _protobuf(data: bytes, status: int) -> Response:
+    """A document that a rendering has encoded already, or that still is JSON."""
+    if not data.startswith(MAGIC):
+        data = encode_object(orjson.loads(data))
+    return Response(status, {**_JSON_HEADERS, "content-type": PROTOBUF}, data)
+
+
+def as_asked(response: Response, request: Request) -> Response:
+    """An answer that was made without asking what the client reads (a `Status`, a review), as the client reads it."""
+    if not prefers_protobuf(request.headers) or response.stream is not None or response.upgrade is not None:
+        return response
+    if response.headers.get("content-type") != JSON:
+        return response
+    document: Object = orjson.loads(response.body)
+    if can_encode(document.get("apiVersion", ""), document.get("kind", "")):
+        response.body = encode_object(document)
+        response.headers["content-type"] = PROTOBUF
+    return response
 
 
 def json(data: bytes) -> Response:

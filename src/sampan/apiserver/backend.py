@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from sampan.api.kind import Kind
 from sampan.apimachinery.http import Request
 from sampan.apiserver.config import APIServerConfig
-from sampan.apiserver.negotiation import Accepted
+from sampan.apiserver.negotiation import PROTOBUF, Accepted
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.kind_table import KindTable
+from sampan.apiserver.registry.protobuf_rendering import ProtobufPartial, ProtobufRendering
 from sampan.apiserver.registry.reading import ReadPath
 from sampan.apiserver.registry.rendering import Partial, Plain, Rendering, View
 from sampan.apiserver.registry.table_rendering import TableRendering
@@ -33,7 +34,7 @@ class Backend:
         """How this request's objects go out; the same object for all requests that want the same."""
         shown_as = accepted.shown_as
         include = request.param("includeObject") if shown_as == "Table" else ""
-        key = (kind.resource, shown_as, accepted.version if shown_as else "", include)
+        key = (kind.resource, accepted.media == PROTOBUF, shown_as, accepted.version if shown_as else "", include)
         found = self._renderings.get(key)
         if found is None:
             found = self._renderings[key] = _rendering(kind, accepted, include)
@@ -46,6 +47,8 @@ class Backend:
 
 
 def _rendering(kind: Kind, accepted: Accepted, include: str) -> Rendering:
+    if accepted.media == PROTOBUF:
+        return ProtobufPartial(accepted.version) if accepted.shown_as else ProtobufRendering(kind)
     if accepted.shown_as.startswith("PartialObjectMetadata"):
         return Partial(accepted.version)
     plain = Plain(kind) if kind.from_storage is None else View(kind, kind.from_storage)

@@ -32,7 +32,7 @@ def recovery(parts: ServerParts) -> Link:
         try:
             response = await next(ctx)
         except APIError as error:
-            response = answers.failure(error)
+            response = answers.as_asked(answers.failure(error), ctx.request)
         except asyncio.CancelledError:
             raise
         except StoreUnavailable as error:

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from sampan.api.kind import STANDARD_VERBS, Kind
 from sampan.apimachinery.errors import MethodNotAllowed, NotFound
 from sampan.apimachinery.http import Response
+from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.create import create
@@ -66,7 +67,7 @@ class Dispatcher:
                 raise NotFound(NO_SUCH_RESOURCE, {})
             if ctx.verb not in route.verbs:
                 raise MethodNotAllowed(NOT_ALLOWED)
-            return await route.handle(ctx, self._backend.parts)
+            return answers.as_asked(await route.handle(ctx, self._backend.parts), ctx.request)
         if kind is None:
             raise NotFound(NO_SUCH_RESOURCE, {})
         if ctx.subpath:
@@ -76,7 +77,7 @@ class Dispatcher:
             raise MethodNotAllowed(TERMINATING.format(ctx.verb) if is_going else NOT_ALLOWED)
         if kind.custom is not None and kind.custom.warning:
             ctx.warn(kind.custom.warning)
-        return await VERBS[ctx.verb](ctx, self._backend)
+        return answers.as_asked(await VERBS[ctx.verb](ctx, self._backend), ctx.request)
 
 
 def allowed(kind: Kind, ctx: RequestContext) -> bool:

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from sampan.api.kind import Kind
 from sampan.apimachinery.errors import NotAcceptable
+from sampan.apimachinery.protobuf import can_encode
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _MEDIA: Final = {
     "application/json": JSON, "application/yaml": YAML, "*/*": JSON, "application/*": JSON, "text/yaml": YAML,
-    "text/x-yaml": YAML,
+    "text/x-yaml": YAML, PROTOBUF: PROTOBUF,
 }
 _SHOWN_AS: Final = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
-_ACCEPTED: Final = "application/json, application/yaml"
+_ACCEPTED: Final = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,32 @@ def _quality(text: str) -> float:
 PLAIN: Final = Accepted()
 
 
-def negotiate(headers: Mapping[str, str]) -> Accepted:
-    """The alternative to serve an object, list or watch with. Raises NotAcceptable."""
+def negotiate(headers: Mapping[str, str], kind: Kind) -> Accepted:
+    """The alternative to serve an object, list or watch of a kind with. Raises NotAcceptable."""
     accept = headers.get("accept")
     if not accept or accept == JSON:
         return PLAIN
     for item in alternatives(accept):
+        if item.media == PROTOBUF and not _in_protobuf(kind, item.shown_as):
+            continue
         if not item.shown_as:
             return item
         if item.shown_as in _SHOWN_AS and item.group == "meta.k8s.io" and item.version in ("v1", "v1beta1"):
             return item
     raise NotAcceptable(f"only the following media types are accepted: {_ACCEPTED}")
+
+
+def _in_protobuf(kind: Kind, shown_as: str) -> bool:
+    """Built-in kinds have messages, metadata always has one, tables never."""
+    if shown_as:
+        return shown_as != "Table"
+    return kind.custom is None and can_encode(kind.resource.api_version, kind.resource.kind)
+
+
+def prefers_protobuf(headers: Mapping[str, str]) -> bool:
+    """Whether the client would rather have protobuf than anything else, for answers of any kind, `Status` above all."""
+    accept = headers.get("accept")
+    if not accept or PROTOBUF not in accept:
+        return False
+    best = next(iter(alternatives(accept)), PLAIN)
+    return best.media == PROTOBUF

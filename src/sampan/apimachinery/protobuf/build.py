@@ -66,7 +66,8 @@ def table(source: Path) -> dict[str, Any]:
                     number, entry = _entry(packages, package, go_type, json_tag, proto_tag)
                     found[number] = entry
             messages[f"{package.name}.{struct}"] = found
-            if "metav1.TypeMeta `json" in body or (package.name == META and "\tTypeMeta `json" in body):
+            is_kind = "metav1.TypeMeta `json" in body or (package.name == META and "\tTypeMeta `json" in body)
+            if is_kind and found:  # a Table has no message
                 group = f"{package.group}/" if package.group else ""
                 kinds[f"{group}{package.name.partition('/')[2]}/{struct}"] = f"{package.name}.{struct}"
     return {"messages": messages, "kinds": kinds}

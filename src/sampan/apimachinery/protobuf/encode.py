@@ -21,7 +21,7 @@ import orjson
 
 from sampan.apimachinery.duration import parse_go_nanoseconds, parse_time
 from sampan.apimachinery.object import Object
-from sampan.apimachinery.protobuf.table import fields_of, message_of
+from sampan.apimachinery.protobuf.table import fields_of, message_of, table
 from sampan.apimachinery.protobuf.wire import ProtobufError, length_delimited, tag, varint, wrap
 
 Add: TypeAlias = Callable[[bytes], None]
@@ -31,12 +31,15 @@ Content: TypeAlias = Callable[[Any], bytes]
 """What follows a value's tag, its length included where it has one."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_META_VERSIONS: Final = ("v1", "meta.k8s.io/v1", "meta.k8s.io/v1beta1")
 _SECOND: Final = timedelta(seconds=1)
 
 
 def can_encode(api_version: str, kind: str) -> bool:
     """Whether the kind has a message."""
-    return message_of(api_version, kind) is not None
+    return f"{api_version}/{kind}" in table()["kinds"] or (
+        api_version in _META_VERSIONS and message_of(api_version, kind) is not None
+    )
 
 
 def encode_object(obj: Object) -> bytes:

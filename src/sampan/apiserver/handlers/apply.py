@@ -36,7 +36,7 @@ _TRUE: Final = ("true", "1")
 async def apply(ctx: RequestContext, backend: Backend) -> Response:
     """The merged object; 201 when it is new."""
     kind = kind_of(ctx)
-    accepted = negotiate(ctx.request.headers)
+    accepted = negotiate(ctx.request.headers, kind)
     check_options(ctx)
     applied = read_object(ctx, kind)
     check_name(ctx, applied)

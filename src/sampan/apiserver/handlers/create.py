@@ -14,7 +14,7 @@ from sampan.apiserver.negotiation import negotiate
 async def create(ctx: RequestContext, backend: Backend) -> Response:
     """201 and the object as stored."""
     kind = kind_of(ctx)
-    accepted = negotiate(ctx.request.headers)
+    accepted = negotiate(ctx.request.headers, kind)
     request = write_request(ctx)
     obj = read_object(ctx, kind)
     created = await backend.writes.create(request, obj)

@@ -27,7 +27,7 @@ _JOB_WARNING: Final = (
 async def delete(ctx: RequestContext, backend: Backend) -> Response:
     """A Status when the object is gone, the object while its deletion is under way."""
     kind = kind_of(ctx)
-    accepted = negotiate(ctx.request.headers)
+    accepted = negotiate(ctx.request.headers, kind)
     request = write_request(ctx)
     request.options = delete_options(ctx)
     request.dry_run = ctx.dry_run

@@ -14,7 +14,7 @@ async def get(ctx: RequestContext, backend: Backend) -> Response:
     """The object, or a subresource's view of it."""
     kind = kind_of(ctx)
     request = ctx.request
-    accepted = negotiate(request.headers)
+    accepted = negotiate(request.headers, kind)
     entry = await backend.reads.get(kind, namespace_of(ctx, kind), ctx.name, request)
     if ctx.subresource:
         view = kind.subresources[ctx.subresource]

@@ -64,7 +64,7 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
         return await apply(ctx, backend)
     check_options(ctx)
     kind = kind_of(ctx)
-    accepted = negotiate(ctx.request.headers)
+    accepted = negotiate(ctx.request.headers, kind)
     request = write_request(ctx)
     view = request.subresource
     schema = schema_of(kind)

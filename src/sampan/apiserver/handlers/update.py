@@ -25,7 +25,7 @@ _CREATED_BY_UPDATE: Final = frozenset({
 async def update(ctx: RequestContext, backend: Backend) -> Response:
     """The object as stored; 201 for the few kinds that an update may create."""
     kind = kind_of(ctx)
-    accepted = negotiate(ctx.request.headers)
+    accepted = negotiate(ctx.request.headers, kind)
     request = write_request(ctx)
     view = request.subresource
     if view is not None and view.from_view is not None:
@@ -69,4 +69,4 @@ async def _update_view(ctx: RequestContext, backend: Backend) -> Response:
         return old
 
     updated = await backend.writes.update(request, change)
-    return answers.view(view, updated, negotiate(ctx.request.headers), ctx.request)
+    return answers.view(view, updated, negotiate(ctx.request.headers, request.kind), ctx.request)

@@ -21,14 +21,15 @@ import orjson
 from sampan import effects
 from sampan.apimachinery.errors import APIError, BadRequest
 from sampan.apimachinery.http import Request, Response
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.protobuf import encode_object
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.extensions.converted_events import converted_events
 from sampan.apiserver.handlers.target import kind_of, namespace_of
-from sampan.apiserver.negotiation import JSON, negotiate
-from sampan.apiserver.registry import codec
+from sampan.apiserver.negotiation import JSON, PROTOBUF, Accepted, negotiate
 from sampan.apiserver.registry.reading import check_list_options, parse_revision
-from sampan.apiserver.registry.rendering import Plain
+from sampan.apiserver.registry.rendering import Plain, Rendering
 from sampan.apiserver.registry.selection import select
 from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.apiserver.registry.watcher import Watcher
@@ -42,20 +43,21 @@ async def watch(ctx: RequestContext, backend: Backend) -> Response:
     """Open the stream; what is wrong before it begins is an ordinary error."""
     kind = kind_of(ctx)
     request = ctx.request
-    accepted = negotiate(request.headers)
+    accepted = negotiate(request.headers, kind)
     check_list_options(request, watch=True)
     selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), _field_selector(ctx))
     rendering = backend.rendering(kind, accepted, request)
     converts = kind.custom is not None and kind.custom.convert is not None
     queued = Plain(kind) if converts else rendering
     watcher = Watcher(selection, queued, backend.config.watch_queue_events)
-    headers = {"content-type": JSON, "cache-control": "no-cache, private"}
+    content_type = f"{PROTOBUF};stream=watch" if accepted.media == PROTOBUF else JSON
+    headers = {"content-type": content_type, "cache-control": "no-cache, private"}
     timeout_s = _timeout(request)
     cache = backend.reads.cache_of(kind)
     try:
         await _attach(request, backend, cache, watcher)
     except APIError as error:
-        return Response(200, headers, stream=_refused(error))
+        return Response(200, headers, stream=_refused(error.to_status(), accepted, rendering))
     stream = _stream(backend, cache, watcher, timeout_s, _bookmarks(request))
     return Response(200, headers, stream=converted_events(stream, kind, rendering) if converts else stream)
 
@@ -75,7 +77,7 @@ async def _attach(request: Request, backend: Backend, cache: WatchCache, watcher
         cache.watch_from_now(watcher, initial=True)
         if _bookmarks(request):
             revision = backend.hub.revision
-            watcher.prepend([codec.event_frame("BOOKMARK", watcher.rendering.bookmark(revision, _INITIAL_END))])
+            watcher.prepend([watcher.rendering.frame("BOOKMARK", watcher.rendering.bookmark(revision, _INITIAL_END))])
     elif version in ("", "0"):
         if version == "":
             await backend.hub.fresh()
@@ -104,8 +106,8 @@ def _timeout(request: Request) -> float:
     return float(text) or MINIMUM_S * (1 + effects.rng().random())
 
 
-async def _refused(error: APIError) -> AsyncIterator[bytes]:
-    yield codec.event_frame("ERROR", orjson.dumps(error.to_status()))
+async def _refused(status: Object, accepted: Accepted, rendering: Rendering) -> AsyncIterator[bytes]:
+    yield rendering.frame("ERROR", encode_object(status) if accepted.media == PROTOBUF else orjson.dumps(status))
 
 
 async def _stream(
@@ -127,12 +129,12 @@ async def _stream(
                 yield chunk
             elif bookmarks and loop.time() >= next_bookmark:
                 next_bookmark = loop.time() + interval
-                yield codec.event_frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
+                yield watcher.rendering.frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
         rest = await watcher.read(0)
         if rest is None:
             return
         if bookmarks:  # after what came while the reader was slow: a bookmark vouches for everything before it
-            rest += codec.event_frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
+            rest += watcher.rendering.frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
         if rest:
             yield rest
     finally:

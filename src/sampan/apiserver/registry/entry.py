@@ -16,7 +16,7 @@ _NO_STRINGS: Mapping[str, str] = {}
 class Entry:
     """A state of one object. Immutable; `data` holds its resourceVersion."""
 
-    __slots__ = ("data", "fields", "key", "labels", "name", "namespace", "revision", "uid")
+    __slots__ = ("data", "fields", "key", "labels", "message", "name", "namespace", "revision", "uid")
 
     def __init__(self, kind: Kind, key: str, stored: bytes, revision: int) -> None:
         obj: Object = orjson.loads(stored)
@@ -29,6 +29,8 @@ class Entry:
         self.uid: str = metadata.get("uid") or ""
         self.revision = revision
         self.data = codec.served(stored, revision)
+        self.message: bytes | None = None
+        """In protobuf, once someone asked for it."""
         self.labels: Mapping[str, str] = metadata.get("labels") or _NO_STRINGS
         self.fields: Mapping[str, str] = kind.fields(obj) if kind.field_names else _NO_STRINGS
 
@@ -46,6 +48,7 @@ class Entry:
         twin.key, twin.namespace, twin.name, twin.uid = self.key, self.namespace, self.name, self.uid
         twin.labels, twin.fields, twin.revision = self.labels, self.fields, revision
         twin.data = codec.restamp(self.data, revision)
+        twin.message = None
         return twin
 
     def object(self) -> Object:

@@ -32,9 +32,14 @@ class Rendering(Protocol):
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         """The object of a BOOKMARK event."""
 
+    def frame(self, type: str, data: bytes, /) -> bytes:
+        """A watch event around an object as `item` gives it."""
+
 
 class Plain:
     """The object as stored."""
+
+    frame = staticmethod(codec.event_frame)
 
     def __init__(self, kind: Kind) -> None:
         self.key: object = ("plain", kind.resource.api_version)
@@ -72,6 +77,8 @@ class View(Plain):
 
 class Partial:
     """`PartialObjectMetadata`: kind, apiVersion and metadata only."""
+
+    frame = staticmethod(codec.event_frame)
 
     def __init__(self, version: str = "v1") -> None:
         self._api_version = f"meta.k8s.io/{version}"

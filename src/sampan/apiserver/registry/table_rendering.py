@@ -16,6 +16,7 @@ from sampan.api.columns import NAME_AND_AGE
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object
+from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
 
@@ -24,6 +25,8 @@ _INCLUDES = ("", "None", "Metadata", "Object")
 
 class TableRendering:
     """Tables of one kind. `include` is None, Metadata or Object; empty is Metadata."""
+
+    frame = staticmethod(codec.event_frame)
 
     def __init__(self, kind: Kind, version: str, include: str) -> None:
         if include not in _INCLUDES:

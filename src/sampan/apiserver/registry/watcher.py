@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.rendering import Rendering
 from sampan.apiserver.registry.selection import Selection
@@ -36,7 +35,7 @@ class Change:
         key = (type, rendering.key)
         found = frames.get(key)
         if found is None:
-            found = frames[key] = codec.event_frame(type, rendering.item(self._subject(type)))
+            found = frames[key] = rendering.frame(type, rendering.item(self._subject(type)))
             Change.encoded += 1
         return found
 

@@ -12,6 +12,7 @@ from tests.controllers.test_certificates import CLIENT, request
 
 from sampan.api.resources import (
     CERTIFICATE_SIGNING_REQUESTS,
+    CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CRON_JOBS,
     DAEMON_SETS,
@@ -43,6 +44,7 @@ from sampan.sim.node import node_specs
 from sampan.sim.stages import EXIT_CODE, RUN_SECONDS
 
 ACCOUNTS = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
+SELF_NODE_CLIENT = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"
 LABELS = {"app": "web"}
 MODES = ["ReadWriteOnce"]
 
@@ -119,6 +121,12 @@ def test_every_loop_may_do_what_it_does(make, authority, caplog: pytest.LogCaptu
         async with cluster:
             client = cluster.client
             await furnish(client)
+            group = "rbac.authorization.k8s.io"
+            await client.create(CLUSTER_ROLE_BINDINGS, {
+                "apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "rotation"},
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": SELF_NODE_CLIENT},
+                "subjects": [{"apiGroup": group, "kind": "Group", "name": "system:nodes"}],
+            })
             asked = request(make, "kubernetes.io/kube-apiserver-client-kubelet", "system:node:a", "system:nodes",
                             usages=CLIENT)
             node = cluster.client_of("system:node:a", "system:nodes")

@@ -21,6 +21,7 @@ class LimitRanger(Plugin):
     name = "LimitRanger"
     resources = frozenset({("", "pods"), ("", "persistentvolumeclaims")})
     operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE"})
+    subresources: ClassVar[frozenset[str]] = frozenset({"", "resize"})
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -38,7 +39,7 @@ class LimitRanger(Plugin):
         if obj is None or meta(obj).get("deletionTimestamp"):
             return
         pods = attributes.kind.resource.plural == "pods"
-        if pods and attributes.operation == "UPDATE":
+        if pods and attributes.operation == "UPDATE" and not attributes.subresource:
             # A pod's resources change through the resize subresource only.
             return
         problems = [

@@ -3,9 +3,10 @@
     pod-security.kubernetes.io/enforce: LEVEL    refuses pods
     pod-security.kubernetes.io/warn: LEVEL       warns, also about templates in workloads
     pod-security.kubernetes.io/audit: LEVEL      notes in the audit log, also about templates
+    pod-security.kubernetes.io/MODE-version      latest or v1.N, as messages show it
 
 A namespace without labels takes everything. Only the newest version of the levels exists here, whatever `-version`
-says.
+says. Labels that make no sense are refused; whoever tightens a namespace is told which pods in it would not be taken.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from sampan.api.resources import NAMESPACES
-from sampan.apimachinery.object import Object, dig, labels_of
+from sampan.apimachinery.object import Object, dig
 from sampan.apiserver.admission.plugin import Plugin, refuse
-from sampan.apiserver.admission.pod_security_levels import LEVELS, PRIVILEGED, RESTRICTED, violations
+from sampan.apiserver.admission.pod_security_levels import violations
+from sampan.apiserver.admission.pod_security_policy import ENFORCE, PREFIX, Policy, check_labels, existing_pods
 from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
 
-PREFIX: Final = "pod-security.kubernetes.io/"
 _TEMPLATES: Final = {
     ("", "replicationcontrollers"): ("spec", "template", "spec"), ("", "podtemplates"): ("template", "spec"),
     ("apps", "deployments"): ("spec", "template", "spec"), ("apps", "replicasets"): ("spec", "template", "spec"),
@@ -26,61 +27,76 @@ _TEMPLATES: Final = {
     ("batch", "jobs"): ("spec", "template", "spec"),
     ("batch", "cronjobs"): ("spec", "jobTemplate", "spec", "template", "spec"),
 }
+_CONTAINERS: Final = ("initContainers", "containers")
 
 
 class PodSecurity(Plugin):
     name = "PodSecurity"
-    resources = frozenset({("", "pods"), *_TEMPLATES})
+    resources = frozenset({("", "pods"), ("", "namespaces"), *_TEMPLATES})
     operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE"})
     subresources: ClassVar[frozenset[str]] = frozenset({"", "ephemeralcontainers"})
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._version = -1
-        self._levels: dict[str, dict[str, str]] = {}
+        self._policies: dict[str, Policy] = {}
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
-        levels = self._of(attributes.namespace)
-        if not levels:
-            return
         resource = attributes.kind.resource
+        if (resource.group, resource.plural) == ("", "namespaces"):
+            self._namespace(attributes)
+            return
+        policy = self._of(attributes.namespace)
+        if not policy.modes:
+            return
         template = _TEMPLATES.get((resource.group, resource.plural))
-        if template is None:
-            if attributes.operation == "UPDATE" and not attributes.subresource:
-                # Nothing that the levels look at can change in a pod, except by its subresources.
-                return
-            self._check(attributes, levels, (attributes.object or {}).get("spec") or {}, enforce=True)
-        else:
-            self._check(attributes, levels, dig(attributes.object, *template, default={}), enforce=False)
+        if template is not None:
+            self._check(attributes, policy, dig(attributes.object, *template, default={}), enforce=False)
+        elif not _is_minor(attributes):
+            self._check(attributes, policy, (attributes.object or {}).get("spec") or {}, enforce=True)
 
-    def _check(
-        self, attributes: AdmissionAttributes, levels: dict[str, str], spec: Object, *, enforce: bool
-    ) -> None:
-        found = {level: violations(level, spec) for level in set(levels.values())}
-        if enforce and found.get(levels.get("enforce", PRIVILEGED)):
-            raise refuse(attributes, f"violates {_words(levels['enforce'], found)}")
-        if found.get(levels.get("audit", PRIVILEGED)):
-            attributes.annotate(f"{PREFIX}audit-violations", f"would violate {_words(levels['audit'], found)}")
-        if found.get(levels.get("warn", PRIVILEGED)):
-            attributes.warn(f"would violate {_words(levels['warn'], found)}")
+    def _check(self, attributes: AdmissionAttributes, policy: Policy, spec: Object, *, enforce: bool) -> None:
+        found = {level: violations(level, spec) for level in {level for level, _ in policy.modes.values()}}
+        if enforce and ENFORCE in policy.modes:
+            attributes.annotate(f"{PREFIX}enforce-policy", policy.shown(ENFORCE))
+        for mode in (ENFORCE, "audit", "warn"):
+            complaints = found.get(policy.modes[mode][0]) if mode in policy.modes else None
+            if not complaints:
+                continue
+            words = f'PodSecurity "{policy.shown(mode)}": {", ".join(complaints)}'
+            if mode == "audit":
+                attributes.annotate(f"{PREFIX}audit-violations", f"would violate {words}")
+            elif mode == "warn":
+                attributes.warn(f"would violate {words}")
+            elif enforce:
+                raise refuse(attributes, f"violates {words}")
 
-    def _of(self, namespace: str) -> dict[str, str]:
-        """The namespace's levels by mode; a level that does not exist counts as the strictest."""
+    def _namespace(self, attributes: AdmissionAttributes) -> None:
+        new, old = attributes.object or {}, attributes.old_object
+        check_labels(new, old, attributes.name)
+        if attributes.operation == "UPDATE" and not attributes.subresource:
+            for warning in existing_pods(Policy.of(new), Policy.of(old or {}), attributes.name, self._reader):
+                attributes.warn(warning)
+
+    def _of(self, namespace: str) -> Policy:
         version = self._reader.version(NAMESPACES)
         if version != self._version:
             self._version = version
-            self._levels.clear()
-        if namespace not in self._levels:
-            labels = labels_of(self._reader.get(NAMESPACES, namespace) or {})
-            self._levels[namespace] = {
-                mode: level if level in LEVELS else RESTRICTED
-                for mode in ("enforce", "audit", "warn") if (level := labels.get(PREFIX + mode, ""))
-            }
-        return self._levels[namespace]
+            self._policies.clear()
+        if namespace not in self._policies:
+            self._policies[namespace] = Policy.of(self._reader.get(NAMESPACES, namespace) or {})
+        return self._policies[namespace]
 
 
-def _words(level: str, found: dict[str, list[str]]) -> str:
-    return f'PodSecurity "{level}:latest": {", ".join(found[level])}'
+def _is_minor(attributes: AdmissionAttributes) -> bool:
+    """An update of a pod that runs already, which leaves its images alone: nothing that the levels look at changes."""
+    if attributes.operation != "UPDATE" or attributes.subresource:
+        return False
+    new, old = attributes.object or {}, attributes.old_object or {}
+    return all(
+        [one.get("image") for one in dig(new, "spec", kind, default=())]
+        == [one.get("image") for one in dig(old, "spec", kind, default=())] for kind in _CONTAINERS
+    )
 
 
 def build(parts: ServerParts) -> PodSecurity:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from sampan import effects
 from sampan.api.core.quota_usage import ZERO, Usage, in_scope, missing, plus, usage_of
@@ -40,6 +40,10 @@ class _Reservation:
 
 class ResourceQuota(Plugin):
     name = "ResourceQuota"
+    grows: ClassVar[frozenset[tuple[str, str, str]]] = frozenset({
+        ("", "services", ""), ("", "persistentvolumeclaims", ""), ("", "pods", "resize"),
+    })
+    """What may come to use more by an update: group, plural, subresource."""
 
     def __init__(self, parts: ServerParts) -> None:
         self._parts = parts
@@ -48,7 +52,13 @@ class ResourceQuota(Plugin):
         self._reserved: list[_Reservation] = []
 
     def interested(self, attributes: AdmissionAttributes) -> bool:
-        if attributes.operation != "CREATE" or attributes.subresource or not attributes.namespace:
+        if not attributes.namespace:
+            return False
+        if attributes.operation == "UPDATE":
+            resource = attributes.kind.resource
+            if (resource.group, resource.plural, attributes.subresource) not in self.grows:
+                return False
+        elif attributes.operation != "CREATE" or attributes.subresource:
             return False
         return bool(self._of(attributes.namespace))
 
@@ -56,7 +66,9 @@ class ResourceQuota(Plugin):
         obj, resource = attributes.object, attributes.kind.resource
         if obj is None or resource.plural == "events":
             return
-        wanted = usage_of(resource, obj)
+        wanted = self._wanted(attributes, obj)
+        if not wanted:
+            return
         pods = resource.plural == "pods"
         concerned = [
             quota for quota in self._of(attributes.namespace)
@@ -68,19 +80,34 @@ class ResourceQuota(Plugin):
         changes = [(quota, self._checked(attributes, quota, wanted)) for quota in concerned]
         if attributes.dry_run:
             return
-        self._reserved.append(_Reservation(
-            resource, attributes.namespace, name_of_write(attributes), obj, effects.monotonic() + RESERVED_S
-        ))
+        if attributes.operation == "CREATE":
+            self._reserved.append(_Reservation(
+                resource, attributes.namespace, name_of_write(attributes), obj, effects.monotonic() + RESERVED_S
+            ))
         for quota, used in changes:
             if used:
                 await self._show(quota, used)
+
+    @staticmethod
+    def _wanted(attributes: AdmissionAttributes, obj: Object) -> Usage:
+        """What the write comes to use; of an update, what it uses more than before."""
+        resource, old = attributes.kind.resource, attributes.old_object
+        wanted = usage_of(resource, obj)
+        if attributes.operation != "UPDATE" or old is None:
+            return wanted
+        before = usage_of(resource, old)
+        grown = {
+            name: Quantity(amount.nanos - before.get(name, ZERO).nanos, amount.format)
+            for name, amount in wanted.items()
+        }
+        return {name: amount for name, amount in grown.items() if amount > ZERO}
 
     def _checked(self, attributes: AdmissionAttributes, quota: Object, wanted: Usage) -> Usage:
         """What will be used of a quota with this object. Raises Forbidden where that is too much."""
         assert attributes.object is not None
         hard: Mapping[str, str] = dig(quota, "spec", "hard", default={})
         resource = attributes.kind.resource
-        if resource.plural == "pods" and not resource.group:
+        if resource.plural == "pods" and not resource.group and attributes.operation == "CREATE":
             unstated = missing(attributes.object, hard)
             if unstated:
                 raise refuse(attributes, f"failed quota: {name_of(quota)}: must specify {unstated}")

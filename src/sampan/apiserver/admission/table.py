@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from sampan.apiserver.admission import (
     admission_expressions,
+    always_pull_images,
     certificates,
     default_ingress_class,
     default_storage_class,
     default_toleration_seconds,
+    deny_service_external_ips,
+    event_rate_limit,
+    extended_resource_toleration,
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
+    owner_references,
     persistent_volume_claim_resize,
     pod_security,
     priority,
@@ -36,17 +41,22 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     service_account.build,
     node_restriction.build,
     taint_nodes_by_condition.build,
+    always_pull_images.build,
     pod_security.build,
     priority.build,
     default_toleration_seconds.build,
+    event_rate_limit.build,
+    extended_resource_toleration.build,
     default_storage_class.build,
     storage_object_in_use_protection.build,
+    owner_references.build,
     persistent_volume_claim_resize.build,
     runtime_class.build,
     certificates.approval,
     certificates.signing,
     certificates.subjects,
     default_ingress_class.build,
+    deny_service_external_ips.build,
     rbac_escalation.build,
     admission_expressions.build,
     mutating_policies.build,
@@ -57,7 +67,10 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     certificates.requestor,
 )
 
-OFF: frozenset[str] = frozenset()
+OFF: frozenset[str] = frozenset({
+    "AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit", "ExtendedResourceToleration",
+    "OwnerReferencesPermissionEnforcement",
+})
 
 
 def plugins(parts: ServerParts) -> list[Admission]:

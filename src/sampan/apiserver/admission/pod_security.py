@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from sampan.api.resources import NAMESPACES
-from sampan.apimachinery.object import Object, dig
+from sampan.api.resources import NAMESPACES, PODS
+from sampan.apimachinery.object import Object, dig, labels_of
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.admission.pod_security_levels import violations
 from sampan.apiserver.admission.pod_security_policy import ENFORCE, PREFIX, Policy, check_labels, existing_pods
@@ -44,7 +44,7 @@ class PodSecurity(Plugin):
     async def validate(self, attributes: AdmissionAttributes) -> None:
         resource = attributes.kind.resource
         if (resource.group, resource.plural) == ("", "namespaces"):
-            self._namespace(attributes)
+            await self._namespace(attributes)
             return
         policy = self._of(attributes.namespace)
         if not policy.modes:
@@ -71,10 +71,11 @@ class PodSecurity(Plugin):
             elif enforce:
                 raise refuse(attributes, f"violates {words}")
 
-    def _namespace(self, attributes: AdmissionAttributes) -> None:
+    async def _namespace(self, attributes: AdmissionAttributes) -> None:
         new, old = attributes.object or {}, attributes.old_object
         check_labels(new, old, attributes.name)
-        if attributes.operation == "UPDATE" and not attributes.subresource:
+        if attributes.operation == "UPDATE" and not attributes.subresource and labels_of(new) != labels_of(old or {}):
+            await self._reader.fresh(PODS)
             for warning in existing_pods(Policy.of(new), Policy.of(old or {}), attributes.name, self._reader):
                 attributes.warn(warning)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 _CODES = re.compile(r"^[A-Z_]+: ")
 _TRAILER = re.compile(r" \[[A-Z_]+\]$")
+_UNDECLARED = re.compile(r"(undeclared reference to '\w+)(?:\.\w+)+")
 _MISSING_KEY = re.compile(r'^Key not found in map : "?(.*?)"?$')
 _INDEX = re.compile(r"^Index error: index=(-?\d+) size=\d+$")
 _PLAIN: Final = {
@@ -28,8 +29,9 @@ class EvaluationError(CELError):
 
 
 def compile_error(error: Exception) -> CompileError:
-    """As cel-go says it, position and marker lines included."""
-    return CompileError("compilation failed: " + _TRAILER.sub("", _CODES.sub("", str(error))))
+    """As cel-go says it, position and marker lines included; of `a.b.c` it says that `a` is unknown."""
+    text = _TRAILER.sub("", _CODES.sub("", str(error)))
+    return CompileError("compilation failed: " + _UNDECLARED.sub(r"\1", text))
 
 
 def evaluation_error(text: str) -> EvaluationError:

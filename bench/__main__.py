@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from bench import cluster
+import uvloop
 
+from bench import api, cluster
+
+print("== a local cluster")
 asyncio.run(cluster.main())
+print("\n== the API server")
+uvloop.run(api.main())

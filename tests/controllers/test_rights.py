@@ -38,6 +38,7 @@ from sampan.client.client import Client
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.pki.authority import CertificateAuthority
 from sampan.pki.certificate import KeyPair
+from sampan.pki.service_account import SigningKey
 from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.loop import run
 from sampan.sim.node import node_specs
@@ -74,6 +75,7 @@ async def furnish(client: Client) -> None:
         })
 
     await create(NAMESPACES, "team")
+    await asyncio.sleep(2)  # for the namespace's default account
     for number in range(4):
         await create(PERSISTENT_VOLUMES, f"v{number}", spec={
             "accessModes": MODES, "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/x"}})
@@ -99,6 +101,8 @@ async def furnish(client: Client) -> None:
     await create(ENDPOINTS, "old", subsets=[{"addresses": [{"ip": "10.9.9.9"}], "ports": [{"port": 80}]}])
     selector = {"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}
     await create(CLUSTER_ROLES, "copy", aggregationRule={"clusterRoleSelectors": [selector]}, rules=[])
+    await create(SECRETS, "robot", type="kubernetes.io/service-account-token", meta={
+        "annotations": {"kubernetes.io/service-account.name": "default"}})
     ended = base64.b64encode(b"2020-01-01T00:00:00Z").decode()
     await create(SECRETS, "bootstrap-token-abcdef", meta={"namespace": "kube-system"},
                  type="bootstrap.kubernetes.io/token", data={"expiration": ended})
@@ -107,6 +111,7 @@ async def furnish(client: Client) -> None:
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
     CertificateAuthority.ensure(KeyPair.named(tmp_path, "ca"), "test")
+    SigningKey.ensure(tmp_path)
     return tmp_path
 
 
@@ -115,6 +120,7 @@ def test_every_loop_may_do_what_it_does(make, authority, caplog: pytest.LogCaptu
         controllers = ControllerManagerConfig(
             client_for=lambda account: cluster.client_of(f"system:serviceaccount:kube-system:{account}", *ACCOUNTS),
             root_ca=b"ca", signing_cert=authority / "ca.crt", signing_key=authority / "ca.key",
+            service_account_key=authority / "sa.key",
         )
         config = SimConfig(node_specs(3), server=APIServerConfig(authorization=True), controllers=controllers)
         cluster = SimCluster(5, config=config)
@@ -149,6 +155,7 @@ def test_every_loop_may_do_what_it_does(make, authority, caplog: pytest.LogCaptu
 
             await cluster.until(issued, within_s=60)
             await cluster.until(settled, within_s=120)
+            assert {"token", "ca.crt", "namespace"} <= (await client.get(SECRETS, "robot", "team"))["data"].keys()
             assert (await client.get(CLUSTER_ROLES, "copy"))["rules"]
             await client.patch(STATEFUL_SETS, "db", {"spec": {"replicas": 1}}, "team")
             await asyncio.sleep(150)

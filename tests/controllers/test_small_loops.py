@@ -5,9 +5,17 @@ from __future__ import annotations
 import base64
 from datetime import timedelta
 
+import jwt
+
 from sampan.apimachinery.object import Object, labels_of, name_of
-from sampan.controllers import bootstrap_token_cleaner, clusterrole_aggregation, endpointslice_mirroring
+from sampan.controllers import (
+    bootstrap_token_cleaner,
+    clusterrole_aggregation,
+    endpointslice_mirroring,
+    serviceaccount_tokens,
+)
 from sampan.controllers.legacy_token_cleaner import INVALID_SINCE, LAST_USED, TYPE, generated, mounted, plan_token
+from sampan.pki.service_account import SigningKey
 from sampan.reconcile.plan import Create, Delete, Patch, Update
 
 
@@ -90,3 +98,20 @@ def test_an_unused_generated_token_is_marked_and_a_year_later_deleted(make) -> N
     pod = make.pod("p")
     pod["spec"]["volumes"] = [{"name": "v", "secret": {"secretName": "t"}}]
     assert mounted([pod]) == {"default/t"}
+
+
+def test_a_token_secret_is_filled_and_goes_with_its_account(make, tmp_path) -> None:
+    key = SigningKey.ensure(tmp_path)
+    issuer = serviceaccount_tokens.Issuer(tmp_path / "sa.key", b"CA")
+    account = {"metadata": make.meta("robot")}
+    annotations = {serviceaccount_tokens.NAME: "robot"}
+    secret = {"metadata": make.meta("s", annotations=annotations), "type": TYPE}
+    [update] = serviceaccount_tokens.plan(secret, account, issuer).steps
+    data = {name: base64.b64decode(text).decode() for name, text in update.obj["data"].items()}
+    assert (data["ca.crt"], data["namespace"]) == ("CA", "default")
+    claims = jwt.decode(data["token"], key.public_pem.decode(), ["ES256"])
+    assert claims["sub"] == "system:serviceaccount:default:robot" and "exp" not in claims
+    assert not serviceaccount_tokens.plan(update.obj, account, issuer)
+    for gone in (None, {"metadata": {**make.meta("robot"), "uid": "another"}}):
+        [deletion] = serviceaccount_tokens.plan(update.obj, gone, issuer).steps
+        assert isinstance(deletion, Delete)

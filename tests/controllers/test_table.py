@@ -9,7 +9,8 @@ from sampan.controllers.table import CONTROLLERS, selected
 
 
 def names(controllers: str, **config) -> list[str]:
-    config = {"root_ca": b"x", "signing_cert": Path("ca.crt"), "signing_key": Path("ca.key"), **config}
+    config = {"root_ca": b"x", "signing_cert": Path("ca.crt"), "signing_key": Path("ca.key"),
+              "service_account_key": Path("sa.key"), **config}
     return [loop.name for loop in selected(ControllerManagerConfig(controllers, **config))]
 
 

@@ -25,6 +25,7 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
         await run(connected, ControllerManagerConfig(
             client_for=client_for, cluster_cidr=cluster.pod_range, root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
+            service_account_key=cluster.pki_dir / "sa.key",
         ))
 
     return part

@@ -29,6 +29,8 @@ class ControllerManagerConfig:
     signing_cert: Path | None = None
     signing_key: Path | None = None
     """PEM files of the CA that signs approved CertificateSigningRequests; without them nothing is signed."""
+    service_account_key: Path | None = None
+    """PEM file of the key that signs tokens kept in Secrets; without it none are made."""
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: int = 24
     allocate_node_cidrs: bool = True
@@ -48,3 +50,8 @@ class ControllerManagerConfig:
         """Certificate and key of the signing CA, which must be configured."""
         assert self.signing_cert is not None and self.signing_key is not None
         return self.signing_cert, self.signing_key
+
+    def token_key(self) -> Path:
+        """The key that signs tokens, which must be configured."""
+        assert self.service_account_key is not None
+        return self.service_account_key

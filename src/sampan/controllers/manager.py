@@ -35,7 +35,8 @@ def make_manager(client: Client, config: ControllerManagerConfig) -> Manager:
     factory = InformerFactory(client)
     controllers = [
         Controller(
-            loop.name, _build(loop, config), config.client_for(loop.account) if config.client_for else client, factory,
+            loop.name, _build(loop, config),
+            config.client_for(loop.account) if config.client_for and loop.account else client, factory,
             workers=loop.workers, component=loop.component,
         )
         for loop in selected(config)

@@ -35,6 +35,7 @@ from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReco
 from sampan.controllers.resourcequota import ResourceQuotaReconciler
 from sampan.controllers.root_ca_publisher import RootCAPublisher
 from sampan.controllers.serviceaccount import ServiceAccountReconciler
+from sampan.controllers.serviceaccount_tokens import Issuer, ServiceAccountTokens
 from sampan.controllers.statefulset import StatefulSetReconciler
 from sampan.controllers.taint_eviction import TaintEvictionReconciler
 from sampan.controllers.ttl_after_finished import TTLAfterFinishedReconciler
@@ -46,6 +47,7 @@ from sampan.reconcile.controller import Reconciler, Wiring
 class Loop:
     """One entry: its name, the ServiceAccount it acts as (which decides its RBAC role), how to build it.
 
+    Without an account it acts as the controller manager, as upstream's loop that makes the accounts' tokens does.
     `workers` keys are worked on at a time; `component` is what its Events name, if not the loop.
     """
 
@@ -69,6 +71,11 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "serviceaccount-controller", "service-account-controller",
         lambda wiring, config: ServiceAccountReconciler(wiring), workers=1,
+    ),
+    Loop(
+        "serviceaccount-token-controller", "",
+        lambda wiring, config: ServiceAccountTokens(wiring, Issuer(config.token_key(), config.root_ca)),
+        wanted=lambda config: config.service_account_key is not None,
     ),
     Loop(
         "root-ca-certificate-publisher-controller", "root-ca-cert-publisher",

@@ -131,3 +131,98 @@ def test_an_operator_keeps_timers_daemons_and_indices(api, kubeconfig, namespace
         core.delete_namespaced_config_map("c", namespace)
         eventually(lambda: ended == ["c"])
         eventually(lambda: gone(core, namespace))
+
+
+PLURAL, GROUP, VERSION = "greetings", "clients.sampan.example", "v1"
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "type": "object", "required": ["to"],
+            "properties": {
+                "to": {"type": "string", "minLength": 1}, "copies": {"type": "integer", "default": 2, "maximum": 5},
+            },
+        },
+        "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    },
+}
+DEFINITION: dict[str, Any] = {
+    "metadata": {"name": f"{PLURAL}.{GROUP}"},
+    "spec": {
+        "group": GROUP, "scope": "Namespaced",
+        "names": {"plural": PLURAL, "singular": "greeting", "kind": "Greeting", "listKind": "GreetingList"},
+        "versions": [{
+            "name": VERSION, "served": True, "storage": True, "schema": {"openAPIV3Schema": SCHEMA},
+            "subresources": {"status": {}},
+        }],
+    },
+}
+
+
+def greeting_operator(core: client.CoreV1Api, namespace: str, seen: list[str]) -> kopf.OperatorRegistry:
+    """Makes `copies` ConfigMaps of a Greeting, keeps count of them in its status, and says goodbye."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.create(GROUP, VERSION, PLURAL, registry=registry)
+    def created(name: str, spec: kopf.Spec, patch: kopf.Patch, body: kopf.Body, **_: object) -> dict[str, Any]:
+        for number in range(spec["copies"]):
+            child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-{number}"}}
+            child["data"] = {"text": f"hello {spec['to']}"}
+            kopf.adopt(child, owner=body)
+            core.create_namespaced_config_map(namespace, child)
+        patch.status["copies"] = spec["copies"]
+        return {"to": spec["to"]}
+
+    @kopf.on.field(GROUP, VERSION, PLURAL, field="spec.to", registry=registry)
+    def addressed(old: str | None, new: str | None, **_: object) -> None:
+        if old is not None and new is not None:
+            seen.append(f"{old} -> {new}")
+
+    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry)
+    def deleted(spec: kopf.Spec, **_: object) -> None:
+        seen.append(f"goodbye {spec['to']}")
+
+    return registry
+
+
+def test_an_operator_with_a_definition_of_its_own(api, kubeconfig, namespace):
+    core, custom, definitions = client.CoreV1Api(api), client.CustomObjectsApi(api), client.ApiextensionsV1Api(api)
+    where = (GROUP, VERSION, namespace, PLURAL)
+    seen: list[str] = []
+
+    def greeting() -> Any:
+        return custom.get_namespaced_custom_object(*where, "g")
+
+    definitions.create_custom_resource_definition(DEFINITION)
+    try:
+        eventually(lambda: established(definitions))
+        with operating(greeting_operator(core, namespace, seen), kubeconfig, namespaces=[namespace]):
+            body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Greeting", "metadata": {"name": "g"}}
+            with pytest.raises(ApiException) as refused:
+                custom.create_namespaced_custom_object(*where, body | {"spec": {"to": "", "copies": 9}})
+            assert refused.value.status == 422
+            assert "spec.copies" in refused.value.body and "spec.to" in refused.value.body
+            custom.create_namespaced_custom_object(*where, body | {"spec": {"to": "world"}})
+            eventually(lambda: greeting().get("status", {}).get("copies") == 2)
+            eventually(lambda: greeting().get("status", {}).get("created") == {"to": "world"})
+            assert core.read_namespaced_config_map("g-1", namespace).data == {"text": "hello world"}
+            custom.patch_namespaced_custom_object(
+                *where, "g", {"spec": {"to": "moon"}}, _content_type="application/merge-patch+json"
+            )
+            eventually(lambda: "world -> moon" in seen)
+            custom.delete_namespaced_custom_object(*where, "g")
+            eventually(lambda: not custom.list_namespaced_custom_object(*where)["items"])
+            assert seen == ["world -> moon", "goodbye moon"]
+            eventually(lambda: not children(core, namespace))
+    finally:
+        definitions.delete_custom_resource_definition(f"{PLURAL}.{GROUP}")
+
+
+def established(definitions: client.ApiextensionsV1Api) -> bool:
+    found = definitions.read_custom_resource_definition(f"{PLURAL}.{GROUP}").status.conditions or []
+    return any(one.type == "Established" and one.status == "True" for one in found)
+
+
+def children(core: client.CoreV1Api, namespace: str) -> list[str]:
+    names = [found.metadata.name for found in core.list_namespaced_config_map(namespace).items]
+    return [name for name in names if name.startswith("g-")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -64,6 +65,21 @@ async def test_nothing_leads_from_a_node_to_the_world_and_the_refusal_is_immedia
             return client.connect_ex(("192.0.2.1", 80))
 
     assert os.strerror(node.call(connect)) in ("Network is unreachable", "No route to host")
+
+    def ask() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.settimeout(5)
+            probe.connect(("192.0.2.1", 53))
+            probe.send(b"a question")
+            try:
+                probe.recv(1)
+            except TimeoutError:
+                return errno.ETIMEDOUT
+            except OSError as error:
+                return error.errno or 0
+            return 0
+
+    assert os.strerror(node.call(ask)) == "No route to host"
 
 
 async def test_ensure_mends_a_node_whose_fabric_was_lost(layout: Layout) -> None:

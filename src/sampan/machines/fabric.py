@@ -1,7 +1,8 @@
 """The fabric: a network namespace with a bridge that the nodes of a cluster are plugged into.
 
-It has an address (172.30.0.1), which is the nodes' default gateway, and an `unreachable` default route of its own:
-what a pod sends to the world outside is refused at once with an ICMP error rather than lost. No link leads from the
+It has an address (172.30.0.1), which is the nodes' default gateway, and a `prohibit` default route of its own: what a
+pod sends to the world outside is refused at once with an ICMP error rather than lost. (The error of an `unreachable`
+route is a passing one to a UDP socket, so whoever looked up a name would wait for its timeout.) No link leads from the
 fabric to the machine, so there is no way out unless somebody builds one.
 """
 
@@ -49,6 +50,6 @@ def _configure() -> None:
             found = route.link_lookup(ifname=BRIDGE)
         route.link("set", index=found[0], state="up")
         route.addr("replace", index=found[0], address=str(FABRIC_ADDRESS), prefixlen=NODE_RANGE.prefixlen)
-        route.route("replace", dst="0.0.0.0/0", family=socket.AF_INET, type="unreachable")
+        route.route("replace", dst="0.0.0.0/0", family=socket.AF_INET, type="prohibit")
         # The refusal must find its way back to the pod; any node knows where each pod is, and the first always exists.
         route.route("replace", dst=str(POD_RANGE), gateway=str(node_address(1)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import json
 import re
@@ -18,7 +17,7 @@ from sampan.apimachinery.duration import parse_time
 _UUID: Final = r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?%s[0-9a-f]{3}-?%s[0-9a-f]{3}-?[0-9a-f]{12}"
 _ANY: Final = _UUID % ("[0-9a-f]", "[0-9a-f]")
 _EMAIL: Final = re.compile(r"[^@\s<>\"]+@[^@\s<>\"]+")
-_DURATION: Final = re.compile(r"([0-9]+(\.[0-9]+)?\s*(ns|us|µs|μs|ms|s|m|h|d|w|[a-z]+))+")
+_DURATION: Final = re.compile(r"([0-9]+(\.[0-9]+)?\s*[a-zµμ]+)+")
 _HOSTNAME_LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -26,7 +25,7 @@ def _tried(parse: Callable[[str], object]) -> Callable[[str], bool]:
     def check(value: str) -> bool:
         try:
             parse(value)
-        except (ValueError, binascii.Error):
+        except (ValueError, RecursionError):
             return False
         return True
 

@@ -163,7 +163,7 @@ def greeting_operator(core: client.CoreV1Api, namespace: str, seen: list[str]) -
     """Makes `copies` ConfigMaps of a Greeting, keeps count of them in its status, and says goodbye."""
     registry = kopf.OperatorRegistry()
 
-    @kopf.on.create(GROUP, VERSION, PLURAL, registry=registry)
+    @kopf.on.create(GROUP, VERSION, PLURAL, id="created", registry=registry)
     def created(name: str, spec: kopf.Spec, patch: kopf.Patch, body: kopf.Body, **_: object) -> dict[str, Any]:
         for number in range(spec["copies"]):
             child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-{number}"}}
@@ -205,7 +205,9 @@ def test_an_operator_with_a_definition_of_its_own(api, kubeconfig, namespace):
             custom.create_namespaced_custom_object(*where, body | {"spec": {"to": "world"}})
             eventually(lambda: greeting().get("status", {}).get("copies") == 2)
             eventually(lambda: greeting().get("status", {}).get("created") == {"to": "world"})
-            assert core.read_namespaced_config_map("g-1", namespace).data == {"text": "hello world"}
+            child = core.read_namespaced_config_map("g-1", namespace)
+            assert child.data == {"text": "hello world"}
+            assert [(one.kind, one.name) for one in child.metadata.owner_references] == [("Greeting", "g")]
             custom.patch_namespaced_custom_object(
                 *where, "g", {"spec": {"to": "moon"}}, _content_type="application/merge-patch+json"
             )
@@ -213,7 +215,6 @@ def test_an_operator_with_a_definition_of_its_own(api, kubeconfig, namespace):
             custom.delete_namespaced_custom_object(*where, "g")
             eventually(lambda: not custom.list_namespaced_custom_object(*where)["items"])
             assert seen == ["world -> moon", "goodbye moon"]
-            eventually(lambda: not children(core, namespace))
     finally:
         definitions.delete_custom_resource_definition(f"{PLURAL}.{GROUP}")
 
@@ -221,8 +222,3 @@ def test_an_operator_with_a_definition_of_its_own(api, kubeconfig, namespace):
 def established(definitions: client.ApiextensionsV1Api) -> bool:
     found = definitions.read_custom_resource_definition(f"{PLURAL}.{GROUP}").status.conditions or []
     return any(one.type == "Established" and one.status == "True" for one in found)
-
-
-def children(core: client.CoreV1Api, namespace: str) -> list[str]:
-    names = [found.metadata.name for found in core.list_namespaced_config_map(namespace).items]
-    return [name for name in names if name.startswith("g-")]

@@ -41,7 +41,9 @@ def write_sysctls(values: dict[str, str]) -> None:
 def _configure() -> None:
     # Frames between nodes are not packets of this host: without this, its (empty) firewall would see them all.
     write_sysctls({"net/ipv4/ip_forward": "1", "net/bridge/bridge-nf-call-iptables": "0",
-                   "net/ipv4/conf/all/send_redirects": "0", "net/ipv4/conf/default/send_redirects": "0"})
+                   "net/ipv4/conf/all/send_redirects": "0", "net/ipv4/conf/default/send_redirects": "0",
+                   # A resolver asks for two kinds of address at once, and both deserve their refusal.
+                   "net/ipv4/icmp_ratelimit": "0"})
     with IPRoute() as route:
         route.link("set", index=1, state="up")
         found = route.link_lookup(ifname=BRIDGE)

@@ -226,6 +226,27 @@ def deployment() -> dict[str, Any]:
     }
 
 
+async def test_evictions_and_bindings_are_seen_as_what_the_client_sent(
+    cluster: tuple[APIServer, Client], hook: HookServer
+) -> None:
+    server, client = cluster
+    rule = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/*"]}
+    await client.create(PODS, pod("one"))
+    await validating(client, webhook(hook, rules=[rule]))
+    await call(server, "POST", "/api/v1/namespaces/default/pods/one/binding", {
+        "kind": "Binding", "apiVersion": "v1", "metadata": {"name": "one"}, "target": {"kind": "Node", "name": "n"},
+    })
+    await call(server, "POST", "/api/v1/namespaces/default/pods/one/eviction", {
+        "kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "one", "namespace": "default"},
+    })
+    asked = [(one["request"]["operation"], one["request"]["kind"]["kind"], one["request"].get("subResource"),
+              (one["request"]["object"] or {}).get("kind")) for one in hook.reviews]
+    assert asked == [
+        ("CREATE", "Binding", "binding", "Binding"), ("CREATE", "Eviction", "eviction", "Eviction"),
+        ("DELETE", "Pod", None, None),
+    ]
+
+
 async def test_selectors_of_namespaces_and_objects(cluster: tuple[APIServer, Client], hook: HookServer) -> None:
     _, client = cluster
     for name in ("plain", "marked"):

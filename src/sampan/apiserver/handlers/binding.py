@@ -19,6 +19,7 @@ from sampan.apiserver.bodies import read_document
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.target import user_of, wants_dry_run
 from sampan.apiserver.registry.write_request import WriteRequest
+from sampan.apiserver.seams import AdmissionAttributes
 
 BINDING: Final = Subresource("binding", ("create",), BINDINGS, prepare_update=count_generation)
 
@@ -35,6 +36,10 @@ async def create_binding(ctx: RequestContext, backend: Backend) -> Response:
     kind = backend.table.kind("", "v1", "pods")
     assert kind is not None
     ctx.dry_run = wants_dry_run(ctx.request.query.get("dryRun"))
+    await backend.parts.admit(AdmissionAttributes(
+        "CREATE", kind, BINDINGS, name, ctx.namespace, user_of(ctx), binding, subresource="binding",
+        dry_run=ctx.dry_run, context=ctx,
+    ))
     request = WriteRequest(kind, ctx.namespace, name, user_of(ctx), ctx, ctx.dry_run, BINDING)
     version = dig(binding, "metadata", "resourceVersion")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from sampan import effects
-from sampan.api.resources import POD_DISRUPTION_BUDGETS, PODS
+from sampan.api.resources import EVICTIONS, POD_DISRUPTION_BUDGETS, PODS
 from sampan.apimachinery import errors, selectors
 from sampan.apimachinery.errors import BadRequest, InternalError, TooManyRequests
 from sampan.apimachinery.http import Response
@@ -22,6 +22,7 @@ from sampan.apiserver.bodies import read_document
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.target import user_of, wants_dry_run
 from sampan.apiserver.registry.write_request import WriteRequest
+from sampan.apiserver.seams import AdmissionAttributes
 
 _REFUSED: Final = "Cannot evict pod as it would violate the pod's disruption budget."
 
@@ -38,10 +39,14 @@ async def create_eviction(ctx: RequestContext, backend: Backend) -> Response:
     pod = backend.parts.reader.get(PODS, ctx.name, ctx.namespace)
     if pod is None:
         raise errors.not_found(PODS, ctx.name)
-    if not _is_free(pod):
-        await _spend(ctx, backend, pod)
     kind = backend.table.kind("", "v1", "pods")
     assert kind is not None
+    await backend.parts.admit(AdmissionAttributes(
+        "CREATE", kind, EVICTIONS, ctx.name, ctx.namespace, user_of(ctx), eviction, subresource="eviction",
+        dry_run=ctx.dry_run, context=ctx,
+    ))
+    if not _is_free(pod):
+        await _spend(ctx, backend, pod)
     request = WriteRequest(kind, ctx.namespace, ctx.name, user_of(ctx), ctx, ctx.dry_run, options=options)
     await backend.writes.delete(request)
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

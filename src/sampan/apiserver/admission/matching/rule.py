@@ -11,6 +11,7 @@ from typing import Final
 
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
+from sampan.apiserver.admission.matching.request import name_of
 from sampan.apiserver.seams import AdmissionAttributes
 
 _ANY: Final = "*"
@@ -21,8 +22,13 @@ CONFIGURATION: Final = frozenset({
 
 
 def is_exempt(attributes: AdmissionAttributes) -> bool:
-    """Configuration of admission itself is never intercepted: a mistake in it could not be repaired."""
+    """Configuration of admission itself is never intercepted: a mistake in it could not be repaired.
+
+    Nor is the pod that a Binding changes: the Binding was admitted, as the CREATE that its client sent.
+    """
     resource = attributes.kind.resource
+    if attributes.operation == "UPDATE" and attributes.subresource == "binding":
+        return True
     return resource.group == "admissionregistration.k8s.io" and resource.plural in CONFIGURATION
 
 
@@ -57,7 +63,7 @@ class Rule:
             and (resource.version in self.versions or _ANY in self.versions)
             and self._means(resource.plural, attributes.subresource)
             and self._in_scope(attributes)
-            and (not self.names or attributes.name in self.names)
+            and (not self.names or name_of(attributes) in self.names)
         )
 
     def _means(self, plural: str, subresource: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.e2e.kubectl import Kubectl, eventually
@@ -126,6 +127,11 @@ def test_limits_become_cgroups_and_memory_is_enforced(kubectl: Kubectl) -> None:
     scores = [int(kubectl("exec", name, "--", "cat", "/proc/1/oom_score_adj"))
               for name in ("guaranteed", "burstable", "best-effort")]
     assert scores[0] < scores[1] < scores[2] == 1000
+    more = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"cpu": "1", "memory": "96Mi"}}}]}}
+    kubectl("patch", "pod", "burstable", "--subresource=resize", "-p", json.dumps(more))
+    larger = {"memory": str(96 << 20), "cpu": "100000 100000", "weight": _weight(204)}
+    eventually(lambda: _cgroup_of(kubectl, "burstable") == larger, what="resized")
+    assert statuses(get(kubectl, "burstable"))["main"]["restartCount"] == 0, "in place"
     killed = statuses(ended(kubectl, "greedy"))["main"]["state"]["terminated"]
     assert (killed["reason"], killed["exitCode"]) == ("OOMKilled", 137)
     assert "OOMKilled" in kubectl("get", "pod", "greedy", "--no-headers")
@@ -171,6 +177,7 @@ def test_security_contexts(kubectl: Kubectl) -> None:
              securityContext={"fsGroup": 3000, "supplementalGroups": [4000]}),
         once("net-admin", container("busybox ip link set lo down && echo made",
                                     securityContext={"capabilities": {"add": ["NET_ADMIN"]}})),
+        once("group-only", "id -u; id -g", securityContext={"runAsGroup": 5}),
         once("unprivileged", container("busybox ip link set lo down || echo refused")),
         once("privileged", container("test -e /dev/kmsg && echo devices", securityContext={"privileged": True})),
         pod("root", securityContext={"runAsNonRoot": True}),
@@ -185,6 +192,7 @@ def test_security_contexts(kubectl: Kubectl) -> None:
     assert lines[8] == "2777"
     assert "made" in output(kubectl, "net-admin")
     assert "refused" in output(kubectl, "unprivileged")
+    assert output(kubectl, "group-only").split() == ["0", "5"]
     assert "devices" in output(kubectl, "privileged")
     assert output(kubectl, "sysctl") == "80\n"
     waiting = eventually(lambda: statuses(get(kubectl, "root"))["main"]["state"]["waiting"])

@@ -82,7 +82,7 @@ def test_a_daemon_set_has_a_pod_on_every_node_that_fits(kubectl: Kubectl, cluste
     assert [row[0] for row in rows(kubectl("rollout", "history", "daemonset/agent"))[2:]] == ["1", "2"]
     kubectl("patch", "daemonset", "agent", "-p", '{"spec":{"template":{"spec":{"nodeSelector":{"disk":"none"}}}}}')
     eventually(lambda: not _names(kubectl, "agent"))
-    assert kubectl.json("get", "daemonset", "agent")["status"]["desiredNumberScheduled"] == 0
+    eventually(lambda: kubectl.json("get", "daemonset", "agent")["status"]["desiredNumberScheduled"] == 0)
 
 
 def test_jobs(kubectl: Kubectl) -> None:

@@ -68,7 +68,8 @@ def sandbox_config(pod: Object, attempt: int, *, logs: Path, dns: DNSConfig, cgr
         annotations=dict(annotations_of(pod)), cgroup_parent=cgroup,
         sysctls={item["name"].replace("/", "."): item["value"] for item in context.get("sysctls") or []},
         namespaces=security.namespaces(pod), run_as_user=context.get("runAsUser"),
-        run_as_group=context.get("runAsGroup"), supplemental_groups=security.supplemental_groups(pod),
+        run_as_group=context.get("runAsGroup") if context.get("runAsUser") is not None else None,
+        supplemental_groups=security.supplemental_groups(pod),
         privileged=any(security.is_privileged(item) for item in spec.all_containers(pod)),
         seccomp=security.seccomp(pod),
     )

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from sampan.api.core.volume_matching import BIND_COMPLETED, SELECTED_NODE, best_match
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from sampan.apimachinery.object import Object, annotations_of, dig, name_of
 from sampan.controllers import ephemeral_volume
 from sampan.controllers.persistentvolume_binder import plan_volume
-from sampan.controllers.persistentvolume_claims import BIND_COMPLETED, SELECTED_NODE, Storage, plan_claim
-from sampan.controllers.volume_matching import best_match
+from sampan.controllers.persistentvolume_claims import Storage, plan_claim
 from sampan.controllers.volume_protection import is_used
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run

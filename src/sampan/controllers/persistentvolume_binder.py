@@ -9,6 +9,7 @@ says so.
 
 from __future__ import annotations
 
+from sampan.api.core.volume_matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
 from sampan.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import (
@@ -22,7 +23,7 @@ from sampan.apimachinery.object import (
     uid_of,
 )
 from sampan.client.events import WARNING
-from sampan.controllers.persistentvolume_claims import BIND_COMPLETED, BOUND_BY_CONTROLLER, Storage, plan_claim
+from sampan.controllers.persistentvolume_claims import Storage, plan_claim
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Note, Plan, Update
 

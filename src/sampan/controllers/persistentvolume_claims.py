@@ -14,6 +14,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sampan.api.core.volume_matching import (
+    BIND_COMPLETED,
+    BOUND_BY_CONTROLLER,
+    NO_PROVISIONER,
+    SELECTED_NODE,
+    best_match,
+    bound_to,
+    capacity,
+    class_of,
+    mismatch,
+    refers_to,
+    waits_for_consumer,
+)
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from sampan.apimachinery.object import (
     Object,
@@ -22,20 +35,14 @@ from sampan.apimachinery.object import (
     is_being_deleted,
     meta,
     name_of,
-    namespace_of,
-    resource_version_of,
     uid_of,
 )
 from sampan.client.events import NORMAL, WARNING
-from sampan.controllers.volume_matching import best_match, capacity, class_of, mismatch, refers_to
+from sampan.controllers import node_fit
 from sampan.reconcile.plan import NOTHING, Note, Plan, Step, Update
 
-BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
-BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 BETA_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
-NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +62,12 @@ def plan_claim(claim: Object, storage: Storage) -> Plan:
     return _named(claim, storage.volumes.get(name)) if name else _unbound(claim, storage)
 
 
-def waits_for_consumer(claim: Object, storage: Storage) -> bool:
-    """Whether a pod must come first."""
-    found = storage.classes.get(class_of(claim))
-    delayed = found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
-    return delayed and SELECTED_NODE not in annotations_of(claim)
-
-
 def _unbound(claim: Object, storage: Storage) -> Plan:
-    waits = waits_for_consumer(claim, storage)
+    waits = waits_for_consumer(claim, storage.classes.get(class_of(claim)))
     node = storage.nodes.get(annotations_of(claim).get(SELECTED_NODE, ""))
-    volume = best_match(claim, storage.volumes.values(), only_prebound=waits, node=node)
+    volume = best_match(
+        claim, storage.volumes.values(), only_prebound=waits, reachable=lambda one: node is None or _reaches(one, node)
+    )
     if volume is not None:
         return _bind(claim, volume)
     if waits:
@@ -75,6 +77,15 @@ def _unbound(claim: Object, storage: Storage) -> Plan:
         return _provision(claim, storage.classes.get(class_of(claim)))
     text = "no persistent volumes available for this claim and no storage class is set"
     return _pending(claim, Note(claim, NORMAL, "FailedBinding", text))
+
+
+def _reaches(volume: Object, node: Object) -> bool:
+    """Whether pods on the node can use the volume."""
+    required = dig(volume, "spec", "nodeAffinity", "required")
+    if required is None:
+        return True
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return node_fit.selects_node({"affinity": affinity}, node)
 
 
 def _provision(claim: Object, storage_class: Object | None) -> Plan:
@@ -136,7 +147,7 @@ def _bind(claim: Object, volume: Object) -> Plan:
     if is_being_deleted(claim) and BIND_COMPLETED not in annotations_of(claim):
         return NOTHING
     if dig(volume, "spec", "claimRef", "uid") != uid_of(claim):
-        steps.append(Update(PERSISTENT_VOLUMES, _with_claim(volume, claim)))
+        steps.append(Update(PERSISTENT_VOLUMES, bound_to(volume, claim)))
     named = dig(claim, "spec", "volumeName") == name_of(volume)
     if not named or BIND_COMPLETED not in annotations_of(claim):
         added = {BIND_COMPLETED: "yes", **({} if named else {BOUND_BY_CONTROLLER: "yes"})}
@@ -149,17 +160,6 @@ def _bind(claim: Object, volume: Object) -> Plan:
         "capacity": {"storage": str(capacity(volume))},
     }
     return Plan((*steps, *_status(claim, status)))
-
-
-def _with_claim(volume: Object, claim: Object) -> Object:
-    reference = {
-        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": namespace_of(claim), "name": name_of(claim),
-        "uid": uid_of(claim), "resourceVersion": resource_version_of(claim),
-    }
-    metadata = meta(volume)
-    if dig(volume, "spec", "claimRef") is None:
-        metadata = {**metadata, "annotations": {**annotations_of(volume), BOUND_BY_CONTROLLER: "yes"}}
-    return {**volume, "metadata": metadata, "spec": {**volume["spec"], "claimRef": reference}}
 
 
 def _pending(claim: Object, *notes: Note) -> Plan:

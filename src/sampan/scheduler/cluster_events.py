@@ -20,6 +20,11 @@ def follow(snapshot: Snapshot, queue: SchedulingQueue, listers: Listers, schedul
         lambda namespace: queue.move(ClusterEvent.NAMESPACE),
         lambda old, new: queue.move(ClusterEvent.NAMESPACE) if labels_of(old) != labels_of(new) else None,
     )
+    for informer in listers.storage_informers:
+        informer.add_handler(
+            lambda obj: queue.move(ClusterEvent.STORAGE), lambda old, new: queue.move(ClusterEvent.STORAGE),
+            lambda obj: queue.move(ClusterEvent.STORAGE),
+        )
 
 
 class _Nodes:

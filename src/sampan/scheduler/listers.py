@@ -10,16 +10,20 @@ from collections.abc import Mapping, Sequence
 from sampan.api.resources import (
     NAMESPACES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
     SERVICES,
     STATEFUL_SETS,
+    STORAGE_CLASSES,
 )
 from sampan.apimachinery.object import Object, labels_of, name_of
 from sampan.client.client import Client
 from sampan.client.informer import InformerFactory
 from sampan.client.lister import Lister
+from sampan.scheduler.framework.interface import Storage
 
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -36,6 +40,9 @@ class Listers:
         self._replica_sets = self._factory.informer(REPLICA_SETS).lister
         self._stateful_sets = self._factory.informer(STATEFUL_SETS).lister
         self._budgets = self._factory.informer(POD_DISRUPTION_BUDGETS).lister
+        self.storage_informers = tuple(
+            self._factory.informer(one) for one in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES)
+        )
         self.pods: Lister = self.pod_informer.lister
         self._namespace_labels: dict[str, Mapping[str, str]] | None = None
         self.namespace_informer.add_handler(
@@ -67,6 +74,10 @@ class Listers:
 
     def disruption_budgets(self, namespace: str) -> Sequence[Object]:
         return self._budgets.list(namespace)
+
+    def storage(self) -> Storage:
+        claims, volumes, classes = (informer.lister for informer in self.storage_informers)
+        return Storage(lambda namespace, name: claims.get(name, namespace), volumes.get, volumes.list, classes.get)
 
     def _forget_labels(self, namespace: Object) -> None:
         self._namespace_labels = None

@@ -49,7 +49,7 @@ class Scheduler:
         self._recorder = recorder
         handle = Handle(
             self.snapshot, client, listers.namespace_labels, listers.services, listers.owners,
-            listers.disruption_budgets, recorder.event,
+            listers.disruption_budgets, recorder.event, storage=listers.storage(),
         )
         self.framework = Framework([
             Enabled(entry.make(handle, config.plugin_arguments.get(entry.name, {})), entry.weight)

@@ -19,6 +19,8 @@ class ClusterEvent(enum.Enum):
     POD_FREED = "AssignedPodDelete"
     POD_SCALED_DOWN = "AssignedPodScaleDown"
     NAMESPACE = "NamespaceChange"
+    STORAGE = "StorageChange"
+    """A volume, a claim or a storage class."""
     FLUSH = "UnschedulableTimeout"
     """The pod has waited so long that it is tried again whatever it waits for."""
 

@@ -41,6 +41,20 @@ def _no_event(obj: Object, type: str, reason: str, message: str) -> None:
     """Nobody listens."""
 
 
+def _nothing(*names: str) -> Object | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The scheduler's copies of claims (by namespace and name), volumes and storage classes."""
+
+    claim: Callable[[str, str], Object | None] = _nothing
+    volume: Callable[[str], Object | None] = _nothing
+    volumes: Callable[[], Sequence[Object]] = tuple
+    storage_class: Callable[[str], Object | None] = _nothing
+
+
 class Trial(Protocol):
     """What would be if other pods were on a node. Work on a copied state and a copied node."""
 
@@ -66,6 +80,7 @@ class Handle:
     disruption_budgets: ListObjects = _none
     record: Callable[[Object, str, str, str], None] = _no_event
     trial: Trial | None = None
+    storage: Storage = Storage()
 
 
 class Plugin(Protocol):

@@ -22,6 +22,7 @@ from sampan.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from sampan.scheduler.plugins.priority_sort import PrioritySort
 from sampan.scheduler.plugins.scheduling_gates import SchedulingGates
 from sampan.scheduler.plugins.taint_toleration import TaintToleration
+from sampan.scheduler.plugins.volume_binding import VolumeBinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ SCHEDULER_PLUGINS: tuple[PluginEntry, ...] = (
     PluginEntry("NodeAffinity", NodeAffinity, weight=2),
     PluginEntry("NodePorts", NodePorts),
     PluginEntry("NodeResourcesFit", NodeResourcesFit),
+    PluginEntry("VolumeBinding", VolumeBinding),
     PluginEntry("PodTopologySpread", PodTopologySpread, weight=2),
     PluginEntry("InterPodAffinity", InterPodAffinity, weight=2),
     PluginEntry("DefaultPreemption", DefaultPreemption),

@@ -1,13 +1,13 @@
-"""Which PersistentVolume fits a claim.
+"""Which PersistentVolume fits a claim: asked by the binder, and by the scheduler before it chooses a node.
 
 It must have the claim's class, volume mode and access modes, enough space, the labels that the claim selects, and, when
-a node has been chosen for the claim's first pod, be reachable from there. A volume whose claimRef names the claim comes
-first; of the others the one with the fewest other access modes, then the smallest.
+a node comes into question for the claim's first pod, be reachable from there. A volume whose claimRef names the claim
+comes first; of the others the one with the fewest other access modes, then the smallest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import (
@@ -16,13 +16,18 @@ from sampan.apimachinery.object import (
     dig,
     is_being_deleted,
     labels_of,
+    meta,
     name_of,
     namespace_of,
+    resource_version_of,
     uid_of,
 )
 from sampan.apimachinery.quantity import Quantity
-from sampan.controllers import node_fit
 
+BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+NO_PROVISIONER = "kubernetes.io/no-provisioner"
 BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 ZERO = Quantity.of(0)
 
@@ -63,9 +68,10 @@ def mismatch(volume: Object, claim: Object) -> str:
 
 
 def best_match(
-    claim: Object, volumes: Iterable[Object], *, only_prebound: bool = False, node: Object | None = None
+    claim: Object, volumes: Iterable[Object], *, only_prebound: bool = False,
+    reachable: Callable[[Object], bool] | None = None, taken: Collection[str] = (),
 ) -> Object | None:
-    """The volume to bind, None if none fits."""
+    """The volume to bind, None if none fits. `taken` are names of volumes that are promised already."""
     found: list[Object] = []
     selector = dig(claim, "spec", "selector")
     matches = selectors.from_document(selector).matches if selector else None
@@ -76,22 +82,36 @@ def best_match(
             if refers_to(volume, claim):
                 return volume
             continue
-        if only_prebound or dig(volume, "status", "phase") != "Available":
+        if only_prebound or name_of(volume) in taken or dig(volume, "status", "phase") != "Available":
             continue
         if class_of(volume) != class_of(claim) or not _has_modes(volume, claim):
             continue
-        if (matches is None or matches(labels_of(volume))) and (node is None or reaches(volume, node)):
+        if (matches is None or matches(labels_of(volume))) and (reachable is None or reachable(volume)):
             found.append(volume)
     return min(found, key=lambda one: (len(_modes(one)), capacity(one).nanos, name_of(one)), default=None)
 
 
-def reaches(volume: Object, node: Object) -> bool:
-    """Whether pods on the node can use the volume."""
-    required = dig(volume, "spec", "nodeAffinity", "required")
-    if required is None:
-        return True
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
-    return node_fit.selects_node({"affinity": affinity}, node)
+def bound_to(volume: Object, claim: Object) -> Object:
+    """The volume with a claimRef to the claim; marked if it is ours to take back."""
+    reference = {
+        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": namespace_of(claim), "name": name_of(claim),
+        "uid": uid_of(claim), "resourceVersion": resource_version_of(claim),
+    }
+    metadata = meta(volume)
+    if dig(volume, "spec", "claimRef") is None:
+        metadata = {**metadata, "annotations": {**annotations_of(volume), BOUND_BY_CONTROLLER: "yes"}}
+    return {**volume, "metadata": metadata, "spec": {**volume["spec"], "claimRef": reference}}
+
+
+def is_bound(claim: Object) -> bool:
+    """Whether claim and volume have found each other for good."""
+    return bool(dig(claim, "spec", "volumeName")) and BIND_COMPLETED in annotations_of(claim)
+
+
+def waits_for_consumer(claim: Object, storage_class: Object | None) -> bool:
+    """Whether a pod must come first: the class says so, and no node has been chosen yet."""
+    delayed = storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
+    return delayed and SELECTED_NODE not in annotations_of(claim)
 
 
 def _modes(obj: Object) -> list[str]:

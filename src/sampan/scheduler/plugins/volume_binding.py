@@ -1,0 +1,213 @@
+"""VolumeBinding: a pod goes where its volumes are, and volumes that wait for their first pod go where the pod goes.
+
+A bound claim limits the pod to nodes that its volume can be reached from. A claim of a class with
+WaitForFirstConsumer is still free: a node will do if a fitting volume can be reached from it, or if the class has a
+provisioner, which will make one. Once the node is chosen, before the pod is bound, the volume gets its claimRef, or the
+claim the annotation `volume.kubernetes.io/selected-node`; the pod is bound when all its claims are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sampan.api.core.volume_matching import (
+    NO_PROVISIONER,
+    SELECTED_NODE,
+    best_match,
+    bound_to,
+    class_of,
+    is_bound,
+    waits_for_consumer,
+)
+from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from sampan.apimachinery import errors
+from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, key_of, meta, name_of
+from sampan.scheduler import node_selector
+from sampan.scheduler.framework.events import ClusterEvent
+from sampan.scheduler.framework.interface import CycleState, Handle, PreFilterResult
+from sampan.scheduler.framework.status import SKIP, Status, unresolvable, unschedulable
+from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_selector import Labels
+from sampan.scheduler.pod_info import PodInfo
+from sampan.scheduler.snapshot import Snapshot
+
+BIND_TIMEOUT_S = 600.0
+POLL_S = 0.25
+_UNBOUND = unresolvable("pod has unbound immediate PersistentVolumeClaims")
+_ELSEWHERE = unresolvable("node(s) had volume node affinity conflict")
+_NONE = unresolvable("node(s) didn't find available persistent volumes to bind")
+_LOST = unresolvable("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)")
+
+
+@dataclass(slots=True)
+class _Claims:
+    """A pod's claims: the volumes of those that are bound (None: it is missing), and those that wait for the pod."""
+
+    volumes: list[Object | None] = field(default_factory=list)
+    waiting: list[Object] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """For one node: the volume of each claim that gets one, and the claims that are to be provisioned."""
+
+    volumes: list[tuple[Object, Object]] = field(default_factory=list)
+    provisioned: list[Object] = field(default_factory=list)
+
+
+class VolumeBinding:
+    name: ClassVar[str] = "VolumeBinding"
+    events: ClassVar[frozenset[ClusterEvent]] = frozenset(
+        (ClusterEvent.STORAGE, ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS)
+    )
+
+    def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
+        self._handle = handle
+        self._timeout_s = float(arguments.get("bindTimeoutSeconds", BIND_TIMEOUT_S))
+        self._promised: dict[str, str] = {}
+
+    def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | PreFilterResult | None:
+        names = _claim_names(pod.obj)
+        if not names:
+            return SKIP
+        claims = _Claims()
+        for name, ephemeral in names:
+            refused = self._sort_in(claims, pod.namespace, name, ephemeral=ephemeral)
+            if refused is not None:
+                return refused
+        state[self.name] = claims
+        return None
+
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        claims: _Claims = state[self.name]
+        for volume in claims.volumes:
+            if volume is None:
+                return _LOST
+            if not _reaches(volume, node.name, node.labels):
+                return _ELSEWHERE
+        return None if self._choose(claims, node.name, node.labels) is not None else _NONE
+
+    def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        claims: _Claims | None = state.get(self.name)
+        if claims is None or not claims.waiting:
+            return None
+        node = self._handle.snapshot.node(node_name)
+        choice = self._choose(claims, node_name, node.labels if node is not None else {})
+        if choice is None:
+            return unschedulable(*_NONE.reasons)
+        state[f"{self.name}/choice"] = choice
+        for volume, claim in choice.volumes:
+            self._promised[name_of(volume)] = key_of(claim)
+        return None
+
+    def unreserve(self, state: CycleState, pod: PodInfo, node_name: str) -> None:
+        choice: _Choice | None = state.pop(f"{self.name}/choice", None)
+        for volume, claim in choice.volumes if choice is not None else ():
+            if self._promised.get(name_of(volume)) == key_of(claim):
+                del self._promised[name_of(volume)]
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        choice: _Choice | None = state.get(f"{self.name}/choice")
+        client = self._handle.client
+        if choice is None or client is None:
+            return None
+        try:
+            for volume, claim in choice.volumes:
+                await client.update(PERSISTENT_VOLUMES, bound_to(volume, claim))
+            for claim in choice.provisioned:
+                annotations = {**annotations_of(claim), SELECTED_NODE: node_name}
+                chosen = {**claim, "metadata": {**meta(claim), "annotations": annotations}}
+                await client.update(PERSISTENT_VOLUME_CLAIMS, chosen)
+        except (errors.Conflict, errors.NotFound):
+            return unschedulable("a volume or claim has changed meanwhile")
+        bound = await self._wait(state[self.name].waiting, pod.namespace)
+        self.unreserve(state, pod, node_name)
+        return None if bound else unschedulable("timed out waiting for the claims to be bound")
+
+    async def _wait(self, claims: list[Object], namespace: str) -> bool:
+        """Until the binder has done its part. False after the time is over or when a claim is gone."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while True:
+                    found = [self._handle.storage.claim(namespace, name_of(claim)) for claim in claims]
+                    if any(one is None for one in found):
+                        return False
+                    if all(one is not None and is_bound(one) for one in found):
+                        return True
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            return False
+
+    def _sort_in(self, claims: _Claims, namespace: str, name: str, *, ephemeral: bool) -> Status | None:
+        storage = self._handle.storage
+        claim = storage.claim(namespace, name)
+        if claim is None:
+            waits = f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+            return unresolvable(waits if ephemeral else f'persistentvolumeclaim "{name}" not found')
+        if is_being_deleted(claim):
+            return unresolvable(f'persistentvolumeclaim "{name}" is being deleted')
+        if dig(claim, "status", "phase") == "Lost":
+            return unresolvable(f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume '
+                                f'"{dig(claim, "spec", "volumeName")}"')
+        if is_bound(claim):
+            claims.volumes.append(storage.volume(claim["spec"]["volumeName"]))
+            return None
+        found = storage.storage_class(class_of(claim))
+        chosen = SELECTED_NODE in annotations_of(claim)
+        if dig(claim, "spec", "volumeName") or not (chosen or waits_for_consumer(claim, found)):
+            return _UNBOUND
+        claims.waiting.append(claim)
+        return None
+
+    def _choose(self, claims: _Claims, node: str, labels: Labels) -> _Choice | None:
+        """How the waiting claims could be served on the node; None if they cannot."""
+        choice = _Choice()
+        taken: set[str] = set()
+        for claim in claims.waiting:
+            chosen = annotations_of(claim).get(SELECTED_NODE)
+            if chosen is not None:
+                if chosen != node:
+                    return None
+                choice.provisioned.append(claim)
+                continue
+            promised = {name for name, key in self._promised.items() if key != key_of(claim)}
+            volume = best_match(
+                claim, self._handle.storage.volumes(), reachable=lambda one: _reaches(one, node, labels),
+                taken=promised | taken,
+            )
+            if volume is not None and _reaches(volume, node, labels):
+                taken.add(name_of(volume))
+                choice.volumes.append((volume, claim))
+            elif self._provisions(claim):
+                choice.provisioned.append(claim)
+            else:
+                return None
+        return choice
+
+    def _provisions(self, claim: Object) -> bool:
+        found = self._handle.storage.storage_class(class_of(claim))
+        return found is not None and found.get("provisioner") not in (None, "", NO_PROVISIONER)
+
+
+def _claim_names(pod: Object) -> list[tuple[str, bool]]:
+    """The claims of the pod's volumes, and whether each is an ephemeral one."""
+    found: list[tuple[str, bool]] = []
+    for volume in (pod.get("spec") or {}).get("volumes") or ():
+        source = volume.get("persistentVolumeClaim")
+        if source is not None:
+            found.append((str(source.get("claimName")), False))
+        elif volume.get("ephemeral") is not None:
+            found.append((f"{name_of(pod)}-{volume['name']}", True))
+    return found
+
+
+def _reaches(volume: Object, node: str, labels: Labels) -> bool:
+    required = dig(volume, "spec", "nodeAffinity", "required")
+    if required is None:
+        return True
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    selector = node_selector.required({"affinity": affinity})
+    return selector is None or selector.matches(node, labels)

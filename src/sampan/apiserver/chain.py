@@ -18,7 +18,7 @@ from sampan.apiserver.audit import log as audit
 from sampan.apiserver.authn import impersonation
 from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.flowcontrol import inflight as flowcontrol
+from sampan.apiserver.flowcontrol import fairness as flowcontrol
 from sampan.apiserver.seams import Attributes, BuildLink, Link, Next, ServerParts
 from sampan.storage.store import StoreUnavailable
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def recovery(parts: ServerParts) -> Link:
-    """Turns errors into `Status` answers, unforeseen ones into 500, and adds warnings to every answer."""
+    """Turns errors into `Status` answers, unforeseen ones into 500, and adds warnings and priority to every answer."""
 
     async def link(ctx: RequestContext, next: Next) -> Response:
         try:
@@ -43,6 +43,10 @@ def recovery(parts: ServerParts) -> Link:
             response = answers.failure(InternalError(
                 f"an error on the server has prevented the request from succeeding ({ctx.verb} {ctx.resource})"
             ))
+        if ctx.flow is not None:
+            schema, level = ctx.flow
+            response.headers["x-kubernetes-pf-flowschema-uid"] = schema
+            response.headers["x-kubernetes-pf-prioritylevel-uid"] = level
         if ctx.warnings:
             response.headers["warning"] = answers.warning_headers(ctx.warnings)
         return response

@@ -48,6 +48,8 @@ class RequestContext:
     audit_id: str = ""
     received_s: float = 0.0
     """`effects.monotonic()` when the request arrived."""
+    flow: tuple[str, str] | None = None
+    """The uids of the flow schema and priority level that the request runs under."""
     long_running: bool = False
     """A watch or a stream: no timeout, no seat held."""
 

@@ -7,6 +7,7 @@ plugins of authentication, authorisation and admission, and the chain that a req
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from sampan import effects
@@ -26,6 +27,8 @@ from sampan.apiserver.dispatch import Dispatcher
 from sampan.apiserver.encryption import store as encryption
 from sampan.apiserver.extensions.custom_resources import CustomResources
 from sampan.apiserver.extensions.rule_check import RuleCheck
+from sampan.apiserver.flowcontrol import bootstrap as flow_bootstrap
+from sampan.apiserver.flowcontrol import fairness
 from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
@@ -71,6 +74,7 @@ class APIServer:
         self._exposition: Callable[[], bytes] | None = None
         self._upkeep = (
             Compaction(store, self.config.history_s), EventExpiry(store, self.hub, self.config.event_ttl_s),
+            fairness.status_upkeep(self.client, self._reader),
         )
         endpoints = (Discovery(), OpenAPI(), self._health())
         self._metrics = RequestMetrics(self.hub)
@@ -105,7 +109,7 @@ class APIServer:
         await self._custom_resources.start()
         await bootstrap.ensure(self.client, self.config)
         if self.config.authorization:
-            await reconcile(self.client)
+            await asyncio.gather(reconcile(self.client), flow_bootstrap.ensure(self.client))
         for work in self._upkeep:
             work.start()
         self._ready = True

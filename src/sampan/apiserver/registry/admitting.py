@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sampan.apiserver.admission.plugin import Plugin
 from sampan.apiserver.seams import Admission, AdmissionAttributes
 
 
@@ -12,6 +13,8 @@ class AdmissionChain:
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self.plugins = tuple(plugins)
+        self._mutating = [plugin for plugin in plugins if _has_own(plugin, "admit")]
+        self._validating = [plugin for plugin in plugins if _has_own(plugin, "validate")]
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
         """Let plugins change the object. Raises what the first refusal raises."""
@@ -22,12 +25,12 @@ class AdmissionChain:
             await self._round(attributes)
 
     async def _round(self, attributes: AdmissionAttributes) -> None:
-        for plugin in self.plugins:
+        for plugin in self._mutating:
             if plugin.interested(attributes):
                 await plugin.admit(attributes)
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
-        for plugin in self.plugins:
+        for plugin in self._validating:
             if plugin.interested(attributes):
                 await plugin.validate(attributes)
 
@@ -37,3 +40,8 @@ class AdmissionChain:
             close = getattr(plugin, "close", None)
             if close is not None:
                 await close()
+
+
+def _has_own(plugin: Admission, method: str) -> bool:
+    """Whether the method does anything: those that only look, or only change, are asked once a write."""
+    return getattr(type(plugin), method) is not getattr(Plugin, method)

@@ -18,7 +18,7 @@ from sampan.apiserver.admission.matching.expressions import described
 from sampan.apiserver.admission.matching.rule import is_exempt
 from sampan.apiserver.admission.matching.version import taken
 from sampan.apiserver.admission.mutation import replace
-from sampan.apiserver.admission.plugin import refuse
+from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.admission.policies.matching import Match, matches
 from sampan.apiserver.admission.policies.policy import PolicySource
 from sampan.apiserver.bodies import schema_of
@@ -31,7 +31,7 @@ class MutationFailed(Exception):
     """A mutation that cannot be; `str` says why."""
 
 
-class MutatingAdmissionPolicy:
+class MutatingAdmissionPolicy(Plugin):
     name = "MutatingAdmissionPolicy"
 
     def __init__(self, parts: ServerParts) -> None:
@@ -58,9 +58,6 @@ class MutatingAdmissionPolicy:
                 if policy.spec.get("reinvocationPolicy") == "IfNeeded":
                     turns.invoked.add(match.key)
         turns.end(attributes.object)
-
-    async def validate(self, attributes: AdmissionAttributes) -> None:
-        """Refuses nothing more."""
 
     async def _apply(self, match: Match, attributes: AdmissionAttributes) -> bool:
         """Whether it changed anything. Raises Forbidden, unless the policy fails open."""

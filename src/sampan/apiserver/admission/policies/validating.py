@@ -15,7 +15,7 @@ from sampan.apimachinery.errors import Forbidden
 from sampan.apimachinery.object import Object
 from sampan.apiserver.admission.matching.expressions import described
 from sampan.apiserver.admission.matching.rule import is_exempt
-from sampan.apiserver.admission.plugin import refuse
+from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.admission.policies.matching import Match, matches
 from sampan.apiserver.admission.policies.policy import Binding, Policy, PolicySource
 from sampan.apiserver.admission.policies.scope import Scope
@@ -63,7 +63,7 @@ class PolicyDenied(Forbidden):
         return {**super().to_status(), "reason": self._reason}
 
 
-class ValidatingAdmissionPolicy:
+class ValidatingAdmissionPolicy(Plugin):
     name = "ValidatingAdmissionPolicy"
 
     def __init__(self, parts: ServerParts) -> None:
@@ -72,9 +72,6 @@ class ValidatingAdmissionPolicy:
 
     def interested(self, attributes: AdmissionAttributes) -> bool:
         return bool(self._source.policies()) and not is_exempt(attributes)
-
-    async def admit(self, attributes: AdmissionAttributes) -> None:
-        """Changes nothing."""
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
         """Evaluate all that match. Raises PolicyDenied."""

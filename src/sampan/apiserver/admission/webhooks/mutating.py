@@ -15,6 +15,7 @@ from sampan.apimachinery.patch.errors import PatchFailed
 from sampan.apiserver.admission.matching.rule import is_exempt
 from sampan.apiserver.admission.matching.version import shown, taken
 from sampan.apiserver.admission.mutation import internal_error, replace
+from sampan.apiserver.admission.plugin import Plugin
 from sampan.apiserver.admission.webhooks.call import Turn
 from sampan.apiserver.admission.webhooks.review import Verdict
 from sampan.apiserver.admission.webhooks.source import WebhookSource
@@ -24,7 +25,7 @@ from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 from sampan.apiserver.webhooks.caller import WebhookCaller
 
 
-class MutatingAdmissionWebhook:
+class MutatingAdmissionWebhook(Plugin):
     name = "MutatingAdmissionWebhook"
 
     def __init__(self, parts: ServerParts) -> None:
@@ -53,9 +54,6 @@ class MutatingAdmissionWebhook:
             if webhook.reinvoked:
                 turns.invoked.add(webhook.key)
         turns.end(attributes.object)
-
-    async def validate(self, attributes: AdmissionAttributes) -> None:
-        """Refuses nothing more."""
 
     async def _changes(self, turn: Turn, attributes: AdmissionAttributes) -> bool:
         verdict = await turn.take(attributes, self._caller, mutating=True)

@@ -6,13 +6,14 @@ import asyncio
 
 from sampan.api.resources import VALIDATING_WEBHOOK_CONFIGURATIONS
 from sampan.apiserver.admission.matching.rule import is_exempt
+from sampan.apiserver.admission.plugin import Plugin
 from sampan.apiserver.admission.webhooks.call import Turn
 from sampan.apiserver.admission.webhooks.source import WebhookSource
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 from sampan.apiserver.webhooks.caller import WebhookCaller
 
 
-class ValidatingAdmissionWebhook:
+class ValidatingAdmissionWebhook(Plugin):
     name = "ValidatingAdmissionWebhook"
 
     def __init__(self, parts: ServerParts) -> None:
@@ -22,9 +23,6 @@ class ValidatingAdmissionWebhook:
 
     def interested(self, attributes: AdmissionAttributes) -> bool:
         return bool(self._source.webhooks()) and not is_exempt(attributes)
-
-    async def admit(self, attributes: AdmissionAttributes) -> None:
-        """Changes nothing."""
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
         """Ask all that match. Raises the refusal of the first, in order, that refuses."""

@@ -6,7 +6,7 @@ The server installs the kind once its names are accepted, and takes it out after
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sampan import effects
 from sampan.api.apiextensions.validation import validate, validate_update
@@ -15,22 +15,15 @@ from sampan.api.kind import Kind
 from sampan.api.rbac.role import CREATED_AT
 from sampan.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from sampan.api.strategy import count_generation, ensure, keep_status, setdefault, start_generation, status_subresource
-from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object, dig
-from sampan.apimachinery.schema.loader import definition
-from sampan.apimachinery.schema.scalars import json_type
 
 CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
-_SCHEMA_OR_ELSE: Final = ("items", "additionalProperties", "additionalItems")
-_SCHEMA_LISTS: Final = ("allOf", "anyOf", "oneOf")
 V1 = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 
 
 def default(obj: Object) -> None:
-    """Names that follow from the kind; no conversion; webhooks on port 443. Raises BadRequest for misshapen schemas."""
+    """Names that follow from the kind; no conversion; webhooks on port 443."""
     spec = ensure(obj, "spec")
-    for version in spec.get("versions") or []:
-        _shape(dig(version, "schema", "openAPIV3Schema"))
     names = ensure(spec, "names")
     kind = names.get("kind") or ""
     if kind and not names.get("singular"):
@@ -43,24 +36,6 @@ def default(obj: Object) -> None:
     service = dig(conversion, "webhook", "clientConfig", "service")
     if service is not None:
         setdefault(service, "port", 443)
-
-
-def _shape(schema: Any) -> None:
-    """Bring what may be a schema or something else (`items`, for one) into a schema's shape, in place."""
-    if isinstance(schema, list):
-        for one in schema:
-            _shape(one)
-    if not isinstance(schema, dict):
-        return
-    for key in _SCHEMA_OR_ELSE:
-        if isinstance(schema.get(key), dict):
-            schema[key] = definition(f"{V1}.JSONSchemaProps").decode_strict(schema[key])[0]
-        elif schema.get(key) is not None and not isinstance(schema[key], bool | list):
-            raise BadRequest(f"json: cannot unmarshal {json_type(schema[key])} into a schema's {key}")
-    for key in ("items", "additionalProperties", "not", *_SCHEMA_LISTS):
-        _shape(schema.get(key))
-    for one in (schema.get("properties") or {}).values():
-        _shape(one)
 
 
 def prepare_create(obj: Object) -> None:

@@ -185,7 +185,7 @@ def list_kind(schema: Schema | None) -> str:
 
 def is_atomic_map(schema: Schema | None) -> bool:
     """Maps marked atomic, and free-form values, are one field."""
-    return schema is not None and (schema.map_type == "atomic" or schema.kind == "any")
+    return schema is not None and (schema.map_type == "atomic" or schema.kind in ("any", "schema-or-else"))
 
 
 def merge(live: Any, applied: Any, schema: Schema | None) -> Any:

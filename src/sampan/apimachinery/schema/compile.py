@@ -27,9 +27,12 @@ _FREE_FORM: Final = frozenset({
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Patch",
 })
+_EXTENSIONS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 _BY_NAME: Final = {
     "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "time",
     "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "micro-time",
+    f"{_EXTENSIONS}.JSONSchemaPropsOrBool": "schema-or-else",
+    f"{_EXTENSIONS}.JSONSchemaPropsOrArray": "schema-or-else",
 }
 _ZERO: Final[Mapping[str, Any]] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 
@@ -86,7 +89,7 @@ class Place:
 
 class Schema:
     """The shape of a value. `kind` is object, map, list, string, integer, number, boolean, quantity, int-or-string,
-    time, micro-time, bytes or any; the rest are the schema's extensions, empty where it has none."""
+    time, micro-time, bytes, schema-or-else or any; the rest are the schema's extensions, empty where it has none."""
 
     __slots__ = (
         "_children", "_fields", "_items", "_raw", "_resolve", "_target", "_values", "decode", "format", "kind",
@@ -251,11 +254,21 @@ class Schema:
         except ScalarError as error:
             raise self._mismatch(value, place, shown=error.shown) from None
 
+    def _schema_or_else(self, value: Any, place: Place | None, unknown: list[str]) -> Any:
+        """Within a custom resource's schema: another schema, a list of them, or a boolean."""
+        if isinstance(value, dict):
+            return self._resolve(f"{_EXTENSIONS}.JSONSchemaProps").decode(value, place, unknown)
+        if isinstance(value, bool | list):
+            return value
+        raise self._mismatch(value, place)
+
     def _any(self, value: Any, place: Place | None, unknown: list[str]) -> Any:
         return value
 
 
-_DECODERS: Final = {"object": "_object", "map": "_map", "list": "_list", "any": "_any"}
+_DECODERS: Final = {
+    "object": "_object", "map": "_map", "list": "_list", "any": "_any", "schema-or-else": "_schema_or_else",
+}
 
 
 def _kind(raw: Json, name: str) -> str:

@@ -19,6 +19,7 @@ from sampan.apimachinery.quantity import FORMAT_WRONG, QuantityError, canonical
 GO_TYPES: Final = {
     "boolean": "bool", "number": "float64", "int-or-string": "int32", "time": "string", "micro-time": "string",
     "bytes": "[]uint8", "any": "interface {}", "quantity": "resource.Quantity", "string": "string",
+    "schema-or-else": "v1.JSONSchemaProps",
 }
 _RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")

@@ -14,14 +14,13 @@ from tests.e2e.pods import CURL, apply, container, get, pod, ready
 
 from sampan.machines import namespace
 
-NAMED = [{"name": "web", "containerPort": 8080}]
-
 
 def web(name: str, port: int = 8080, labels: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
     """A pod that answers with its name; `spec` goes to the pod, all else to the container."""
     script = f"mkdir /tmp/w; hostname > /tmp/w/index.html; exec busybox httpd -f -p {port} -h /tmp/w"
-    spec = fields.pop("spec", {})
-    main = container(script, image=CURL, ports=[{"name": "web", "containerPort": port}], **fields)
+    spec, host_port = fields.pop("spec", {}), fields.pop("hostPort", None)
+    ports = [{"name": "web", "containerPort": port} | ({"hostPort": host_port} if host_port else {})]
+    main = container(script, image=CURL, ports=ports, **fields)
     return pod(name, main, metadata={"labels": labels or {"app": "web"}}, **spec)
 
 
@@ -176,6 +175,14 @@ def test_names(kubectl: Kubectl, caller: Caller) -> None:
     assert caller.who("away")[0] in ("zero", "plain")
     assert "10.96.0.1" in caller.sh("nslookup kubernetes.default.svc.cluster.local")
     assert "gitVersion" in caller.sh("curl -sk -m 3 https://kubernetes.default/version"), "found by the search path"
+
+
+def test_a_host_port_is_the_pods(kubectl: Kubectl, caller: Caller, cluster: str) -> None:
+    apply(kubectl, web("held", labels={"app": "held"}, hostPort=18081))
+    ready(kubectl, "client", "held")
+    node = get(kubectl, "held")["status"]["hostIP"]
+    assert _from_node(cluster, f"{node}:18081") == "held"
+    assert caller.who(f"{node}:18081") == ["held"]
 
 
 def test_datagrams_and_endpoints_written_by_hand(kubectl: Kubectl, caller: Caller) -> None:

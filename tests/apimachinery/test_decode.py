@@ -93,13 +93,15 @@ def test_a_billion_laughs_are_not_laughed() -> None:
         decode(levels.encode(), YAML)
 
 
+# PyYAML writes 0E0 and its like without quotes, which YAML 1.2, and so we, take for a number.
+words = st.text(max_size=8).filter(lambda text: text[:1] not in set("0123456789+-."))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=10,
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))
+@given(st.dictionaries(words, json_values, max_size=4))
 def test_what_json_says_yaml_says_too(doc: Any) -> None:
     assert decode(json.dumps(doc).encode()) == doc
     assert decode(yaml.safe_dump(doc).encode(), YAML) == doc

@@ -215,7 +215,8 @@ def test_an_absent_metrics_api_is_told_in_upstreams_words(make) -> None:
     found = reading(make, {"type": "Resource", "resource": {"name": "cpu", "target": target}}, {})
     assert found.reason == "FailedGetResourceMetric" and found.error.startswith(
         "failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch metrics from resource "
-        "metrics API: ")
+        "metrics API: the server could not find the requested resource (get pods.metrics.k8s.io)")
+    assert found.failure == "failed to get cpu resource metric value"
 
 
 def test_bounds_are_enforced_and_missing_metrics_told_on_a_cluster() -> None:

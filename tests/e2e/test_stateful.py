@@ -1,13 +1,19 @@
-"""What has a name, a time or data of its own: StatefulSet, claims and volumes, disruption budgets, CronJob."""
+"""What has a name, a time or data of its own: StatefulSet, volumes, disruption budgets, CronJob, certificates."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.e2e.kubectl import Kubectl, eventually
 from tests.e2e.pods import FOREVER, apply, container, events, pod
 
@@ -146,3 +152,74 @@ def test_a_cronjob_in_a_time_zone_makes_jobs_that_are_named_after_their_time(kub
     assert at.endswith(":00+05:30") and job["metadata"]["name"].startswith("tick-")
     kubectl("wait", f"job/{job['metadata']['name']}", "--for=condition=Complete", "--timeout=60s")
     eventually(lambda: "lastSuccessfulTime" in kubectl.json("get", "cronjob", "tick")["status"])
+
+
+def test_a_claim_waits_for_its_first_pod_and_then_both_stay_together(kubectl: Kubectl, directory: Path) -> None:
+    [node] = kubectl.json("get", "nodes")["items"]
+    disk = volume(kubectl, directory, 3)
+    hostname = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node["metadata"]["name"]]}
+    disk["spec"] |= {
+        "local": {"path": disk["spec"].pop("hostPath")["path"]},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [hostname]}]}},
+    }
+    late = {
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": kubectl.namespace},
+        "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim_template(kubectl)}
+    apply(kubectl, late, disk, claim)
+    try:
+        eventually(lambda: "WaitForFirstConsumer" in events(kubectl, "data"))
+        assert kubectl.json("get", "pvc", "data")["status"]["phase"] == "Pending"
+        mounts = [{"name": "v", "mountPath": "/data"}]
+        apply(kubectl, pod("user", container("echo here > /data/x; sleep 3600", volumeMounts=mounts), volumes=[
+            {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]))
+        kubectl("wait", "pod/user", "--for=condition=Ready", "--timeout=60s")
+        assert kubectl.json("get", "pvc", "data")["spec"]["volumeName"] == disk["metadata"]["name"]
+        eventually(lambda: (directory / "disk-3" / "x").read_text() == "here\n")
+    finally:
+        kubectl("delete", "storageclass", kubectl.namespace)
+
+
+def test_a_certificate_is_approved_and_issued_and_a_token_kept_in_a_secret(
+    kubectl: Kubectl, tmp_path: Path
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anna")])
+    pem = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    asked = base64.b64encode(pem.public_bytes(serialization.Encoding.PEM)).decode()
+    csr = kubectl.namespace
+    apply(kubectl, {
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": csr},
+        "spec": {"request": asked, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]},
+    })
+    try:
+        assert "Pending" in kubectl("get", "csr", csr)
+        kubectl("certificate", "approve", csr)
+        issued = eventually(lambda: kubectl.json("get", "csr", csr)["status"].get("certificate"))
+        found = x509.load_pem_x509_certificate(base64.b64decode(issued))
+        assert found.subject == name and "Approved,Issued" in kubectl("get", "csr", csr)
+    finally:
+        kubectl("delete", "csr", csr)
+    kubectl("create", "serviceaccount", "robot")
+    apply(kubectl, {
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "robot", "annotations": {"kubernetes.io/service-account.name": "robot"}},
+    })
+    data = eventually(lambda: kubectl.json("get", "secret", "robot").get("data"))
+    token = base64.b64decode(data["token"]).decode()
+    config = str(_without_user(kubectl, tmp_path))
+    who = kubectl("auth", "whoami", "--token", token, "-o", "json", "--kubeconfig", config)
+    assert json.loads(who)["status"]["userInfo"]["username"] == f"system:serviceaccount:{kubectl.namespace}:robot"
+    kubectl("delete", "serviceaccount", "robot")
+    eventually(lambda: "robot" not in kubectl("get", "secrets"))
+
+
+def _without_user(kubectl: Kubectl, directory: Path) -> Path:
+    """The kubeconfig without the administrator's certificate, which would win over a token."""
+    config = yaml.safe_load(kubectl.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {}
+    path = directory / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path

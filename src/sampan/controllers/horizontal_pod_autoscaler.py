@@ -74,7 +74,8 @@ def decide(hpa: Object, current: int, readings: Sequence[Reading], memory: Memor
         first = bad[0]
         text = f"the HPA was unable to compute the replica count: {first.error}"
         decision.conditions.append(Condition("ScalingActive", False, first.reason, text))
-        text = f"invalid metrics ({len(bad)} invalid out of {len(readings)}), first error is: {first.error}"
+        why = f"{first.failure}: {first.error}" if first.failure else first.error
+        text = f"invalid metrics ({len(bad)} invalid out of {len(readings)}), first error is: {why}"
         decision.notes.append(Note(hpa, WARNING, "FailedComputeMetricsReplicas", text))
         return decision
     text = f"the HPA was able to successfully calculate a replica count from {best.name}"

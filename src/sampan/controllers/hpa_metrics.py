@@ -84,15 +84,22 @@ class Metrics:
 
     async def _get(self, paths: tuple[str, ...], query: Query, what: str) -> Object:
         """The first of `paths` that exists."""
-        failure: errors.APIError | None = None
         for path in paths:
             try:
                 return orjson.loads((await self._client.raw("GET", path, query)).body)  # type: ignore[no-any-return]
             except errors.NotFound as error:
-                failure = error
+                if path == paths[-1]:
+                    raise MetricError(f"{what}: {_absent(path, error)}") from error
             except errors.APIError as error:
                 raise MetricError(f"{what}: {error}") from error
-        raise MetricError(f"{what}: {failure}")
+        raise AssertionError("there is at least one path")
+
+
+def _absent(path: str, error: errors.NotFound) -> str:
+    """What upstream's clients say of a metric, or a whole API, that is not there."""
+    if path.startswith(RESOURCE):
+        return "the server could not find the requested resource (get pods.metrics.k8s.io)"
+    return str(error)
 
 
 def _metric_selector(metric: Object) -> Query:

@@ -48,13 +48,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A metric's answer: a proposal and its part of the status, or an error and the reason of its condition."""
+    """A metric's answer: a proposal and its part of the status, or an error, and the reason of its condition.
+
+    `failure` says in words what could not be read; the error follows it.
+    """
 
     name: str
     proposal: Proposal | None = None
     shown: Object | None = None
     error: str = ""
     reason: str = ""
+    failure: str = ""
 
     @property
     def replicas(self) -> int:
@@ -74,9 +78,8 @@ async def read(metrics: Metrics, metric: Object, target: Target, now: datetime) 
         if kind in ("Object", "External"):
             return await _number(metrics, field, source, target)
     except MetricError as problem:
-        what = {"resource": f"{source.get('name')} resource", "containerResource": f"{source.get('name')} container"}
-        name = what.get(field, f"{field} metric {dig(source, 'metric', 'name')}")
-        return Reading(name, error=_failure(field, source, problem), reason=f"FailedGet{kind}Metric")
+        error = _failure(field, source, problem)
+        return Reading(field, error=error, reason=f"FailedGet{kind}Metric", failure=_what_failed(field, source))
     return Reading(kind, error=f'unknown metric source type "{kind}"', reason="InvalidMetricSourceType")
 
 
@@ -86,6 +89,14 @@ def _failure(field: str, source: Object, problem: MetricError) -> str:
         text = f"unable to get metrics for resource {source.get('name')}: {problem}"
         return f"failed to get {source.get('name')} {'utilization' if utilization else 'usage'}: {text}"
     return f"unable to get {field} metric {dig(source, 'metric', 'name')}: {problem}"
+
+
+def _what_failed(field: str, source: Object) -> str:
+    named = {
+        "resource": f"{source.get('name')} resource", "containerResource": f"{source.get('name')} container",
+        "external": f"{dig(source, 'metric', 'name')} external",
+    }
+    return f"failed to get {named.get(field, field)} metric value"
 
 
 async def _resource(metrics: Metrics, field: str, source: Object, target: Target, now: datetime) -> Reading:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from kubernetes.client import ApiException
+
+_pause = threading.Event()
 
 
 def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
@@ -21,4 +24,4 @@ def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
         except (ApiException, AssertionError, OSError) as error:
             last = error
         assert time.monotonic() < deadline, f"not within {within_s} s; last: {last}"
-        time.sleep(0.05)
+        _pause.wait(0.05)

@@ -12,7 +12,7 @@ async def a_deletion_says_what_it_did(api: Endpoint) -> None:
     status = await api.ok("DELETE", "configmaps/a")
     assert (status["kind"], status["status"]) == ("Status", "Success")
     assert status["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}
-    await api.refused(404, "NotFound", "GET", "configmaps/a")
+    await api.refused("404 NotFound", "GET", "configmaps/a")
 
 
 async def a_finalizer_holds_the_object(api: Endpoint) -> None:
@@ -20,9 +20,9 @@ async def a_finalizer_holds_the_object(api: Endpoint) -> None:
     found = await api.ok("DELETE", "configmaps/a")
     assert found["metadata"]["deletionTimestamp"] and found["metadata"]["deletionGracePeriodSeconds"] == 0
     body = {"metadata": {"finalizers": ["sampan.example/held", "sampan.example/late"]}}
-    await api.refused(422, "Invalid", "PATCH", "configmaps/a", body, MERGE)
+    await api.refused("422 Invalid", "PATCH", "configmaps/a", body, MERGE)
     await api.ok("PATCH", "configmaps/a", {"metadata": {"finalizers": None}}, MERGE)
-    await api.refused(404, "NotFound", "GET", "configmaps/a")
+    await api.refused("404 NotFound", "GET", "configmaps/a")
 
 
 async def a_propagation_is_a_finalizer(api: Endpoint) -> None:
@@ -39,7 +39,7 @@ async def a_propagation_is_a_finalizer(api: Endpoint) -> None:
 async def a_precondition_must_hold(api: Endpoint) -> None:
     made = await api.config_map("a")
     wrong = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "another"}}
-    await api.refused(409, "Conflict", "DELETE", "configmaps/a", wrong)
+    await api.refused("409 Conflict", "DELETE", "configmaps/a", wrong)
     right = {"preconditions": {"uid": made["metadata"]["uid"]}}
     await api.ok("DELETE", "configmaps/a", right)
 
@@ -65,7 +65,7 @@ async def a_pod_that_runs_nowhere_goes_at_once(api: Endpoint) -> None:
     await _account(api)
     await api.ok("POST", "pods", held_pod("p"))
     await api.ok("DELETE", "pods/p")
-    await api.refused(404, "NotFound", "GET", "pods/p")
+    await api.refused("404 NotFound", "GET", "pods/p")
 
 
 async def an_eviction_deletes(api: Endpoint) -> None:
@@ -74,7 +74,7 @@ async def an_eviction_deletes(api: Endpoint) -> None:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p", "namespace": api.namespace}}
     answer = await api.call("POST", "pods/p/eviction", body)
     assert answer.code == 201 and answer.document["status"] == "Success", answer.document
-    await api.refused(404, "NotFound", "GET", "pods/p")
+    await api.refused("404 NotFound", "GET", "pods/p")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -65,8 +65,8 @@ async def one_is_told_who_one_is_and_what_one_may(api: Endpoint) -> None:
 
 
 async def what_is_no_path_is_not_found(api: Endpoint) -> None:
-    await api.refused(404, "NotFound", "GET", "nonsenses")
-    await api.refused(405, "MethodNotAllowed", "POST", "configmaps/a", {"metadata": {"name": "a"}})
+    await api.refused("404 NotFound", "GET", "nonsenses")
+    await api.refused("405 MethodNotAllowed", "POST", "configmaps/a", {"metadata": {"name": "a"}})
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -78,14 +78,14 @@ class Endpoint:
         return answer.document
 
     async def refused(
-        self, code: int, reason: str, method: str, target: str, body: Any = None,
-        headers: Mapping[str, str] | None = None,
+        self, expected: str, method: str, target: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Object:
-        """The Status of a request that must fail in this way."""
+        """The Status of a request that must fail with a code and a reason: `404 NotFound`."""
+        code, _, reason = expected.partition(" ")
         answer = await self.call(method, target, body, headers)
         status: Object = answer.document or {}
-        assert (answer.code, status.get("kind")) == (code, "Status"), f"{method} {target}: {answer.code} {status}"
-        assert (status.get("reason"), status.get("code")) == (reason, code), f"{method} {target}: {status}"
+        assert (answer.code, status.get("kind")) == (int(code), "Status"), f"{method} {target}: {answer.code} {status}"
+        assert (status.get("reason"), status.get("code")) == (reason, int(code)), f"{method} {target}: {status}"
         return status
 
     async def config_map(self, name: str, data: Mapping[str, str] | None = None, **metadata: Any) -> Object:

@@ -45,7 +45,7 @@ async def a_page_says_how_much_is_left(api: Endpoint) -> None:
 
 
 async def a_made_up_token_is_a_bad_request(api: Endpoint) -> None:
-    await api.refused(400, "BadRequest", "GET", "configmaps?limit=1&continue=nonsense")
+    await api.refused("400 BadRequest", "GET", "configmaps?limit=1&continue=nonsense")
 
 
 async def labels_select(api: Endpoint) -> None:
@@ -55,14 +55,14 @@ async def labels_select(api: Endpoint) -> None:
         "ours,parity notin (odd)": ["c0", "c2"], "!ours,parity": [], "ours=yes,parity": ["c0", "c1", "c2", "c3"],
     }.items():
         assert _names(await api.ok("GET", f"configmaps?labelSelector={selector}")) == expected, selector
-    await api.refused(400, "BadRequest", "GET", "configmaps?labelSelector=a in b")
+    await api.refused("400 BadRequest", "GET", "configmaps?labelSelector=a in b")
 
 
 async def fields_select(api: Endpoint) -> None:
     await _make(api, 3)
     assert _names(await api.ok("GET", "configmaps?fieldSelector=metadata.name=c1")) == ["c1"]
     assert _names(await api.ok("GET", f"configmaps?{OURS}&fieldSelector=metadata.name!=c1")) == ["c0", "c2"]
-    status = await api.refused(400, "BadRequest", "GET", "configmaps?fieldSelector=data.k=1")
+    status = await api.refused("400 BadRequest", "GET", "configmaps?fieldSelector=data.k=1")
     assert "data.k" in status["message"]
 
 
@@ -77,9 +77,9 @@ async def a_list_as_of_a_version_shows_the_past(api: Endpoint) -> None:
 
 
 async def how_a_version_matches_must_make_sense(api: Endpoint) -> None:
-    await api.refused(422, "Invalid", "GET", "configmaps?resourceVersionMatch=Exact")
-    await api.refused(422, "Invalid", "GET", "configmaps?resourceVersion=1&resourceVersionMatch=Sometimes")
-    await api.refused(422, "Invalid", "GET", "configmaps?resourceVersion=0&resourceVersionMatch=Exact")
+    await api.refused("422 Invalid", "GET", "configmaps?resourceVersionMatch=Exact")
+    await api.refused("422 Invalid", "GET", "configmaps?resourceVersion=1&resourceVersionMatch=Sometimes")
+    await api.refused("422 Invalid", "GET", "configmaps?resourceVersion=0&resourceVersionMatch=Exact")
 
 
 async def a_write_is_in_the_next_list(api: Endpoint) -> None:

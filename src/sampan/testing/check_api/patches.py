@@ -35,7 +35,7 @@ async def a_json_patch_is_all_or_nothing(api: Endpoint) -> None:
     ]
     assert (await api.ok("PATCH", "configmaps/a", operations, JSON))["data"] == {"l": "2"}
     failing = [{"op": "add", "path": "/data/m", "value": "3"}, {"op": "test", "path": "/data/l", "value": "9"}]
-    await api.refused(422, "Invalid", "PATCH", "configmaps/a", failing, JSON)
+    await api.refused("422 Invalid", "PATCH", "configmaps/a", failing, JSON)
     assert (await api.ok("GET", "configmaps/a"))["data"] == {"l": "2"}
 
 
@@ -55,7 +55,7 @@ async def a_patch_with_an_old_version_is_a_conflict(api: Endpoint) -> None:
     old = await api.config_map("a")
     await api.ok("PATCH", "configmaps/a", {"data": {"k": "1"}}, MERGE)
     stale = {"metadata": {"resourceVersion": old["metadata"]["resourceVersion"]}, "data": {"k": "2"}}
-    await api.refused(409, "Conflict", "PATCH", "configmaps/a", stale, MERGE)
+    await api.refused("409 Conflict", "PATCH", "configmaps/a", stale, MERGE)
 
 
 async def apply_creates_and_owns(api: Endpoint) -> None:
@@ -73,7 +73,7 @@ async def a_field_that_is_given_up_disappears(api: Endpoint) -> None:
 async def a_field_of_another_is_a_conflict_unless_forced(api: Endpoint) -> None:
     await _apply(api, "one", {"k": "1"})
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "2"}}
-    status = await api.refused(409, "Conflict", "PATCH", "configmaps/a?fieldManager=two", body, APPLY)
+    status = await api.refused("409 Conflict", "PATCH", "configmaps/a?fieldManager=two", body, APPLY)
     cause = status["details"]["causes"][0]
     assert cause["reason"] == "FieldManagerConflict" and cause["field"] == ".data.k"
     forced = await _apply(api, "two", {"k": "2"}, "&force=true")
@@ -102,7 +102,7 @@ async def apply_must_say_who(api: Endpoint) -> None:
 async def an_unknown_kind_of_patch_is_unsupported(api: Endpoint) -> None:
     await api.config_map("a")
     headers = {"content-type": "application/json"}
-    await api.refused(415, "UnsupportedMediaType", "PATCH", "configmaps/a", {"data": {}}, headers)
+    await api.refused("415 UnsupportedMediaType", "PATCH", "configmaps/a", {"data": {}}, headers)
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -75,7 +75,7 @@ async def a_streamed_list_ends_with_a_bookmark(api: Endpoint) -> None:
     seen = await _events(api, f"labelSelector=ours&{options}", 2)
     assert [event["type"] for event in seen] == ["ADDED", "BOOKMARK"]
     assert seen[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-    await api.refused(422, "Invalid", "GET", "configmaps?watch=true&sendInitialEvents=true&timeoutSeconds=1")
+    await api.refused("422 Invalid", "GET", "configmaps?watch=true&sendInitialEvents=true&timeoutSeconds=1")
 
 
 async def a_watch_ends_when_its_time_is_over(api: Endpoint) -> None:

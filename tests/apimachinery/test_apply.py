@@ -303,3 +303,12 @@ def test_items_with_equal_keys_are_written_without_being_tracked() -> None:
     port = {"containerPort": 80}
     odd["spec"]["template"] = {"spec": {"containers": [{"name": "a", "ports": [port, port]}]}}
     assert updated(live, odd, "other")["metadata"] == live["metadata"]
+
+
+@pytest.mark.parametrize(("live", "applied", "expected"), [
+    ("a", "b", "ab"), ("abcd", "ace", "abcde"), ("ab", "ba", "ba"), ("abcd", "adc", "abdc"), ("abc", "cxa", "bcxa"),
+])
+def test_lists_keep_what_was_there_before_what_is_new(live: str, applied: str, expected: str) -> None:
+    schema = definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+    merged = values.merge({"finalizers": list(live)}, {"finalizers": list(applied)}, schema)
+    assert "".join(merged["finalizers"]) == expected

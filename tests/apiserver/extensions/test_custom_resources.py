@@ -153,8 +153,7 @@ async def test_patches_and_apply():
         other = Client(server.transport(ITSELF), field_manager="other")
         await client.patch(CRONTABS, "a", crontab(tasks=[{"name": "x", "run": "1"}]), "default", type="apply")
         both = await other.patch(CRONTABS, "a", crontab(tasks=[{"name": "y", "run": "2"}]), "default", type="apply")
-        tasks = sorted(both["spec"]["tasks"], key=lambda task: task["name"])
-        assert tasks == [{"name": "x", "run": "1"}, {"name": "y", "run": "2"}]
+        assert both["spec"]["tasks"] == [{"name": "x", "run": "1"}, {"name": "y", "run": "2"}]
         with pytest.raises(errors.Conflict, match="conflict with \"test\""):
             await other.patch(CRONTABS, "a", crontab(tasks=[{"name": "x", "run": "3"}]), "default", type="apply")
         merged = await client.patch(CRONTABS, "a", {"spec": {"tasks": None}}, "default", type="merge")

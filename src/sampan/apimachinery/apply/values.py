@@ -202,20 +202,29 @@ def merge(live: Any, applied: Any, schema: Schema | None) -> Any:
 
 
 def _merge_list(live: list[Any], applied: list[Any], schema: Schema) -> list[Any]:
-    """The applied order; items that only the live list has stay before the applied item that followed them."""
+    """The applied order; items that only the live list has keep their place before what followed them, new ones come
+    after. As structured-merge-diff orders lists, since the order of `env` and of finalizers means something."""
     stored = {element_of(item, schema): item for item in live}
     wanted = {element_of(item, schema): item for item in applied}
-    places = {element: place for place, element in enumerate(stored)}
-    only_live = [element for element in reversed(stored) if element not in wanted]
+    left, right = list(stored), list(wanted)
+    shared = [element for element in right if element in stored][::-1]
     result: list[Any] = []
-    for element, item in wanted.items():
-        if element not in stored:
-            result.append(item)
-            continue
-        while only_live and places[only_live[-1]] < places[element]:
-            result.append(stored[only_live.pop()])
-        result.append(merge(stored[element], item, schema.items))
-    return result + [stored[element] for element in reversed(only_live)]
+    while left or right:
+        first = left[0] if left else None
+        if first is not None and first not in wanted:
+            result.append(stored[first])
+            del left[0]
+        elif first is not None and (not right or (shared and shared[-1] != first and right[0] != first)):
+            del left[0]  # the applied order puts it elsewhere
+        else:
+            element = right.pop(0)
+            if element == first:
+                del left[0]
+            if shared and shared[-1] == element:
+                shared.pop()
+            result.append(merge(stored[element], wanted[element], schema.items) if element in stored
+                          else wanted[element])
+    return result
 
 
 def remove(doc: Any, path: FieldPath, schema: Schema | None) -> Any:

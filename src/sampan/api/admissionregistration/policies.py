@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from sampan.api.admissionregistration.match_conditions import (
+    validate_conditions,
+    validate_param_kind,
+    validate_param_ref,
+    validate_variables,
+)
 from sampan.api.admissionregistration.webhooks import validate_rule
 from sampan.api.columns import AGE, NAME, UNSET, at, length
 from sampan.api.kind import Column
@@ -14,6 +20,9 @@ from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, not_
 from sampan.apimachinery.object import Object, dig
 
 _ACTIONS = ("Audit", "Deny", "Warn")
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+_PATCH_TYPES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+_REINVOCATION = ("IfNeeded", "Never")
 Validate = Callable[[Object], list[FieldError]]
 
 
@@ -60,9 +69,36 @@ def validate_policy(expressions: str) -> Validate:
             if not (entry.get("expression") or "").strip():
                 errors.append(required(path.child("validations").index(position).child("expression"),
                                        "expression is not specified"))
-        return errors
+            if entry.get("reason") not in (None, *_REASONS):
+                where = path.child("validations").index(position).child("reason")
+                errors.append(not_supported(where, entry["reason"], _REASONS))
+        if expressions == "mutations":
+            errors += _mutations(spec, path)
+        return errors + validate_param_kind(spec, path) + validate_variables(spec, path) + validate_conditions(
+            spec, path
+        )
 
     return validate
+
+
+def _mutations(spec: Object, path: Path) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for position, mutation in enumerate(spec.get("mutations") or []):
+        at, patch_type = path.child("mutations").index(position), mutation.get("patchType")
+        if not patch_type:
+            errors.append(required(at.child("patchType")))
+        elif patch_type not in _PATCH_TYPES:
+            errors.append(not_supported(at.child("patchType"), patch_type, tuple(_PATCH_TYPES)))
+        else:
+            field = _PATCH_TYPES[patch_type]
+            if not ((mutation.get(field) or {}).get("expression") or "").strip():
+                errors.append(required(at.child(field, "expression"), "expression is not specified"))
+    reinvocation, at = spec.get("reinvocationPolicy"), path.child("reinvocationPolicy")
+    if not reinvocation:
+        errors.append(required(at))
+    elif reinvocation not in _REINVOCATION:
+        errors.append(not_supported(at, reinvocation, _REINVOCATION))
+    return errors
 
 
 def validate_binding(actions: bool) -> Validate:
@@ -73,6 +109,7 @@ def validate_binding(actions: bool) -> Validate:
         errors: list[FieldError] = []
         if not spec.get("policyName"):
             errors.append(required(path.child("policyName")))
+        errors += validate_param_ref(spec, path)
         if spec.get("matchResources"):
             errors += _match(spec["matchResources"], path.child("matchResources"))
         return errors + (_actions(spec.get("validationActions") or [], path) if actions else [])

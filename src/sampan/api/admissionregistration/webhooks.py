@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from sampan.api.admissionregistration.match_conditions import validate_conditions
 from sampan.api.columns import AGE, NAME, length
 from sampan.api.kind import Column
 from sampan.api.selector_rules import validate_label_selector
@@ -13,12 +17,20 @@ from sampan.apimachinery.object import Object
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _SIDE_EFFECTS = ("None", "NoneOnDryRun")
+_REINVOCATION = ("IfNeeded", "Never")
+_FORMAT = "desired format: https://host[/path]"
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 
 
 def default(obj: Object) -> None:
     for webhook in obj.get("webhooks") or []:
         _default_webhook(webhook)
+
+
+def default_mutating(obj: Object) -> None:
+    default(obj)
+    for webhook in obj.get("webhooks") or []:
+        setdefault(webhook, "reinvocationPolicy", "Never")
 
 
 def _default_webhook(webhook: Object) -> None:
@@ -83,6 +95,9 @@ def _webhook(webhook: Object, path: Path) -> list[FieldError]:
                               "the timeout value must be between 1 and 30 seconds"))
     for key in ("namespaceSelector", "objectSelector"):
         errors += validate_label_selector(webhook.get(key), path.child(key))
+    if webhook.get("reinvocationPolicy") not in (None, *_REINVOCATION):
+        errors.append(not_supported(path.child("reinvocationPolicy"), webhook["reinvocationPolicy"], _REINVOCATION))
+    errors += validate_conditions(webhook, path)
     return errors + _client(webhook.get("clientConfig") or {}, path.child("clientConfig"))
 
 
@@ -91,10 +106,7 @@ def _client(config: Object, path: Path) -> list[FieldError]:
     if (url is None) == (service is None):
         return [required(path, "exactly one of url or service is required")]
     if url is not None:
-        if not url.startswith("https://"):
-            return [invalid(path.child("url"), url, "'https' is the only allowed URL scheme; desired format: "
-                                                    "https://host[/path]")]
-        return []
+        return [invalid(path.child("url"), url, why) for why in _url_problems(url)]
     assert service is not None
     errors = [required(path.child("service", key)) for key in ("name", "namespace") if not service.get(key)]
     port = service.get("port")
@@ -102,6 +114,26 @@ def _client(config: Object, path: Path) -> list[FieldError]:
         errors.append(invalid(path.child("service", "port"), port,
                               "port is not valid: must be between 1 and 65535, inclusive"))
     return errors
+
+
+def _url_problems(url: str) -> Iterator[str]:
+    """Only a host and a path: whoever configures a webhook has no use for more, and an attacker might."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        yield f"url must be a valid URL: {error}; {_FORMAT}"
+        return
+    if parts.scheme != "https":
+        yield f"'https' is the only allowed URL scheme; {_FORMAT}"
+    if not host:
+        yield f"host must be specified; {_FORMAT}"
+    if parts.username is not None:
+        yield "user information is not permitted in the URL"
+    if parts.fragment:
+        yield "fragments are not permitted in the URL"
+    if parts.query:
+        yield "query parameters are not permitted in the URL"
 
 
 def validate_rule(rule: Object, path: Path) -> list[FieldError]:

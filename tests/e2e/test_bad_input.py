@@ -10,7 +10,10 @@ PRIMER = (MANIFESTS / "primer-deployment.yaml").read_text()
 
 @pytest.mark.parametrize(("wrong", "shown"), [
     (PRIMER.replace("replicas: 2", "replicsa: 2"), 'unknown field "spec.replicsa"'),
-    (PRIMER.replace("replicas: 2", 'replicas: "two"'), "cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    (
+        PRIMER.replace("replicas: 2", 'replicas: "two"'),
+        "cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+    ),
     (PRIMER.replace('image: "nginx:1.7.9", ', ""), "spec.template.spec.containers[0].image: Required value"),
     (PRIMER.replace("name: nginx-deployment", "name: Nginx_Deployment"), "a lowercase RFC 1123 subdomain must"),
     (

@@ -168,7 +168,7 @@ def _reboot() -> None:
 
     pid = _pids(NAME)["supervisor"]
     os.kill(pid, signal.SIGKILL)
-    asyncio.run(sweep(NAME, Layout(NAME), keep_state=True, grace_s=0.1))
+    asyncio.run(sweep(NAME, Layout(NAME), keep_state=True, grace_s=2))
 
 
 def test_down_removes_every_trace_also_after_a_crash(separate: str) -> None:

@@ -1,33 +1,64 @@
-"""Strings and regular expressions: find, findAll."""
+"""Strings and regular expressions: find, findAll, by the CEL library's own engine, whose time is linear in the text."""
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import Any, Final
 
 from sampan.apiserver.cel.function import method
 
-MAX_INPUT_CHARACTERS = 100_000
-_NESTED = re.compile(r"[*+}][^()]*\)[*+{]")
+_NAMED_GROUP: Final = re.compile(r"\(\?P?<\w+>")
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # Python's engine backtracks: a repeated group that repeats itself could run for ever, so it is refused.
-    if _NESTED.search(pattern):
-        raise ValueError(f"regular expression {pattern!r} repeats a repetition, which is not supported here")
-    try:
-        return re.compile(pattern.replace(r"\z", r"\Z"))
-    except re.error as error:
-        raise ValueError(f"Illegal regex: {error}") from None
+@functools.cache
+def _extract() -> Any:
+    """A program that gives all of a text `t` that the only group of a pattern `p` matches."""
+    from cel_expr_python import cel
 
-
-def _find(text: str, pattern: str) -> str:
-    found = _compiled(pattern).search(text[:MAX_INPUT_CHARACTERS])
-    return found.group() if found else ""
+    config = cel.NewEnvConfigFromYaml("name: pattern\nextensions:\n  - name: cel.lib.ext.regex\n  - name: optional\n")
+    env = cel.NewEnv(config=config, variables={"t": cel.Type.STRING, "p": cel.Type.STRING})
+    return env.compile("regex.extractAll(t, p)")
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = [match.group() for match in _compiled(pattern).finditer(text[:MAX_INPUT_CHARACTERS])]
+    result = _extract().eval(data={"t": text, "p": f"({uncaptured(pattern)})"})
+    if result.type().name() == "ERROR":
+        raise ValueError(f"Illegal regex: {str(result.value()).partition(': ')[2]}")
+    found: list[str] = result.plain_value()
     return found if limit < 0 else found[:limit]
+
+
+def _find(text: str, pattern: str) -> str:
+    found = _find_all(text, pattern)
+    return found[0] if found else ""
+
+
+@functools.lru_cache(maxsize=256)
+def uncaptured(pattern: str) -> str:
+    """The pattern with every group non-capturing."""
+    pattern = _NAMED_GROUP.sub("(?:", pattern)
+    parts: list[str] = []
+    in_class = False
+    position = 0
+    while position < len(pattern):
+        character = pattern[position]
+        following = pattern[position + 1 : position + 2]
+        if character == "\\":
+            parts.append(character + following)
+            position += 2
+            continue
+        if character == "[" and not in_class:
+            in_class = True
+            if following in ("]", "^"):
+                parts.append(character)
+                position += 1
+                character = following
+        elif character == "]":
+            in_class = False
+        parts.append("(?:" if character == "(" and not in_class and following != "?" else character)
+        position += 1
+    return "".join(parts)
 
 
 FUNCTIONS = (

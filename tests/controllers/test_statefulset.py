@@ -89,6 +89,8 @@ def test_scaling_down_takes_the_highest_one_at_a_time(make, flat) -> None:
     assert deleted(flat(decided(owner, pods, make))) == []
     owner["spec"]["podManagementPolicy"] = "Parallel"
     assert deleted(flat(decided(owner, members(make, owner, 0, 1, 2), make))) == ["web-2", "web-1"]
+    writes = flat(decided(owner, members(make, owner, 1, 2), make))
+    assert (created(writes), deleted(writes)) == (["web-0"], ["web-2", "web-1"])
 
 
 def test_a_failed_pod_is_deleted_and_made_again_only_when_it_is_gone(make, flat) -> None:

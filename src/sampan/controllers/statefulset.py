@@ -175,7 +175,8 @@ class _Work:
 
     def decide(self) -> None:
         self._retain_or_not()
-        if self._make_and_mend() or self._scale_down():
+        waits = self._make_and_mend()
+        if (waits and self._ordered) or self._scale_down() or waits:
             return
         if dig(self.owner, "spec", "updateStrategy", "type", default="RollingUpdate") == "RollingUpdate":
             self._roll()
@@ -186,7 +187,7 @@ class _Work:
             self.steps += identity.retention_updates(self.owner, self.claims, ordinal, pod, scaled_down=gone)
 
     def _make_and_mend(self) -> bool:
-        """Pods that should be. True if the rest must wait."""
+        """Pods that should be. True while one is missing (nothing is rolled) or, if ordered, not well (all waits)."""
         creations: list[Create] = []
         claims: list[Create] = []
         waits = False

@@ -109,7 +109,13 @@ def _grace(pod: Object) -> float | None:
     return 0.0 if meta(pod).get("deletionGracePeriodSeconds") == 0 else None
 
 
+def _cut_short(pod: Object) -> bool:
+    """Told to go before its end, and held by a finalizer: whoever holds it waits for a phase that says how it ended."""
+    return is_being_deleted(pod) and _phase(pod) not in _ENDED and bool(meta(pod).get("finalizers"))
+
+
 STAGES: tuple[Stage, ...] = (
+    Stage("fail", _cut_short, (0.1, 0.5), lambda pod, place: {"phase": "Failed"}, _grace),
     Stage("remove", is_being_deleted, (0.2, 1.0), _removed, _grace),
     Stage("run", lambda pod: _phase(pod) == "Pending", (0.2, 1.5), _running),
     Stage(

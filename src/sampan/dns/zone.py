@@ -72,9 +72,10 @@ class Zone:
         return self._pod_address(name, kind) if kind in ("A", "AAAA") else ()
 
     def types(self, name: str) -> list[str]:
-        """The record types at a name."""
+        """The record types at a name, in alphabetical order."""
         found = [kind for known, kind in self._fixed if known == name] + list(self._types.get(name, ()))
-        return found + [kind for kind in ("A", "AAAA") if kind not in found and self._pod_address(name, kind)]
+        found += [kind for kind in ("A", "AAAA") if kind not in found and self._pod_address(name, kind)]
+        return sorted(found)
 
     def exists(self, name: str) -> bool:
         """True when the name, or one below it, has records: then a query for another type finds no data."""

@@ -17,6 +17,7 @@ from sampan.api.resources import SERVICES
 from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.apiserver import bootstrap, chain, paths, routes
 from sampan.apiserver.admission import table as admission_table
+from sampan.apiserver.aggregation.aggregator import Aggregator
 from sampan.apiserver.authn import table as authn_table
 from sampan.apiserver.authz import table as authz_table
 from sampan.apiserver.authz.rbac_bootstrap.reconcile import reconcile
@@ -68,6 +69,7 @@ class APIServer:
             self.table.add_route(route.bound(self.backend))
         checked = self.config.authorization
         self._custom_resources = CustomResources(self.backend, self.client)
+        self._aggregator = Aggregator(self.backend, self.client)
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
         self._authorizers = authz_table.build(self) if checked else []
         self._ready = False
@@ -80,7 +82,7 @@ class APIServer:
         self._metrics = RequestMetrics(self.hub)
         exact = {**paths.exact(*endpoints), "/metrics": self._scrape}
         dispatcher = Dispatcher(self.backend, exact, paths.below(*endpoints))
-        self._chain = chain.build(self, chain.LINKS, dispatcher)
+        self._chain = chain.build(self, chain.LINKS, self._aggregator.around(dispatcher))
 
     def _health(self) -> Health:
         checks = {
@@ -110,6 +112,7 @@ class APIServer:
         await bootstrap.ensure(self.client, self.config)
         if self.config.authorization:
             await asyncio.gather(reconcile(self.client), flow_bootstrap.ensure(self.client))
+        await self._aggregator.start()
         for work in self._upkeep:
             work.start()
         self._ready = True
@@ -117,6 +120,7 @@ class APIServer:
     async def stop(self) -> None:
         """End watches and background work."""
         self._ready = False
+        await self._aggregator.stop()
         await self._custom_resources.stop()
         for work in self._upkeep:
             await work.stop()

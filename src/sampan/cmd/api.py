@@ -34,6 +34,8 @@ def config(cluster: ClusterLayout) -> APIServerConfig:
         service_account_key_files=(str(pki / "sa.pub"),), service_account_signing_key_file=str(pki / "sa.key"),
         kubelet_client_cert_file=str(pki / "apiserver-kubelet-client.crt"),
         kubelet_client_key_file=str(pki / "apiserver-kubelet-client.key"), kubelet_ca_file=str(pki / "ca.crt"),
+        proxy_client_cert_file=str(pki / "front-proxy-client.crt"),
+        proxy_client_key_file=str(pki / "front-proxy-client.key"),
         audit_log_path=str(cluster.log_dir / "audit.log"),
         encryption_config_file=str(encryption.ensure(pki)),
     )

@@ -10,7 +10,7 @@ from sampan.api.kind import Column, Kind
 from sampan.api.resources import API_SERVICES
 from sampan.api.strategy import keep_status, status_subresource
 from sampan.apimachinery.field import FieldError, Path, invalid, required
-from sampan.apimachinery.names import dns1035_label, dns1123_subdomain
+from sampan.apimachinery.names import dns1035_label, dns1123_subdomain, path_segment_name
 from sampan.apimachinery.object import Object, dig, name_of
 
 MAX_GROUP_PRIORITY, MAX_VERSION_PRIORITY = 20000, 1000
@@ -100,6 +100,7 @@ API_SERVICE = Kind(
     prepare_create=prepare_create,
     prepare_update=keep_status,
     validate=validate,
+    valid_name=path_segment_name,
     columns=(
         NAME,
         Column("Service", "string", service, "The reference to the service that hosts this API endpoint."),

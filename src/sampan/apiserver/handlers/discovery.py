@@ -18,6 +18,7 @@ from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.handlers import remote_discovery as remote
 from sampan.apiserver.negotiation import JSON, alternatives
 from sampan.apiserver.served import GroupVersion, Served, Subresource, group_versions, groups
 
@@ -42,13 +43,13 @@ class Discovery:
 
     async def apis(self, ctx: RequestContext, backend: Backend) -> Response:
         """`/apis`"""
-        served = [item for item in self._current(backend) if item.group]
+        served, others = [item for item in self._current(backend) if item.group], backend.table.remote
         form = _aggregated_form(ctx)
         if form:
-            return self._answer(ctx, f"apis;{form}", lambda: _aggregated(served, form), form)
+            return self._answer(ctx, f"apis;{form}", lambda: remote.discovered(_aggregated(served, form), others), form)
         return self._answer(ctx, "apis", lambda: {
             "kind": "APIGroupList", "apiVersion": "v1",
-            "groups": [_group(versions) for versions in groups(served).values()],
+            "groups": remote.listed([_group(versions) for versions in groups(served).values()], others),
         })
 
     async def below(self, ctx: RequestContext, backend: Backend) -> Response:
@@ -57,11 +58,11 @@ class Discovery:
         parts = ctx.request.path.strip("/").split("/")
         path = "/".join(parts)
         if parts[0] == "apis" and len(parts) == 2:
-            versions = groups(served).get(parts[1])
-            if versions:
-                return self._answer(
-                    ctx, path, lambda: {"kind": "APIGroup", "apiVersion": "v1", **_group(versions)}
-                )
+            versions, others = groups(served).get(parts[1]), backend.table.remote
+            known = remote.listed([_group(versions)] if versions else [], others)
+            group = next((one for one in known if one["name"] == parts[1]), None)
+            if group is not None:
+                return self._answer(ctx, path, lambda: {"kind": "APIGroup", "apiVersion": "v1", **group})
         wanted = ("", parts[1]) if parts[0] == "api" and len(parts) == 2 else tuple(parts[1:])
         found = next((item for item in served if (item.group, item.version) == wanted), None)
         if found is None:

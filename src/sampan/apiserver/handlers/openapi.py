@@ -51,7 +51,11 @@ class OpenAPI:
         """`/openapi/v3`"""
         self._refresh(backend)
         everything = [resource for resources in self._by_path.values() for resource in resources]
-        data, tag = await self._document("v3", lambda: v3.index(everything))
+        others = {
+            f"apis/{one.group}/{one.version}": {"serverRelativeURL": one.openapi}
+            for one in backend.table.remote.values() if one.openapi
+        }
+        data, tag = await self._document("v3", lambda: {"paths": {**v3.index(everything)["paths"], **others}})
         return _answer(ctx, data, tag)
 
     async def v3_document(self, ctx: RequestContext, backend: Backend) -> Response:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from sampan.api.kind import Kind
+from sampan.apimachinery.object import Object
 from sampan.apiserver.seams import Route
 
 Routes: TypeAlias = Sequence[Route]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteVersion:
+    """A version of a group that another server answers; `resources` as its APIResourceList has them.
+
+    `openapi` is the address of its OpenAPI v3 document, empty when it has none.
+    """
+
+    group: str
+    version: str
+    fresh: bool
+    resources: list[Object]
+    openapi: str = ""
 
 
 class KindTable:
@@ -18,6 +34,7 @@ class KindTable:
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         self._routes: dict[tuple[str, str, str, str], Route] = {}
         self._stored: dict[tuple[str, str], Kind] = {}
+        self.remote: dict[tuple[str, str], RemoteVersion] = {}
         self.version = 0
         for kind in kinds:
             self.add(kind)
@@ -27,6 +44,11 @@ class KindTable:
     def add_route(self, route: Route) -> None:
         resource = route.resource
         self._routes[(resource.group, resource.version, resource.plural, route.subresource)] = route
+        self.version += 1
+
+    def set_remote(self, remote: dict[tuple[str, str], RemoteVersion]) -> None:
+        """What other servers answer."""
+        self.remote = remote
         self.version += 1
 
     def add(self, kind: Kind) -> None:

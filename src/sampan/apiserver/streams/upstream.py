@@ -64,11 +64,12 @@ class Upgraded:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to connect; `tls` None means plain TCP."""
+    """Where to connect; `tls` None means plain TCP. `server_name`, if not `host`, is whom the certificate must name."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    server_name: str = ""
 
     @property
     def authority(self) -> str:
@@ -114,6 +115,7 @@ async def upgrade(target: Target, method: str, path: str, headers: Sequence[tupl
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(
                 target.host, target.port, ssl=target.tls, limit=_HEAD_BYTES,
+                server_hostname=(target.server_name or None) if target.tls else None,
                 **({"ssl_shutdown_timeout": 1.0} if target.tls else {}),
             )
     except (OSError, ssl.SSLError, TimeoutError) as error:
@@ -226,6 +228,7 @@ async def request(
     try:
         answer = await session.request(
             method, URL(target.url + path, encoded=True), headers=headers, data=data or None, allow_redirects=False,
+            server_hostname=target.server_name or None,
         )
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         await session.close()

@@ -1,0 +1,1 @@
+"""API aggregation: groups that another server answers, reached through this one."""

@@ -43,9 +43,8 @@ def test_a_deployment_is_made_waited_for_and_scaled(lightkube):
     patched = lightkube.patch(Deployment.Scale, "web", {"spec": {"replicas": 1}}, patch_type=PatchType.MERGE)
     assert patched.spec.replicas == 1
     lightkube.delete(Deployment, "web", cascade=CascadeType.FOREGROUND)
-    eventually(lambda: not list(lightkube.list(Pod)))
-    with pytest.raises(ApiError):
-        lightkube.get(Deployment, "web")
+    eventually(lambda: not list(lightkube.list(Deployment)))
+    assert not list(lightkube.list(Pod))
 
 
 def test_lists_select_and_page(lightkube):

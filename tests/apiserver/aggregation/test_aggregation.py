@@ -13,10 +13,12 @@ import pytest
 from tests.apiserver.https_server import answer, running
 from tests.apiserver.serving import call, document, serving
 
-from sampan.api.resources import API_SERVICES, ENDPOINT_SLICES, SERVICES
+from sampan.api.resources import API_SERVICES, CONFIG_MAPS, ENDPOINT_SLICES, SERVICES
 from sampan.apimachinery.errors import NotFound
 from sampan.apimachinery.http import Request, Response, UserInfo
+from sampan.apiserver.aggregation import trust
 from sampan.apiserver.authn.certificate_authority import CertificateAuthority as Issued
+from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.server import APIServer
 from sampan.client.client import Client
 from sampan.pki.cluster import ClusterPKI
@@ -197,3 +199,17 @@ async def test_our_own_groups_are_registered() -> None:
         assert (await call(server, "GET", "/apis/apps/v1")).status == 200
         with pytest.raises(NotFound):
             await client.get(API_SERVICES, "v1.apiregistration.k8s.io")
+
+
+async def test_a_server_behind_can_learn_whom_to_believe(tmp_path: Path) -> None:
+    pki = ClusterPKI.ensure(tmp_path)
+    files = {"client_ca_file": str(pki.ca_path), "requestheader_client_ca_file": str(pki.front_proxy_ca_path)}
+    async with serving(**files) as (_, client):
+        name = "extension-apiserver-authentication"
+        found = (await client.get(CONFIG_MAPS, name, "kube-system"))["data"]
+        assert found["client-ca-file"] == pki.ca_path.read_text()
+        assert found["requestheader-client-ca-file"] == pki.front_proxy_ca_path.read_text()
+        assert found["requestheader-allowed-names"] == '["front-proxy-client"]'
+        await client.patch(CONFIG_MAPS, name, {"data": {"client-ca-file": "old"}}, "kube-system")
+        await trust.ensure(client, APIServerConfig(**files))
+        assert (await client.get(CONFIG_MAPS, name, "kube-system"))["data"] == found

@@ -19,7 +19,7 @@ from sampan.api.resources import API_SERVICES
 from sampan.apimachinery.errors import APIError, ServiceUnavailable
 from sampan.apimachinery.http import Duplex, Response
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of
-from sampan.apiserver.aggregation import local
+from sampan.apiserver.aggregation import local, trust
 from sampan.apiserver.aggregation.availability import Availability, check
 from sampan.apiserver.aggregation.backend_server import HOP_BY_HOP, headers_for, target
 from sampan.apiserver.backend import Backend
@@ -55,7 +55,10 @@ class Aggregator:
         cache = self._backend.hub.cache(API_SERVICES)
         assert cache is not None
         cache.listen(self)
-        await self._register(self._backend.parts.reader.list(API_SERVICES))
+        await asyncio.gather(
+            trust.ensure(self._client, self._backend.config),
+            self._register(self._backend.parts.reader.list(API_SERVICES)),
+        )
         self._task = asyncio.create_task(self._run(), name="aggregation")
 
     async def stop(self) -> None:

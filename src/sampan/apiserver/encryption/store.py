@@ -28,6 +28,7 @@ from sampan.storage.store import (
 )
 
 _ROOT_LENGTH: Final = len(ROOT)
+_KIND_SLASHES: Final = 4  # in /registry/GROUP/PLURAL/
 Strings: TypeAlias = list[str]
 Events: TypeAlias = list[Event]
 
@@ -49,7 +50,8 @@ class EncryptedStore:
 
     async def list(self, prefix: str, *, start_after: str = "", limit: int = 0, revision: int = 0) -> Listing:
         found = await self._inner.list(prefix, start_after=start_after, limit=limit, revision=revision)
-        if prefix != ROOT and not self._providers(prefix):
+        of_one_kind = prefix.startswith(ROOT) and prefix.count("/") >= _KIND_SLASHES
+        if of_one_kind and not self._providers(prefix):
             return found
         return dataclasses.replace(found, items=[self._plain(item) for item in found.items])
 
@@ -123,8 +125,14 @@ class EncryptedStore:
         return changed if any(new is not old for new, old in zip(changed, batch, strict=True)) else batch
 
     def _opened(self, event: Event) -> Event:
-        kv = self._plain(event.kv)
-        previous = event.previous if event.previous is None else self._plain(event.previous)
+        kv, previous = event.kv, event.previous
+        providers = self._providers(kv.key)
+        if not providers and not kv.value.startswith(MARK) and (
+            previous is None or not previous.value.startswith(MARK)
+        ):
+            return event
+        kv = self._plain(kv)
+        previous = previous if previous is None else self._plain(previous)
         if kv is event.kv and previous is event.previous:
             return event
         return Event(event.kind, kv, previous)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.apiserver.admission.conftest import DictReader
+from tests.apiserver.conftest import DictReader
 from tests.apiserver.webhooks.hook_server import allowed, hook_server
 
 from sampan.api.resources import ENDPOINT_SLICES, SERVICES

@@ -102,6 +102,25 @@ def test_port_forward(each_kubectl: Kubectl) -> None:
             forward.wait()
 
 
+def test_older_clients_stream_over_spdy(each_kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubectl = each_kubectl
+    monkeypatch.setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
+    monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
+    pod = _deployed(kubectl)[0]
+    assert "fed through" in kubectl("exec", "-i", pod, "--", "cat", stdin="fed through\n")
+    assert "exit code 7" in kubectl.fails("exec", pod, "--", "sh", "-c", "exit 7")
+    forward = kubectl.popen("port-forward", pod, ":80")
+    try:
+        assert forward.stdout is not None
+        port = re.search(r"127\.0\.0\.1:(\d+)", forward.stdout.readline())
+        assert port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=10) as answer:
+            assert b"Welcome to nginx!" in answer.read()
+    finally:
+        forward.kill()
+        forward.wait()
+
+
 def test_rollout_history_undo_and_scale(each_kubectl: Kubectl) -> None:
     kubectl = each_kubectl
     _deployed(kubectl)

@@ -242,7 +242,7 @@ def _taken_from(pid: int, descriptor: int) -> int:
 
 
 async def supervise(cluster: ClusterLayout) -> None:
-    """Run everything until SIGTERM or SIGINT."""
+    """Run everything until SIGTERM or SIGINT. Cancelled instead, it lets go of the processes and stops none."""
     sockets = inherited_listeners(cluster)
     sockets |= {spec.name: open_listener(spec) for spec in topology.listeners(cluster) if spec.name not in sockets}
     supervised = [Process(cluster, spec, sockets) for spec in topology.processes(cluster)]
@@ -252,9 +252,11 @@ async def supervise(cluster: ClusterLayout) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     record(cluster, "supervisor", os.getpid())
-    await over.wait()
-    for keeper in keepers:
-        keeper.cancel()
+    try:
+        await over.wait()
+    finally:
+        for keeper in keepers:
+            keeper.cancel()
     for process in reversed(supervised):
         await process.stop()
 

@@ -175,3 +175,12 @@ async def test_a_store_that_cannot_write_is_503_and_can_still_be_read(monkeypatc
         assert response.status == 503 and document(response)["reason"] == "ServiceUnavailable"
         assert "disk is full" in document(response)["message"]
         assert (await client.get(CONFIG_MAPS, "c", "default"))["metadata"]["name"] == "c"
+
+
+async def test_the_first_address_of_a_pod_stands_in_both_fields():
+    async with serving() as (_, client):
+        await client.create(PODS, pod("p"))
+        one = await client.patch(PODS, "p", {"status": {"podIP": "10.0.0.9"}}, "default", subresource="status")
+        assert one["status"]["podIPs"] == [{"ip": "10.0.0.9"}]
+        two = {"status": {"podIP": None, "podIPs": [{"ip": "10.0.0.8"}]}}
+        assert (await client.patch(PODS, "p", two, "default", subresource="status"))["status"]["podIP"] == "10.0.0.8"

@@ -18,7 +18,13 @@ _ROLE_PREFIX, _ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
 
 
 def default(obj: Object) -> None:
-    """What can be allocated is the whole capacity unless the node says less."""
+    """All of the capacity can be allocated unless the node says less; the pod range stands in both its fields."""
+    spec = ensure(obj, "spec")
+    one, all_of_them = spec.get("podCIDR"), spec.get("podCIDRs")
+    if one and (not all_of_them or all_of_them[0] != one):
+        spec["podCIDRs"] = [one]
+    elif all_of_them:
+        spec["podCIDR"] = all_of_them[0]
     status = obj.get("status")
     if isinstance(status, dict):
         canonicalise(status.get("capacity"))
@@ -62,13 +68,6 @@ def _taints(taints: list[Object], path: Path) -> list[FieldError]:
             errors.append(duplicate(where, taint))
         seen.add((key, effect))
     return errors
-
-
-def prepare_update(new: Object, old: Object) -> None:
-    keep_status(new, old)
-    spec = ensure(new, "spec")
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
-        spec["podCIDRs"] = [spec["podCIDR"]]
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
@@ -121,7 +120,7 @@ NODE = Kind(
     short_names=("no",),
     default=default,
     prepare_create=prepare_create,
-    prepare_update=prepare_update,
+    prepare_update=keep_status,
     validate=validate,
     validate_update=validate_update,
     field_names=("spec.unschedulable",),

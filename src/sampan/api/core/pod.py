@@ -21,6 +21,17 @@ def default(obj: Object) -> None:
     spec = ensure(obj, "spec")
     default_pod_spec(spec)
     default_pod_only(spec)
+    if isinstance(obj.get("status"), dict):
+        _default_addresses(obj["status"])
+
+
+def _default_addresses(status: Object) -> None:
+    """The first of the addresses is the address: what stands in one of the two fields stands in both."""
+    one, all_of_them = status.get("podIP"), status.get("podIPs") or []
+    if one and (not all_of_them or all_of_them[0].get("ip") != one):
+        status["podIPs"] = [{"ip": one}]
+    elif all_of_them and all_of_them[0].get("ip"):
+        status["podIP"] = all_of_them[0]["ip"]
 
 
 def prepare_create(obj: Object) -> None:

@@ -145,7 +145,7 @@ async def test_what_cannot_be_started_is_tried_again(
     monkeypatch.setattr(supervisor, "_FIRST_BACKOFF_S", 0.01)
     refusals = iter([OSError(28, "No space left on device")])
 
-    def exec_in(name: str, argv: tuple[str, ...]) -> list[str]:
+    def exec_in(name: str, argv: tuple[str, ...], hostname: str = "") -> list[str]:
         for refusal in refusals:
             raise refusal
         return ["sleep", "60"]

@@ -20,7 +20,9 @@ KINDS = {
     "pods": "Pod", "nodes": "Node", "events": "Event", "services": "Service", "configmaps": "ConfigMap",
     "secrets": "Secret", "leases": "Lease", "serviceaccounts": "ServiceAccount",
     "persistentvolumeclaims": "PersistentVolumeClaim", "persistentvolumes": "PersistentVolume",
+    "runtimeclasses": "RuntimeClass",
 }
+CLUSTER_SCOPED = ("nodes", "persistentvolumes", "runtimeclasses")
 GRACEFUL = {"pods"}
 
 
@@ -46,7 +48,7 @@ class FakeAPI:
         """Write an object as an administrator."""
         meta = obj.setdefault("metadata", {})
         meta.setdefault("uid", effects.uid())
-        meta.setdefault("namespace", "default") if plural not in ("nodes", "persistentvolumes") else None
+        meta.setdefault("namespace", "default") if plural not in CLUSTER_SCOPED else None
         meta.setdefault("generation", 1)
         meta.setdefault("creationTimestamp", effects.timestamp())
         key = (meta.get("namespace", ""), meta["name"])

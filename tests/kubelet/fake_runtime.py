@@ -72,6 +72,7 @@ class FakeRuntime:
         self.boxes: dict[str, _Box] = {}
         self.runs: dict[str, _Run] = {}
         self.calls: list[str] = []
+        self.handlers: list[str] = []
         self.numbers = 0
         self.listeners: list[asyncio.Queue[RuntimeEvent]] = []
         self.down = False
@@ -137,6 +138,7 @@ class FakeRuntime:
         if self.sandbox_error:
             raise CRIError("UNKNOWN", self.sandbox_error)
         key = self._number("box")
+        self.handlers += [runtime_handler] if runtime_handler else []
         self.calls.append(f"run_sandbox {config.name}")
         sandbox = Sandbox(key, config.name, config.namespace, config.uid, config.attempt, "READY", _now_ns(),
                           dict(config.labels), dict(config.annotations))

@@ -66,3 +66,28 @@ def test_a_host_port_is_given_once() -> None:
     assert refusal is not None and refusal.reason == "NodePorts"
     assert admit(using("b", hostPort=8080, protocol="UDP"), NODE, taken) is None
     assert admit(using("b", hostPort=8081), NODE, taken) is None
+
+
+@pytest.mark.parametrize(("sysctl", "spec", "allowed", "message"), [
+    ("kernel.shm_rmid_forced", {}, (), ""),
+    ("net/ipv4/ip_local_port_range", {}, (), ""),
+    ("kernel.msgmax", {}, (), 'forbidden sysctl: "kernel.msgmax" not allowlisted'),
+    ("kernel.msgmax", {}, ("kernel.msg*",), ""),
+    ("net.ipv4.tcp_syncookies", {"hostNetwork": True}, (),
+     'forbidden sysctl: "net.ipv4.tcp_syncookies" not allowed with host net enabled'),
+    ("kernel.shm_rmid_forced", {"hostIPC": True}, (),
+     'forbidden sysctl: "kernel.shm_rmid_forced" not allowed with host ipc enabled'),
+])
+def test_sysctls_are_allowed_by_name(
+    sysctl: str, spec: dict[str, Any], allowed: tuple[str, ...], message: str
+) -> None:
+    context = {"sysctls": [{"name": sysctl, "value": "1"}]}
+    refusal = admit(pod(tolerations=TOLERANT, securityContext=context, **spec), NODE, [], allowed)
+    assert (refusal.message if refusal else "") == message
+    assert refusal is None or refusal.reason == "SysctlForbidden"
+
+
+def test_strict_groups_are_refused_where_the_runtime_cannot_keep_them() -> None:
+    context = {"supplementalGroupsPolicy": "Strict"}
+    refusal = admit(pod(tolerations=TOLERANT, securityContext=context), NODE, [])
+    assert refusal is not None and refusal.reason == "SupplementalGroupsPolicyNotSupported"

@@ -90,3 +90,35 @@ def test_following_goes_on_into_the_new_file_and_ends_with_the_container(tmp_pat
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         text(tmp_path / "0.log", LogOptions())
+
+
+def test_a_log_that_is_rotated_or_removed_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    (tmp_path / "0.log.20260101-000000").write_text(line(1, "one"))
+    path.write_text(line(2, "two") + line(3, "three"))
+
+    async def story() -> str:
+        pieces = logs.read(path, LogOptions())
+        got = [await anext(pieces)]
+        path.rename(tmp_path / "0.log.20260101-000001")
+        path.write_text(line(4, "four"))
+        for file in tmp_path.iterdir():
+            file.unlink()
+        return b"".join([*got, *[piece async for piece in pieces]]).decode()
+
+    assert asyncio.run(story()) == "one\ntwo\nthree\n"
+
+
+def test_a_file_rotated_between_opening_and_listing_is_not_read_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, found = tmp_path / "0.log", logs.files_of
+    path.write_text(line(1, "one"))
+
+    def rotate_first(asked: Path) -> list[Path]:
+        path.rename(tmp_path / "0.log.20260101-000001")
+        path.write_text(line(2, "two"))
+        return found(asked)
+
+    monkeypatch.setattr(logs, "files_of", rotate_first)
+    assert text(path, LogOptions()) == "one\n"

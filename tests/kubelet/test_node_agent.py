@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 from tests.kubelet.fake_runtime import FakeRuntime
 from tests.kubelet.world import World, pod, simulate
@@ -119,5 +121,28 @@ def test_a_runtime_that_dies_makes_the_node_unready_until_it_is_back(tmp_path: P
             assert "container runtime is down" in conditions(world)["Ready"]["message"]
             world.runtime.down = False
             await world.until(lambda: conditions(world)["Ready"]["status"] == "True", 10)
+
+    simulate(story)
+
+
+def test_what_somebody_advertises_becomes_allocatable_at_once_and_goes_with_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            await world.until(lambda: conditions(world).get("Ready", {}).get("status") == "True", 5)
+
+            def status() -> dict[str, Any]:
+                return dict((world.api.get("nodes", "n1", "") or {})["status"])
+
+            def advertise(capacity: dict[str, str]) -> None:
+                node = copy.deepcopy(world.api.get("nodes", "n1", "") or {})
+                node["status"]["capacity"] = capacity
+                world.api.put("nodes", node)
+
+            before = status()["capacity"]
+            advertise({**before, "example.com/dongle": "4"})
+            await world.until(lambda: status()["allocatable"].get("example.com/dongle") == "4", 2)
+            assert status()["capacity"]["example.com/dongle"] == "4"
+            advertise(before)
+            await world.until(lambda: "example.com/dongle" not in status()["allocatable"], 2)
 
     simulate(story)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 from pathlib import Path
 
 import pytest
@@ -427,5 +429,94 @@ def test_a_failed_post_start_hook_kills_the_container(tmp_path: Path) -> None:
             world.add(pod(containers=[{"name": "main", "lifecycle": hook}]))
             await world.until(lambda: world.api.events("FailedPostStartHook"), 10)
             await world.until(lambda: runtime.run_of("main").item.state == "EXITED", 10)
+
+    simulate(story)
+
+
+def test_a_runtime_class_names_its_handler_and_a_missing_one_says_so(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            world.add(pod(runtimeClassName="gvisor"))
+            await world.until(lambda: world.api.events("FailedCreatePodSandBox"), 5)
+            assert world.api.events("FailedCreatePodSandBox") == [
+                'Failed to create pod sandbox: failed to get RuntimeClass "gvisor": not found'
+            ]
+            world.api.put("runtimeclasses", {"metadata": {"name": "gvisor"}, "handler": "runsc"})
+            await world.until(world.is_ready, 30)
+            assert world.runtime.handlers == ["runsc"]
+
+    simulate(story)
+
+
+def test_a_user_namespace_is_refused_rather_than_left_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            world.add(pod(hostUsers=False))
+            await world.until(lambda: world.api.events("FailedCreatePodSandBox"), 5)
+            assert "does not support user namespaces" in world.api.events("FailedCreatePodSandBox")[0]
+            assert world.runtime.handlers == []
+
+    simulate(story)
+
+
+def test_a_changed_config_map_shows_at_once_and_an_optional_one_comes_and_goes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            world.api.put("configmaps", {"metadata": {"name": "settings"}, "data": {"color": "blue"}})
+            mounts = [{"name": "v", "mountPath": "/v"}, {"name": "o", "mountPath": "/o"}]
+            world.add(pod(
+                containers=[{"name": "main", "volumeMounts": mounts}],
+                volumes=[{"name": "v", "configMap": {"name": "settings"}},
+                         {"name": "o", "secret": {"secretName": "maybe", "optional": True}}],
+            ))
+            await world.until(world.is_ready, 10)
+            volumes = tmp_path / "pods" / "uid-web" / "volumes"
+            color = volumes / "kubernetes.io~configmap" / "v" / "color"
+            maybe = volumes / "kubernetes.io~secret" / "o" / "key"
+            assert color.read_text() == "blue" and not maybe.exists()
+            world.api.put("configmaps", {"metadata": {"name": "settings"}, "data": {"color": "red"}})
+            world.api.put("secrets", {"metadata": {"name": "maybe"}, "data": {"key": "YQ=="}})
+            await world.until(lambda: color.read_text() == "red" and maybe.exists(), 1)
+            world.api.remove("secrets", "maybe")
+            await world.until(lambda: not maybe.exists(), 1)
+            world.api.remove("pods", "web", grace_s=0)
+            await world.until(lambda: not (tmp_path / "pods" / "uid-web").exists(), 60)
+
+    simulate(story)
+
+
+def test_a_pod_held_up_by_its_configuration_goes_on_when_that_is_mended(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            variable = {"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['where']"}}}
+            mount = {"name": "v", "mountPath": "/v", "subPathExpr": "$(WHERE)"}
+            document = pod(containers=[{"name": "main", "env": [variable], "volumeMounts": [mount]}],
+                           volumes=[{"name": "v", "emptyDir": {}}])
+            document["metadata"]["annotations"] = {"where": "../escape"}
+            world.add(document)
+            await world.until(lambda: world.waiting() == "CreateContainerConfigError", 10)
+            mended = copy.deepcopy(world.api.get("pods", "web") or {})
+            mended["metadata"]["annotations"] = {"where": "inside"}
+            world.add(mended)
+            await world.until(world.is_ready, 2)
+
+    simulate(story)
+
+
+def test_a_pod_that_is_ending_stays_probed_for_readiness_only(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            probe = {"exec": {"command": ["check"]}, "periodSeconds": 1, "failureThreshold": 1}
+            hook = {"preStop": {"sleep": {"seconds": 20}}}
+            world.add(pod(containers=[{"name": "main", "readinessProbe": probe, "livenessProbe": probe,
+                                       "lifecycle": hook}]))
+            await world.until(world.is_ready, 10)
+            world.api.remove("pods", "web")
+            await asyncio.sleep(3)
+            assert world.is_ready()
+            world.runtime.exec_results["check"] = ExecResult(b"", b"", 1)
+            await world.until(lambda: not world.is_ready(), 3)
+            assert not any("failed liveness" in text for text in world.api.events("Killing"))
+            await world.until(lambda: world.api.get("pods", "web") is None, 60)
 
     simulate(story)

@@ -16,7 +16,7 @@ import pytest
 
 from sampan.machines import namespace as namespaces
 from sampan.machines.layout import CLUSTER_VARIABLE, Layout
-from sampan.machines.namespace import call_in, exec_in
+from sampan.machines.namespace import call_in, create, exec_in
 from sampan.machines.node import NodeMachine
 from sampan.machines.sweep import sweep
 from sampan.machines.traces import leftovers, read_process
@@ -223,3 +223,13 @@ def test_names_of_one_cluster_are_never_those_of_another(tmp_path: Path) -> None
 def test_a_cluster_name_that_is_no_label_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cluster name"):
         Layout(name)
+
+
+def test_a_command_may_run_under_a_nodes_name(layout: Layout) -> None:
+    name = f"{layout.name}-named"
+    create(name)
+    try:
+        said = subprocess.run(exec_in(name, ["uname", "-n"], "node-7"), check=True, capture_output=True, text=True)
+        assert said.stdout == "node-7\n" and os.uname().nodename != "node-7"
+    finally:
+        namespaces.delete(name)

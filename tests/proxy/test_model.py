@@ -97,3 +97,10 @@ def test_affinity_lasts_three_hours_unless_said_otherwise() -> None:
     limited = {"clientIP": {"timeoutSeconds": 5}}
     assert port(sessionAffinity="ClientIP", sessionAffinityConfig=limited).affinity_s == 5
     assert port(sessionAffinity="None").affinity_s == 0
+
+
+@pytest.mark.parametrize("label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"])
+def test_services_that_are_labelled_as_somebody_elses_are_not_proxied(label: str) -> None:
+    service = {"metadata": {"name": "s", "namespace": "n", "labels": {label: ""}},
+               "spec": {"clusterIP": "10.96.0.9", "ports": [{"port": 80}]}}
+    assert not is_proxied(service) and service_ports(service, [], HERE) == []

@@ -13,8 +13,8 @@ from sampan.cli.operations import Finding
 from sampan.cri.containerd import CNI_BIN_DIRS
 
 _PROGRAMS = {
-    "containerd": "containerd", "ctr": "containerd", "runc": "runc", "nsenter": "util-linux", "nft": "nftables",
-    "conntrack": "conntrack", "iptables": "iptables",
+    "containerd": "containerd", "ctr": "containerd", "runc": "runc", "nsenter": "util-linux", "unshare": "util-linux",
+    "nft": "nftables", "conntrack": "conntrack", "iptables": "iptables",
 }
 _PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 _FILE_SYSTEMS = {"overlay": "overlay"}

@@ -150,7 +150,7 @@ class Process:
         }
         with self._log_file() as output:
             child = subprocess.Popen(
-                namespace.exec_in(self.spec.namespace, self.spec.argv),
+                namespace.exec_in(self.spec.namespace, self.spec.argv, self.spec.hostname),
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd="/",
                 start_new_session=True, pass_fds=[s.fileno() for s in sockets],
             )

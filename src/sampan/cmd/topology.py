@@ -30,6 +30,8 @@ class ProcessSpec:
     listeners: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     """Files that must exist before it is worth starting, such as containerd's socket before the kubelet."""
+    hostname: str = ""
+    """What the machine is called in there; "" for the host's own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,10 @@ def processes(cluster: ClusterLayout) -> tuple[ProcessSpec, ...]:
     first = cluster.first_node.namespace
     both = (LOCAL_LISTENER, NODE_LISTENER)
     specs = [
-        ProcessSpec(f"containerd-{node.index}", tuple(containerd.argv(containerd_config(node))), node.namespace)
+        ProcessSpec(
+            f"containerd-{node.index}", tuple(containerd.argv(containerd_config(node))), node.namespace,
+            hostname=node.name,  # pods in the node's network have no name of their own: they see this one
+        )
         for node in cluster.nodes
     ]
     if cluster.processes == "combined":

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from sampan.apimachinery.object import Object, dig, labels_of, name_of
 from sampan.apimachinery.quantity import ZERO, Quantity
-from sampan.kubelet import resources, spec
+from sampan.kubelet import resources, spec, sysctls
+from sampan.kubelet.refusal import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A pod that is not taken: its status becomes Failed with this reason."""
-
-    reason: str
-    message: str
-
-
-def admit(pod: Object, node: Object, others: Iterable[Object]) -> Refusal | None:
+def admit(
+    pod: Object, node: Object, others: Iterable[Object], unsafe_sysctls: Sequence[str] = ()
+) -> Refusal | None:
     """None if the node takes the pod beside `others`, its other active pods. Static pods are always taken."""
     if spec.is_static(pod):
         return None
     neighbours = list(others)
     return (
-        _resources(pod, node, neighbours)
+        sysctls.refusal(pod, unsafe_sysctls)
+        or _group_policy(pod)
+        or _resources(pod, node, neighbours)
         or _affinity(pod, node)
         or _ports(pod, neighbours)
         or _taints(pod, node)
@@ -152,4 +148,13 @@ def _operating_system(pod: Object) -> Refusal | None:
     wanted = dig(pod, "spec", "os", "name")
     if wanted and wanted != "linux":
         return Refusal("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    return None
+
+
+def _group_policy(pod: Object) -> Refusal | None:
+    """containerd before 2.0 always merges the image's groups in, so Strict cannot be kept."""
+    if dig(pod, "spec", "securityContext", "supplementalGroupsPolicy") == "Strict":
+        return Refusal(
+            "SupplementalGroupsPolicyNotSupported", "SupplementalGroupsPolicy=Strict is not supported in this node"
+        )
     return None

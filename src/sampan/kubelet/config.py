@@ -71,7 +71,7 @@ class KubeletConfig:
     sync_interval_s: float = 60.0
     relist_interval_s: float = 1.0
     relist_interval_with_events_s: float = 60.0
-    volume_refresh_interval_s: float = 30.0
+    volume_refresh_interval_s: float = 60.0
     backoff_initial_s: float = 10.0
     backoff_limit_s: float = 300.0
     log_max_size_bytes: int = 10 * 1024 * 1024

@@ -102,8 +102,9 @@ class Containers:
         """A new sandbox's id. Raises StartError after the event that tells."""
         try:
             config = self.sandbox_config(pod, attempt)
+            handler = await self._runtime_handler(pod)
             Path(config.log_directory).mkdir(parents=True, exist_ok=True)
-            return await self._runtime.run_sandbox(config, pod["spec"].get("runtimeClassName") or "")
+            return await self._runtime.run_sandbox(config, handler)
         except CRIError as error:
             text = f"Failed to create pod sandbox: rpc error: code = {go_code(error.code)} desc = {error.message}"
             self.record(pod, None, "Warning", "FailedCreatePodSandBox", text)
@@ -111,6 +112,19 @@ class Containers:
         except StartError as error:
             self.record(pod, None, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             raise
+
+    async def _runtime_handler(self, pod: Object) -> str:
+        """What the pod's RuntimeClass calls its runtime; empty for the default one. Raises StartError."""
+        name = pod["spec"].get("runtimeClassName")
+        if not name:
+            return ""
+        try:
+            found = await self._around.objects.get("runtimeclass", "", name)
+        except ConfigError as error:
+            raise StartError("CreatePodSandboxError", str(error)) from error
+        if found is None:
+            raise StartError("CreatePodSandboxError", f'failed to get RuntimeClass "{name}": not found')
+        return str(found.get("handler") or "")
 
     async def start(self, context: StartContext, container: Object) -> str:
         """Start a container of the pod; its id. Raises StartError or ConfigError."""

@@ -97,11 +97,11 @@ class Kubelet:
         self.nodes = self.informers.informer(NODES, None, "", f"metadata.name={config.node_name}")
         self.cgroups = Cgroups(config.cgroup_root, pids_limit=config.pod_pids_limit)
         self.statuses = StatusManager(client)
-        objects, self.tokens = NodeObjects(client), TokenManager(client)
-        self.volumes = VolumeManager(config, VolumeSources(objects, self.tokens))
+        self.objects, self.tokens = NodeObjects(client, lambda uid: self.pods.show(uid)), TokenManager(client)
+        self.volumes = VolumeManager(config, VolumeSources(self.objects, self.tokens))
         self.images = ImageManager(runtime, Backoff(config.backoff_initial_s, config.backoff_limit_s))
         self.containers = Containers(runtime, Surroundings(
-            config, self.recorder, objects, self.images, self.cgroups,
+            config, self.recorder, self.objects, self.images, self.cgroups,
             Backoff(config.backoff_initial_s, config.backoff_limit_s), self._dns(),
             lambda: list(self.services.lister.list()), self.node.facts, machine.memory_bytes,
         ))
@@ -150,6 +150,7 @@ class Kubelet:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.prober.close()
             await self.pods.close()
+            await self.objects.close()
             await self.statuses.close()
             await self.recorder.close()
 
@@ -171,6 +172,7 @@ class Kubelet:
         """Once the Node is known, since whether a pod is taken depends on its labels, taints and allocatable."""
         await self.node.registered.wait()
         await self.nodes.wait_synced()
+        self.nodes.add_handler(on_update=self.node.seen)
         self.pods_informer.add_handler(
             self.pods.add_from_api, lambda old, new: self.pods.update_from_api(new), self.pods.remove_from_api
         )

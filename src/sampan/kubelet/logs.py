@@ -96,31 +96,53 @@ async def read(
 ) -> AsyncIterator[bytes]:
     """The log's text in pieces. `is_running` is asked while following. Raises FileNotFoundError."""
     formatter = _Formatter(options)
-    files = files_of(path)
-    if not files:
-        raise FileNotFoundError(path)
-    live, position = await _open_live(path)
+    log = _open(path)
     try:
-        for raw in _history(files, options.tail_lines, position):
+        for raw in _history(log, options.tail_lines):
             if formatter.is_full:
                 return
             if out := formatter.format(raw):
                 yield out
-        if options.follow and live is not None and is_running is not None:
-            async for out in _follow(path, live, position, formatter, is_running):
+        if options.follow and log.live is not None and is_running is not None:
+            async for out in _follow(path, log.live, log.end, formatter, is_running):
                 yield out
     finally:
-        if live is not None:
-            os.close(live)
+        if log.live is not None:
+            os.close(log.live)
 
 
-async def _open_live(path: Path) -> tuple[int | None, int]:
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A log at one moment: rotated files, oldest first, and the live one, open, up to its last whole line."""
+
+    rotated: list[Path]
+    live: int | None
+    end: int = 0
+
+
+def _open(path: Path) -> _Log:
+    """The live file is opened before anything is listed, so what is rotated or removed meanwhile is read from it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        live = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None, 0
-    size = os.fstat(descriptor).st_size
-    return descriptor, _after_last_newline(descriptor, size)
+        files = files_of(path)
+        if not files:
+            raise
+        return _Log([file for file in files if file != path], None)
+    known = os.fstat(live)
+    rotated: list[Path] = []
+    for file in files_of(path):
+        if file == path or _is(file, known):
+            break  # what was rotated after it was opened is newer
+        rotated.append(file)
+    return _Log(rotated, live, _after_last_newline(live, known.st_size))
+
+
+def _is(file: Path, known: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(file.stat(), known)
+    except FileNotFoundError:
+        return False
 
 
 def _after_last_newline(descriptor: int, size: int) -> int:
@@ -135,52 +157,54 @@ def _after_last_newline(descriptor: int, size: int) -> int:
     return 0
 
 
-def _history(files: list[Path], tail: int | None, live_end: int) -> Iterator[bytes]:
+def _history(log: _Log, tail: int | None) -> Iterator[bytes]:
     """What is in the files now: all lines, or the last `tail`."""
     if tail is None:
-        for position, file in enumerate(files):
-            yield from _lines(file, live_end if position == len(files) - 1 and file.suffix == ".log" else None)
+        for file in log.rotated:
+            yield from _lines(file)
+        if log.live is not None:
+            yield from _lines_of(log.live, log.end)
         return
-    kept: list[bytes] = []
-    for position in range(len(files) - 1, -1, -1):
+    kept = [] if log.live is None else _last_lines(log.live, tail, log.end)
+    for file in reversed(log.rotated):
         if len(kept) >= tail:
             break
-        file = files[position]
-        end = live_end if position == len(files) - 1 and file.suffix == ".log" else None
-        kept = [*_last_lines(file, tail - len(kept), end), *kept]
+        kept = [*list(_lines(file))[-(tail - len(kept)):], *kept]
     yield from kept
 
 
-def _lines(file: Path, end: int | None) -> Iterator[bytes]:
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            read_bytes = 0
-            for raw in stream:
-                read_bytes += len(raw)
-                if end is not None and read_bytes > end:
-                    return
-                yield raw
-    except FileNotFoundError:  # rotated away meanwhile
-        return
+def _lines(file: Path) -> Iterator[bytes]:
+    """A rotated file, which may be compressed or dropped while somebody reads."""
+    for path in (file, file.with_name(f"{file.name}.gz")):
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+                yield from stream
+            return
+        except FileNotFoundError:
+            continue
 
 
-def _last_lines(file: Path, count: int, end: int | None) -> list[bytes]:
+def _lines_of(descriptor: int, end: int) -> Iterator[bytes]:
+    position, rest = 0, b""
+    while position < end:
+        block = os.pread(descriptor, min(BLOCK_BYTES, end - position), position)
+        if not block:
+            return
+        position += len(block)
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+
+
+def _last_lines(descriptor: int, count: int, end: int) -> list[bytes]:
     """The last `count` whole lines, read from the end in blocks."""
     if count <= 0:
         return []
-    if file.suffix == ".gz":
-        return list(_lines(file, None))[-count:]
-    try:
-        with file.open("rb") as stream:
-            position = os.fstat(stream.fileno()).st_size if end is None else end
-            data = b""
-            while position > 0 and data.count(b"\n") <= count:
-                start = max(0, position - BLOCK_BYTES)
-                stream.seek(start)
-                data = stream.read(position - start) + data
-                position = start
-    except FileNotFoundError:
-        return []
+    position, data = end, b""
+    while position > 0 and data.count(b"\n") <= count:
+        start = max(0, position - BLOCK_BYTES)
+        data = os.pread(descriptor, position - start, start) + data
+        position = start
     return data.splitlines(keepends=True)[-count:]
 
 
@@ -229,5 +253,13 @@ def _was_rotated(path: Path, descriptor: int) -> bool:
 def tail_text(path: Path, lines: int, limit_bytes: int) -> str:
     """The last lines of a log as text, for termination messages."""
     formatter = _Formatter(LogOptions())
-    text = b"".join(formatter.format(raw) for raw in _last_lines(path, lines, None))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        kept = _last_lines(descriptor, lines, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+    text = b"".join(formatter.format(raw) for raw in kept)
     return text[-limit_bytes:].decode("utf-8", "replace")

@@ -70,6 +70,17 @@ def capacity(config: KubeletConfig, machine: Machine, disk: Disk) -> dict[str, s
     }
 
 
+def advertised(known: Object | None) -> dict[str, str]:
+    """Extended resources: somebody wrote them into the node's capacity, the kubelet makes them allocatable."""
+    found: Mapping[str, str] = dig(known, "status", "capacity", default={})
+    return {name: amount for name, amount in found.items() if "/" in name and "kubernetes.io/" not in name}
+
+
+def vanished(known: Object | None, wanted: Mapping[str, str]) -> dict[str, None]:
+    """Extended resources that are allocatable still though nobody advertises them any more, as a merge patch."""
+    return {name: None for name in dig(known, "status", "allocatable", default={}) if name not in wanted}
+
+
 def allocatable(config: KubeletConfig, total: Mapping[str, str]) -> dict[str, str]:
     """What pods may ask for: capacity less what the system reserves and eviction keeps free."""
     held = {name: Quantity.parse(text) for name, text in config.system_reserved.items()}
@@ -93,7 +104,7 @@ def node_status(
     config: KubeletConfig, machine: Machine, disk: Disk, readings: NodeReadings, known: Object | None
 ) -> Object:
     """The whole status. `known` is the Node as the API has it, for transition times."""
-    total = capacity(config, machine, disk)
+    total = capacity(config, machine, disk) | advertised(known)
     return {
         "capacity": total, "allocatable": allocatable(config, total),
         "conditions": conditions(readings, dig(known, "status", "conditions", default=[])),
@@ -107,6 +118,7 @@ def node_status(
             "containerRuntimeVersion": readings.runtime_version, "kubeletVersion": KUBELET_VERSION,
             "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": machine.architecture,
         },
+        "features": {"supplementalGroupsPolicy": False},
         "images": images(readings.images),
     }
 

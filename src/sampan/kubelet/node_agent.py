@@ -117,9 +117,10 @@ class NodeAgent:
         if network is not None and not network.status:
             self.network_error = NETWORK_MESSAGE.format(network.reason, network.message)
 
-    def wake(self) -> None:
-        """Something that the status shows has changed."""
-        self._wake.set()
+    def seen(self, before: Object, after: Object) -> None:
+        """The Node changed in the API: what somebody advertises there becomes allocatable at once."""
+        if documents.advertised(before) != documents.advertised(after):
+            self._wake.set()
 
     async def run(self) -> None:
         """Register, then keep Lease and status current."""
@@ -163,7 +164,8 @@ class NodeAgent:
         readings = NodeReadings(
             effects.timestamp(), self.runtime_version, images, self._not_ready(), self._sources.pressure()
         )
-        known = {**(self._node or {}), "status": self._written or dig(self._node, "status", default={})}
+        seen = dig(self._node, "status", default={})
+        known = {"status": {**(self._written or seen), "capacity": seen.get("capacity") or {}}}
         return documents.node_status(
             self._config, self._sources.machine, disk(self._config.root_dir), readings, known
         )
@@ -180,9 +182,10 @@ class NodeAgent:
             return
         name = self._config.node_name
         self.registered.set()
+        allocatable = status["allocatable"] | documents.vanished(self._node, status["allocatable"])
+        patch = {"status": {**status, "allocatable": allocatable}}
         try:
-            self._node = await self._client.patch(NODES, name, {"status": status}, type="strategic",
-                                                  subresource="status")
+            self._node = await self._client.patch(NODES, name, patch, type="strategic", subresource="status")
         except errors.NotFound:
             self._forget()
             raise

@@ -59,6 +59,12 @@ class PodSet:
         if worker is not None:
             worker.wake()
 
+    def show(self, uid: str) -> None:
+        """Contents of the pod's volumes may have changed."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.refresh_volumes()
+
     # --- the API ---
 
     def add_from_api(self, pod: Object) -> None:
@@ -134,7 +140,7 @@ class PodSet:
             other.pod for other in self._workers.values() if other is not worker and not other.has_ended
             and not spec.is_terminal(other.pod)
         ]
-        refusal = admit(pod, self._node(), others)
+        refusal = admit(pod, self._node(), others, self._place.config.allowed_unsafe_sysctls)
         if refusal is not None:
             self._place.containers.record(pod, None, "Warning", refusal.reason, refusal.message)
             worker.end(Verdict(refusal.reason, f"Pod was rejected: {refusal.message}"))

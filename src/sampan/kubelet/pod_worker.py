@@ -49,6 +49,7 @@ VOLUME_RETRY_S = 0.5
 VOLUME_RETRY_LIMIT_S = 120.0
 NETWORK_RETRY_S = 2.0
 AFTER_FAILED_PULL_S = 3.0
+CONFIG_ERROR = "CreateContainerConfigError"
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
@@ -116,6 +117,10 @@ class PodWorker:
     def update(self, pod: Object) -> None:
         """A newer version of the pod."""
         before, grace_before = self.must_end, self._grace_s()
+        if _shown(pod) != _shown(self.pod):  # what kept a container from starting may be mended
+            self._retry_at = {
+                name: due for name, due in self._retry_at.items() if self._reasons.get(name, ("",))[0] != CONFIG_ERROR
+            }
         self.pod = pod
         self._interrupt_if(self.must_end and (not before or self._grace_s() < grace_before))
 
@@ -134,6 +139,11 @@ class PodWorker:
 
     def wake(self) -> None:
         self._wake.set()
+
+    def refresh_volumes(self) -> None:
+        """What they show may have changed."""
+        self._volumes_due = 0.0
+        self.wake()
 
     def _interrupt_if(self, condition: bool) -> None:
         if condition and self._step is not None and not self._has_ended:
@@ -241,7 +251,7 @@ class PodWorker:
     async def _mount_volumes(self, state: PodState) -> dict[str, MountedVolume] | None:
         """None when it has to be tried again; the event says why. What is mounted is refreshed now and then."""
         place = self._place
-        shown = (self.pod["metadata"].get("labels"), self.pod["metadata"].get("annotations"))
+        shown = _shown(self.pod)[1:]
         if self._volumes is not None and self._volumes_due > effects.monotonic() and self._volumes_show == shown:
             return self._volumes
         place.config.pod_dir(self.uid).mkdir(parents=True, exist_ok=True)
@@ -401,7 +411,13 @@ class PodWorker:
         await place.pleg.refresh(self.uid)
         state = place.pleg.state(self.uid)
         self.report()
-        await self._kill_containers(state)
+        reports = asyncio.create_task(self._report_while_ending(), name=f"end of {key_of(self.pod)}")
+        try:
+            await self._kill_containers(state)
+        finally:
+            reports.cancel()
+            await asyncio.gather(reports, return_exceptions=True)
+        place.prober.forget(self.uid)
         for box in state.sandboxes:
             await place.containers.stop_sandbox(box.sandbox.id)
         await place.pleg.refresh(self.uid)
@@ -412,6 +428,13 @@ class PodWorker:
         place.volumes.unmount(self.uid)
         place.cgroups.remove_pod(self.uid)
         self._has_ended = True
+
+    async def _report_while_ending(self) -> None:
+        """Readiness, and who has exited, as they change."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self.report()
 
     async def _kill_containers(self, state: PodState) -> None:
         """Containers together, then sidecars in reverse order, all within one grace period."""
@@ -450,3 +473,8 @@ class PodWorker:
         place.statuses.forget(self.uid)
         self._finished = True
         return None
+
+
+def _shown(pod: Object) -> tuple[object, ...]:
+    """What of a pod its containers' configuration depends on."""
+    return pod["spec"], pod["metadata"].get("labels"), pod["metadata"].get("annotations")

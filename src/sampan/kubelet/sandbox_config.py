@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sampan.apimachinery.object import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from sampan.cri.runtime import DNSConfig, PortMapping, SandboxConfig
-from sampan.kubelet import security, spec
+from sampan.kubelet import security, spec, sysctls
 from sampan.kubelet.errors import StartError
 
 POD_NAME = "io.kubernetes.pod.name"
@@ -59,14 +59,16 @@ def port_mappings(pod: Object) -> tuple[PortMapping, ...]:
 
 
 def sandbox_config(pod: Object, attempt: int, *, logs: Path, dns: DNSConfig, cgroup: str, domain: str) -> SandboxConfig:
-    """The sandbox of `pod`'s `attempt`."""
+    """The sandbox of `pod`'s `attempt`. Raises StartError for what the runtime cannot do."""
     context = pod["spec"].get("securityContext") or {}
+    if pod["spec"].get("hostUsers") is False:
+        raise StartError("CreatePodSandboxError", "the runtime handler does not support user namespaces")
     return SandboxConfig(
         name=name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod), attempt=attempt,
         hostname=sandbox_hostname(pod, domain), log_directory=str(log_directory(logs, pod)), dns=dns,
         port_mappings=port_mappings(pod), labels={**labels_of(pod), **pod_labels(pod)},
         annotations=dict(annotations_of(pod)), cgroup_parent=cgroup,
-        sysctls={item["name"].replace("/", "."): item["value"] for item in context.get("sysctls") or []},
+        sysctls={sysctls.normalized(item["name"]): item["value"] for item in context.get("sysctls") or []},
         namespaces=security.namespaces(pod), run_as_user=context.get("runAsUser"),
         run_as_group=context.get("runAsGroup") if context.get("runAsUser") is not None else None,
         supplemental_groups=security.supplemental_groups(pod),

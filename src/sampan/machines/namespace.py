@@ -90,9 +90,16 @@ def call_in(name: str, function: Callable[[], T]) -> T:
     return _in_thread(inside)
 
 
-def exec_in(name: str, argv: Sequence[str]) -> list[str]:
-    """The command line that runs `argv` inside the namespace, with the machine's own /sys."""
-    return ["nsenter", f"--net={path_of(name)}", *argv]
+def exec_in(name: str, argv: Sequence[str], hostname: str = "") -> list[str]:
+    """The command line that runs `argv` inside the namespace, with the machine's own /sys.
+
+    With a `hostname`, under that name: in a UTS namespace of its own, which its children inherit.
+    """
+    entered = ["nsenter", f"--net={path_of(name)}"]
+    if hostname:
+        named = 'printf %s "$0" >/proc/sys/kernel/hostname && exec "$@"'
+        entered += ["unshare", "--uts", "sh", "-c", named, hostname]
+    return [*entered, *argv]
 
 
 def inode(path: str | Path) -> int:

@@ -24,6 +24,7 @@ Family: TypeAlias = Literal["ip", "ip6"]
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+HEADLESS_LABEL = "service.kubernetes.io/headless"
 DEFAULT_AFFINITY_S = 10800
 PROTOCOLS = ("tcp", "udp", "sctp")
 ADDRESS_TYPES: dict[Family, str] = {"ip": "IPv4", "ip6": "IPv6"}
@@ -109,9 +110,9 @@ class _Chosen:
 
 
 def is_proxied(service: Object) -> bool:
-    """False for headless and ExternalName Services and those that another proxy looks after."""
+    """False for headless and ExternalName Services, those labelled so, and those that another proxy looks after."""
     spec = service.get("spec") or {}
-    if spec.get("type") == "ExternalName" or PROXY_NAME_LABEL in labels_of(service):
+    if spec.get("type") == "ExternalName" or {PROXY_NAME_LABEL, HEADLESS_LABEL} & set(labels_of(service)):
         return False
     return spec.get("clusterIP") not in (None, "", "None")
 

@@ -128,3 +128,23 @@ async def test_a_client_that_leaves_closes_the_kubelets_connection(harness: Any)
     await response.stream.aclose()
     async with asyncio.timeout(5):
         await harness.kubelet.ended.wait()
+
+
+@pytest.mark.parametrize(("protocol", "sent"), [("binary.k8s.io", b"one\n"), ("base64.binary.k8s.io", b"b25lCg==")])
+async def test_a_log_over_a_websocket(harness: Any, protocol: str, sent: bytes) -> None:
+    harness.kubelet.plain = (200, b"one\n")
+    headers = {**harness.websocket, "sec-websocket-protocol": protocol}
+    response = await log(harness.context("log", {}, headers), harness.parts)
+    assert (response.status, response.headers["Sec-WebSocket-Protocol"]) == (101, protocol)
+    task, client = harness.connected(response)
+    opcode = 2 if protocol == "binary.k8s.io" else 1
+    assert [await client.receive(), await client.receive()] == [(opcode, sent), None]
+    assert client.close_code == 1000
+    await task
+
+
+async def test_a_log_speaks_no_other_protocol(harness: Any) -> None:
+    harness.kubelet.plain = (200, b"one\n")
+    headers = {**harness.websocket, "sec-websocket-protocol": "v5.channel.k8s.io"}
+    with pytest.raises(BadRequest, match="sub-protocol must be"):
+        await log(harness.context("log", {}, headers), harness.parts)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from sampan.api.resources import PODS
 from sampan.apimachinery import errors
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported
-from sampan.apimachinery.http import Response
+from sampan.apimachinery.http import Duplex, Response
 from sampan.apimachinery.object import dig
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.seams import ServerParts
-from sampan.apiserver.streams import location, upstream
+from sampan.apiserver.streams import location, upstream, websocket
+from sampan.apiserver.streams.splice import first_of
 
 POD_LOG_OPTIONS = Resource("", "v1", "podlogoptions", "PodLogOptions")
+_BINARY: Final = "binary.k8s.io"
+_BASE64: Final = "base64.binary.k8s.io"
 _BOOLEANS: Final = ("follow", "previous", "timestamps", "insecureSkipTLSVerifyBackend")
 _NUMBERS: Final = ("sinceSeconds", "tailLines", "limitBytes")
 _STREAMS: Final = ("All", "Stdout", "Stderr")
@@ -31,6 +36,9 @@ async def log(ctx: RequestContext, parts: ServerParts) -> Response:
     pod = await location.find_pod(ctx, parts)
     container = location.choose_container(pod, ctx.request.param("container"))
     if not dig(pod, "spec", "nodeName"):
+        await parts.reader.fresh(PODS)  # what is read here may be older than what the caller has seen
+        pod = await location.find_pod(ctx, parts)
+    if not dig(pod, "spec", "nodeName"):
         return Response(200, {"content-type": "text/plain"})
     kubelet = await location.kubelet_of(pod, parts)
     tls = upstream.kubelet_tls(parts.config)
@@ -43,7 +51,36 @@ async def log(ctx: RequestContext, parts: ServerParts) -> Response:
     )
     if body.answer.status != 200:
         raise upstream.refusal(body.answer.status, await body.text())
+    if websocket.is_upgrade(ctx.request.headers):
+        return _over_websocket(ctx, body)
     return Response(200, {"content-type": "text/plain", "cache-control": "no-cache, private"}, stream=body)
+
+
+def _over_websocket(ctx: RequestContext, body: upstream.Body) -> Response:
+    """The same bytes as binary messages, or as text in base64. Raises BadRequest for another sub-protocol."""
+    protocol = websocket.chosen_protocol(ctx.request.headers, ("", _BINARY, _BASE64))
+    if protocol is None:
+        raise BadRequest(f"websocket: the sub-protocol must be {_BINARY} or {_BASE64}")
+    answer = websocket.handshake(ctx.request.headers, protocol)
+
+    async def run(client: Duplex) -> None:
+        socket = websocket.WebSocket(client)
+
+        async def send() -> None:
+            async for piece in body:
+                await socket.send(base64.b64encode(piece) if protocol == _BASE64 else piece, text=protocol == _BASE64)
+            await socket.close()
+
+        async def listen() -> None:
+            async for _ in socket.messages():  # a reader of logs has nothing to say; but its close ends this
+                continue
+
+        try:
+            await first_of(send(), listen())
+        finally:
+            await body.aclose()
+
+    return Response(101, answer, upgrade=run)
 
 
 def _options(ctx: RequestContext) -> dict[str, str]:

@@ -22,6 +22,7 @@ Outcome = Literal["Success", "Failure", "Unknown"]
 class Result:
     outcome: Outcome
     message: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ async def _http(action: Object, target: Target, timeout_s: float) -> Result:
         answer = await http_get.get(url_of(action, target), headers_of(action), timeout_s)
     except http_get.HTTPFailure as error:
         return Result("Failure", str(error))
+    if answer.leads_away:
+        return Result("Success", answer.body, warning="Probe terminated redirects, Response body: " + answer.body)
     if 200 <= answer.status < 400:
         return Result("Success", answer.body)
     return Result("Failure", f"HTTP probe failed with statuscode: {answer.status}")

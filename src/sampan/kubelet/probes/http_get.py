@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 MAX_BODY_BYTES = 10 * 1024
 MAX_REDIRECTS = 10
+REDIRECTS = (301, 302, 303, 307, 308)
 USER_AGENT = "kube-probe/1.37"
 
 
@@ -26,6 +27,11 @@ class Answer:
     status: int
     body: str
     location: str = ""
+
+    @property
+    def leads_away(self) -> bool:
+        """A redirect to another host, which is not followed."""
+        return self.status in REDIRECTS and bool(self.location)
 
 
 def _unverified() -> ssl.SSLContext:
@@ -50,7 +56,7 @@ async def get(url: str, headers: Sequence[tuple[str, str]], timeout_s: float) ->
 async def _follow(url: str, headers: Sequence[tuple[str, str]]) -> Answer:
     for _ in range(MAX_REDIRECTS):
         answer = await _once(url, headers)
-        if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
+        if answer.status not in REDIRECTS or not answer.location:
             return answer
         following = urljoin(url, answer.location)
         if urlsplit(following).hostname != urlsplit(url).hostname:

@@ -79,13 +79,16 @@ class Prober:
         return entry
 
     def end_pod(self, uid: str) -> None:
-        """The pod is being ended: nothing may kill its containers any more."""
+        """The pod is being ended: nothing may kill its containers any more, but who asks still learns what is ready."""
         for entry in self._runs.get(uid, {}).values():
             _cancel(entry)
+            if entry.started and entry.container.get("readinessProbe"):
+                work = self._repeat(entry, "readiness")
+                entry.task = asyncio.create_task(work, name=f"readiness of {entry.run.name}")
 
     def forget(self, uid: str) -> None:
-        self.end_pod(uid)
-        self._runs.pop(uid, None)
+        for entry in self._runs.pop(uid, {}).values():
+            _cancel(entry)
 
     def close(self) -> None:
         for uid in list(self._runs):
@@ -155,6 +158,9 @@ class Prober:
             result = await check(self._runtime, probe, target, variables)
             if result.outcome != "Unknown":
                 break
+        if result.warning:
+            message = f"{kind.capitalize()} probe warning: {result.warning}"
+            self._record(entry.pod, entry.container, "Warning", "ProbeWarning", message)
         if result.outcome != "Success":
             word = "failed" if result.outcome == "Failure" else "errored and resulted in unknown state"
             message = f"{kind.capitalize()} probe {word}: {result.message}"

@@ -7,11 +7,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampan.apimachinery.object import Object, uid_of
+from sampan.apimachinery.object import Object, namespace_of, uid_of
 from sampan.kubelet import spec
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.downward import NodeFacts
 from sampan.kubelet.errors import ConfigError, VolumeError
+from sampan.kubelet.object_watches import Key
 from sampan.kubelet.objects import NodeObjects
 from sampan.kubelet.tokens import TokenManager
 from sampan.kubelet.volumes import mounting
@@ -38,6 +39,7 @@ class VolumeManager:
 
     async def mount(self, pod: Object, node: NodeFacts, pod_ips: tuple[str, ...]) -> dict[str, MountedVolume]:
         """Name -> volume, of those that a container uses. Raises VolumeError once all were tried, if one failed."""
+        self._sources.objects.follow(uid_of(pod), references(pod))
         used = {mount["name"] for item in spec.all_containers(pod) for mount in item.get("volumeMounts") or []}
         result: dict[str, MountedVolume] = {}
         failed: VolumeError | None = None
@@ -76,6 +78,7 @@ class VolumeManager:
         for part in ("volumes", "volume-subpaths"):
             shutil.rmtree(directory / part, ignore_errors=True)
         self._sources.tokens.forget(uid)
+        self._sources.objects.forget(uid)
 
     def remove_pod_dir(self, uid: str) -> None:
         """Everything that the pod left on disk."""
@@ -93,6 +96,22 @@ class VolumeManager:
         """Whether the pod has volumes whose contents follow the API."""
         kinds = {"configMap", "secret", "projected", "downwardAPI"}
         return any(kinds & set(volume) for volume in pod["spec"].get("volumes") or [])
+
+
+def references(pod: Object) -> set[Key]:
+    """The ConfigMaps and Secrets whose contents the pod's volumes show."""
+    sources = [
+        source for volume in pod["spec"].get("volumes") or []
+        for source in (volume, *((volume.get("projected") or {}).get("sources") or ()))
+    ]
+    found: set[Key] = set()
+    for source in sources:
+        if source.get("configMap"):
+            found.add(("configmap", namespace_of(pod), source["configMap"].get("name", "")))
+        if source.get("secret"):
+            secret = source["secret"]
+            found.add(("secret", namespace_of(pod), secret.get("secretName") or secret.get("name", "")))
+    return found
 
 
 def unmount_below(directory: Path) -> None:

@@ -1,14 +1,23 @@
-"""Every benchmark, one after the other."""
+"""Every benchmark, or one: `python -m bench [cluster | api [OPERATION…] | scheduler [SCENARIO…] [--scale S]]`."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import uvloop
 
-from bench import api, cluster
+from bench import api, cluster, scheduler
 
-print("== a local cluster")
-asyncio.run(cluster.main())
-print("\n== the API server")
-uvloop.run(api.main())
+part, arguments = (sys.argv[1], sys.argv[2:]) if sys.argv[1:] else ("", [])
+if part not in ("", "cluster", "api", "scheduler"):
+    raise SystemExit(f"{part}: no such benchmark; there are cluster, api and scheduler")
+if part in ("", "cluster"):
+    print("== a local cluster")
+    asyncio.run(cluster.main())
+if part in ("", "api"):
+    print("\n== the API server")
+    uvloop.run(api.main(arguments))
+if part in ("", "scheduler"):
+    print("\n== the scheduler")
+    uvloop.run(scheduler.main(arguments))

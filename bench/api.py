@@ -201,7 +201,7 @@ async def watch_delivery(server: Server, write_us: float) -> float:
     return used / (WATCHED_WRITES * WATCHERS) * 1e6
 
 
-async def main() -> None:
+async def main(operations_asked: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         directory = Path(name)
         pki = ClusterPKI.ensure(directory / "pki")
@@ -214,7 +214,7 @@ async def main() -> None:
             bare_us = await compare("bare responder", (gets[:500], gets[500:]), Server(bare_pid, bare_port, tls), 0.0)
             server, costs = Server(pid, port, tls), dict[str, float]()
             for what, requests in operations().items():
-                if what in (sys.argv[1:] or TARGETS):
+                if what in (operations_asked or TARGETS):
                     costs[what] = await compare(what, requests, server, bare_us)
             if "patch pod status" in costs:
                 show("watch delivery", await watch_delivery(server, costs["patch pod status"]), bare_us, "")
@@ -227,4 +227,4 @@ def show(what: str, cpu_us: float, bare_us: float, rest: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(sys.argv[1:]))

@@ -24,8 +24,8 @@ def request(method: str, path: str, body: Any = None, content_type: str = "appli
 class Client(asyncio.Protocol):
     """One connection. It takes the next request from what all connections share, until nothing is left."""
 
-    def __init__(self, shared: deque[bytes], took: list[float], statuses: set[int]) -> None:
-        self._shared, self._took, self._statuses = shared, took, statuses
+    def __init__(self, shared: deque[bytes], sent_at: list[float], took: list[float], statuses: set[int]) -> None:
+        self._shared, self._sent_at, self._took, self._statuses = shared, sent_at, took, statuses
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -37,6 +37,7 @@ class Client(asyncio.Protocol):
             self.done.set_result(None)
             return
         self._began = time.perf_counter()
+        self._sent_at.append(self._began)
         self.transport.write(self._shared.popleft())
 
     def data_received(self, data: bytes) -> None:
@@ -56,28 +57,31 @@ async def send(
     port: int, tls: ssl.SSLContext, requests: Iterable[bytes], cpu_s: Callable[[], float], connections: int = 1
 ) -> Measured:
     """Send everything; what it cost the server, measured between the first request and the last answer."""
-    shared, took, statuses = deque(requests), list[float](), set[int]()
+    shared, sent_at, took, statuses = deque(requests), list[float](), list[float](), set[int]()
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     for _ in range(connections):
         _, client = await loop.create_connection(
-            lambda: Client(shared, took, statuses), "127.0.0.1", port, ssl=tls, server_hostname="localhost"
+            lambda: Client(shared, sent_at, took, statuses), "127.0.0.1", port, ssl=tls, server_hostname="localhost"
         )
         clients.append(client)
     used, began = cpu_s(), time.perf_counter()
     for client in clients:
         client.begin()
     await asyncio.gather(*(client.done for client in clients))
-    measured = Measured(took, statuses, cpu_s() - used, time.perf_counter() - began)
+    measured = Measured(sent_at, took, statuses, cpu_s() - used, time.perf_counter() - began)
     for client in clients:
         client.transport.close()
     return measured
 
 
 class Measured:
-    """Times of all requests, the statuses that came, CPU seconds of the server, seconds of the clock."""
+    """When each request was sent (in their order), how long each took, statuses, CPU and clock seconds of all."""
 
-    def __init__(self, took: Sequence[float], statuses: set[int], cpu_s: float, clock_s: float) -> None:
+    def __init__(
+        self, sent_at: Sequence[float], took: Sequence[float], statuses: set[int], cpu_s: float, clock_s: float
+    ) -> None:
+        self.sent_at = sent_at
         self.statuses = statuses
         self.cpu_us = cpu_s / len(took) * 1e6
         self.per_s = len(took) / clock_s

@@ -16,6 +16,14 @@ def pss_mib(pid: int) -> float:
     raise ValueError(f"no Pss of {pid}")
 
 
+def rss_mib(pid: int) -> float:
+    """Resident set size."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"no resident size of {pid}")
+
+
 def cpu_s(pid: int) -> float:
     """User and system time so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The two servers that `bench.api` compares, each a process of its own: `python -m bench.serving (api|bare) DIRECTORY`.
+"""Servers to measure, each a process of its own: `python -m bench.serving (api|bare) DIRECTORY`.
 
 `api` is the API server as users have it: sqlite, TLS, RBAC, audit. `bare` answers every request with the same bytes
 over TLS, with uvloop and httptools and nothing else: what the machine and the protocol cost. Both print their port.

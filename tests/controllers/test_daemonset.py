@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sampan.api.resources import CORE_EVENTS, DAEMON_SETS, NODES, PODS
 from sampan.apimachinery.object import Object, name_of
 from sampan.controllers.daemonset import Observed, plan, pod_spec_of, should_run, target_node
+from sampan.controllers.daemonset_patience import Patience
 from sampan.controllers.revision_history import HASH_LABEL
-from sampan.reconcile.plan import Create, Delete, Outcome
+from sampan.reconcile.plan import Create, Delete, End, Outcome, Verify
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 
@@ -151,3 +154,62 @@ def test_it_follows_the_nodes_of_a_cluster_and_rolls() -> None:
             assert {"SuccessfulCreate", "SuccessfulDelete"} <= {event["reason"] for event in events}
 
     run(scenario())
+
+
+def test_pods_that_keep_failing_are_replaced_later_and_later(make, flat) -> None:
+    owner = daemon_set(make)
+    stored, digest = revision_and_hash(owner, make)
+    failed = daemon_pod(make, owner, "n1", digest, phase="Failed")
+    observed = Observed(owner, (failed,), nodes(make, "n1"), (stored,))
+    assert [write.name for write in flat(plan(observed, make.now))] == [name_of(failed)]
+    waiting = replace(observed, waits={"n1": 4.0})
+    assert not flat(plan(waiting, make.now)) and plan(waiting, make.now).requeue_after_s == 4.0
+
+
+def test_the_delay_doubles_for_each_node_alone_and_is_forgotten_in_the_end() -> None:
+    patience = Patience()
+    assert patience.waits("ns/agent", {"n1"}, 0.0) == {}
+    assert patience.waits("ns/agent", {"n1", "n2"}, 0.25) == {"n1": 0.75}
+    assert patience.waits("ns/agent", {"n1"}, 1.0) == {}
+    assert patience.waits("ns/agent", {"n1"}, 1.5) == {"n1": 1.5}
+    now = 3.0
+    for _ in range(12):
+        assert patience.waits("ns/agent", {"n1"}, now) == {}
+        now += patience.waits("ns/agent", {"n1"}, now)["n1"]
+    assert patience.waits("ns/agent", {"n1"}, now) == {}
+    assert patience.waits("ns/agent", {"n1"}, now)["n1"] == 900.0
+    assert patience.waits("ns/agent", {"n1"}, now + 2800.0) == {}
+    assert patience.waits("ns/agent", {"n1"}, now + 2800.5) == {"n1": 0.5}
+
+
+def test_with_surge_the_old_pod_goes_when_it_is_not_ready_or_the_new_one_is_available(make, flat) -> None:
+    rolling = {"maxSurge": 1, "maxUnavailable": 0}
+    owner = daemon_set(make, updateStrategy={"type": "RollingUpdate", "rollingUpdate": rolling})
+    stored, digest = revision_and_hash(owner, make)
+
+    def deleted(*pods: Object) -> list[str]:
+        decided = plan(Observed(owner, pods, nodes(make, "n1"), (stored,)), make.now)
+        return [write.name for write in flat(decided) if isinstance(write, Delete)]
+
+    new, ready_new = (daemon_pod(make, owner, "n1", digest, ready=ready) for ready in (False, True))
+    old, ready_old = (daemon_pod(make, owner, "n1", "old", ready=ready) for ready in (False, True))
+    assert deleted(ready_old, new) == []
+    assert deleted(old, new) == ["agent-n1-old"]
+    assert deleted(ready_old, ready_new) == ["agent-n1-old"]
+
+
+def test_revisions_of_an_orphaned_set_are_adopted_and_go_on(make, flat) -> None:
+    owner = daemon_set(make)
+    stored, digest = revision_and_hash(owner, make)
+    orphan = {**stored, "metadata": {k: v for k, v in stored["metadata"].items() if k != "ownerReferences"}}
+    pod = daemon_pod(make, owner, "n1", digest, ready=True)
+    verify, adopt = flat(plan(Observed(owner, (pod,), nodes(make, "n1"), (orphan,)), make.now))
+    assert isinstance(verify, Verify) and adopt.name == name_of(stored)
+
+
+def test_a_revision_name_that_another_has_raises_the_collision_count(make, flat) -> None:
+    owner = daemon_set(make)
+    [create] = [one for one in flat(plan(Observed(owner, (), {}), make.now)) if isinstance(one, Create)]
+    update, _ = create.on_exists({**create.obj, "data": {}})
+    assert update.obj["status"]["collisionCount"] == 1
+    assert create.on_exists(create.obj) == (End(),)

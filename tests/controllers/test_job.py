@@ -7,7 +7,7 @@ import pytest
 from sampan.api.resources import CORE_EVENTS, JOBS, PODS
 from sampan.apimachinery.object import Object
 from sampan.controllers.job import plan
-from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes
+from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes, pod_backoff_s
 from sampan.reconcile.plan import Create, Delete, Patch, Update
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
@@ -180,3 +180,46 @@ def test_a_job_of_many_completions_runs_to_its_end_on_a_cluster() -> None:
             await cluster.until(empty)
 
     run(scenario())
+
+
+def test_an_orphan_is_adopted_with_the_finalizer_and_a_stranger_let_go_without(make, flat) -> None:
+    owner = job(make)
+    orphan = make.pod("orphan")
+    stranger = job_pod(make, owner, "stranger", labels={"app": "debug"})
+    adopt, release = of(Patch, flat(plan(owner, [orphan, stranger], make.now)))
+    assert adopt.patch["metadata"]["finalizers"] == [TRACKING]
+    assert release.patch["metadata"]["$deleteFromPrimitiveList/finalizers"] == [TRACKING]
+
+
+def test_successes_of_indexes_need_no_list_and_follow_a_smaller_number_of_completions(make, flat) -> None:
+    owner = job(make, completionMode="Indexed")
+    pods = [job_pod(make, owner, f"p{index}", "Succeeded", index) for index in (0, 2)]
+    writes = flat(plan(owner, pods, make.now))
+    status = status_in(writes)
+    assert (status["succeeded"], status["completedIndexes"], status["uncountedTerminatedPods"]) == (2, "0,2", {})
+    assert [patch.name for patch in of(Patch, writes)] == ["p0", "p2"]
+    owner["spec"] |= {"completions": 2, "parallelism": 2}
+    owner["status"] = status
+    assert status_in(flat(plan(owner, [], make.now)))["succeeded"] == 1
+
+
+def test_pods_without_an_index_of_their_own_go_first(make, flat) -> None:
+    owner = job(make, completionMode="Indexed", completions=2, parallelism=2)
+    pods = [
+        job_pod(make, owner, "zero", index=0), job_pod(make, owner, "beyond", index=3),
+        job_pod(make, owner, "one", index=1), job_pod(make, owner, "nameless"),
+    ]
+    assert sorted(one.name for one in of(Delete, flat(plan(owner, pods, make.now)))) == ["beyond", "nameless"]
+
+
+def test_the_delay_counts_failures_since_the_last_success(make) -> None:
+    owner = job(make)
+
+    def ended(name: str, phase: str, at: str) -> Object:
+        pod = job_pod(make, owner, name, phase)
+        pod["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": f"2026-01-02T03:{at}Z"}}}]
+        return pod
+
+    pods = [ended("a", "Failed", "00:00"), ended("b", "Failed", "01:00"), ended("c", "Succeeded", "03:00")]
+    assert pod_backoff_s(pods, 2, make.now) == 0.0
+    assert pod_backoff_s([*pods, ended("d", "Failed", "04:00")], 3, make.now) == 5.0

@@ -76,7 +76,7 @@ def test_the_status_counts(make) -> None:
     owner = make.replica_set(replicas=3, minReadySeconds=60)
     pods = [
         make.pod("a", owner, ready=True), make.pod("b", owner, ready=True, since="2026-01-02T03:04:00Z"),
-        make.pod("c", owner), make.pod("d", owner, phase="Failed"),
+        make.pod("c", owner),
     ]
     assert status_of(owner, pods, make.now) == {
         "replicas": 3, "fullyLabeledReplicas": 3, "readyReplicas": 2, "availableReplicas": 1, "observedGeneration": 1,
@@ -104,7 +104,7 @@ def test_a_failure_is_told_in_the_status_and_forgotten_after(make) -> None:
 
 def test_an_unchanged_status_is_not_written(make) -> None:
     owner = make.replica_set(replicas=0)
-    owner["status"] = {"replicas": 0, "observedGeneration": 1}
+    owner["status"] = {"replicas": 0, "observedGeneration": 1, "terminatingReplicas": 0}
     assert plan(Observed(owner, ()), make.now).finally_(Outcome()) == ()
 
 
@@ -128,3 +128,15 @@ def test_the_least_useful_pods_are_deleted_first(make) -> None:
         "unassigned", "pending", "unknown", "not-ready-restarted", "not-ready", "cheap", "crowded", "just-ready",
         "long-ready",
     ]
+
+
+def test_pods_on_their_way_out_are_told_but_not_counted(make) -> None:
+    owner = make.replica_set(replicas=1)
+    pods = (make.pod("a", owner), make.pod("b", owner, deletionTimestamp=make.now_text))
+    [update] = plan(Observed(owner, pods), make.now).finally_(Outcome())
+    assert (update.obj["status"]["replicas"], update.obj["status"]["terminatingReplicas"]) == (1, 1)
+
+
+def test_a_pod_that_has_finished_is_not_adopted(make) -> None:
+    owner = make.replica_set(replicas=0)
+    assert not plan(Observed(owner, (make.pod("orphan", phase="Succeeded"),)), make.now).steps

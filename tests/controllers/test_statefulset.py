@@ -25,7 +25,7 @@ def stateful_set(make, **spec) -> Object:
 
 def revisions(owner: Object) -> tuple[Object, ...]:
     """The revision of the set's present template, as the server would have it."""
-    [creation] = history_of(owner, []).steps
+    [creation] = history_of(owner, STATEFUL_SETS, []).steps
     revision = creation.obj
     revision["metadata"]["uid"] = "uid-" + name_of(revision)
     return (revision,)

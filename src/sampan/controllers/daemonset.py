@@ -4,14 +4,15 @@ Observed: the set, its pods, all nodes, its ControllerRevisions. Each pod is mad
 affinity; the scheduler puts it there. The tolerations that let such pods run on troubled nodes are added to them.
 
 A node that should have the pod and has none gets one; one that should not loses it; a failed or finished pod is
-replaced. When the template changes, RollingUpdate replaces old pods while at most `maxUnavailable` nodes lack an
+replaced, on each node later and later (a second, doubling up to 15 minutes) while its pods keep ending, so that the
+loop does not fight with a kubelet that refuses them. When the template changes, RollingUpdate replaces old pods while at most `maxUnavailable` nodes lack an
 available one, or first adds new ones on at most `maxSurge` nodes; OnDelete waits until someone deletes the old pods.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sampan import effects
@@ -32,9 +33,19 @@ from sampan.apimachinery.object import (
 )
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import node_fit, pod_template, taints, times
+from sampan.controllers.daemonset_patience import Patience
 from sampan.controllers.daemonset_rollout import Budget, NodePods, next_replacements
 from sampan.controllers.ownership import claim
-from sampan.controllers.pods import available_at, index_by_owner, is_available, is_ready, owned_or_orphaned, phase_of
+from sampan.controllers.pods import (
+    available_at,
+    index_by_owner,
+    is_active,
+    is_available,
+    is_finished,
+    is_ready,
+    owned_or_orphaned,
+    phase_of,
+)
 from sampan.controllers.revision_history import HASH_LABEL, history_of, surplus
 from sampan.reconcile.controller import Wiring, owner_key
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Outcome, Parallel, Plan, Step, Update
@@ -56,6 +67,8 @@ class Observed:
     pods: tuple[Object, ...]
     nodes: Mapping[str, Object]
     revisions: tuple[Object, ...] = ()
+    waits: Mapping[str, float] = field(default_factory=dict)
+    """Nodes whose ended pods must not be replaced yet, and for how many seconds."""
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
@@ -65,7 +78,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     claimed = claim(owner, DAEMON_SETS, PODS, observed.pods, selector.matches)
     if is_being_deleted(owner):
         return NOTHING
-    history = history_of(owner, observed.revisions, dig(owner, "status", "collisionCount"))
+    history = history_of(owner, DAEMON_SETS, observed.revisions)
     spec = pod_spec_of(owner)
     on_node = by_node(claimed.objects)
     creations: list[str] = []
@@ -80,7 +93,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
         if run and not pods:
             creations.append(name)
         elif stay:
-            deletions += _useless(owner, pods, notes, surge=budget.surge > 0)
+            deletions += _ended(owner, pods, notes) if name not in observed.waits else []
+            deletions += _doubles(pods, history.hash, min_ready_s, now, surge=budget.surge > 0)
         else:
             deletions += [pod for pod in pods if not is_being_deleted(pod)]
         if run:
@@ -103,8 +117,9 @@ def plan(observed: Observed, now: datetime) -> Plan:
         return (Update(DAEMON_SETS, {**owner, "status": status}, subresource="status"),)
 
     moments = [at for pod in claimed.objects if (at := available_at(pod, min_ready_s)) and at > now]
-    again = times.seconds_until(min(moments), now) if moments else None
-    return Plan(tuple(steps), tuple(notes), again, report)
+    waits = [times.seconds_until(moment, now) for moment in moments]
+    waits += [observed.waits[name] for name, pods in sorted(on_node.items()) if name in observed.waits and _over(pods)]
+    return Plan(tuple(steps), tuple(notes), min(waits, default=None), report)
 
 
 def pod_spec_of(owner: Object) -> Object:
@@ -153,23 +168,36 @@ def by_node(pods: Sequence[Object]) -> dict[str, list[Object]]:
     return found
 
 
-def _useless(owner: Object, pods: Sequence[Object], notes: list[Note], *, surge: bool) -> list[Object]:
-    """Failed and finished pods, and all but the oldest of the others."""
-    useless: list[Object] = []
-    running: list[Object] = []
-    for pod in pods:
-        if is_being_deleted(pod):
-            continue
+def _over(pods: Sequence[Object]) -> list[Object]:
+    return [pod for pod in pods if is_finished(pod) and not is_being_deleted(pod)]
+
+
+def _ended(owner: Object, pods: Sequence[Object], notes: list[Note]) -> list[Object]:
+    """Failed and finished pods."""
+    ended = _over(pods)
+    for pod in ended:
         where = f"daemon pod {namespace_of(pod)}/{name_of(pod)} on node {target_node(pod)}"
         if phase_of(pod) == "Failed":
-            useless.append(pod)
             notes.append(Note(owner, WARNING, "FailedDaemonPod", f"Found failed {where}, will try to kill it"))
-        elif phase_of(pod) == "Succeeded":
-            useless.append(pod)
-            notes.append(Note(owner, NORMAL, "SucceededDaemonPod", f"Found succeeded {where}, will try to delete it"))
         else:
-            running.append(pod)
-    return useless + ([] if surge else running[1:])
+            notes.append(Note(owner, NORMAL, "SucceededDaemonPod", f"Found succeeded {where}, will try to delete it"))
+    return ended
+
+
+def _doubles(
+    pods: Sequence[Object], digest: str, min_ready_s: int, now: datetime, *, surge: bool
+) -> list[Object]:
+    """Pods that the node has too many of: all but the oldest; with surge, all but the oldest of each template.
+
+    There, the old pod goes as soon as it is not ready, or the new one is available.
+    """
+    active = [pod for pod in pods if is_active(pod)]
+    if not surge:
+        return active[1:]
+    new = [pod for pod in active if labels_of(pod).get(HASH_LABEL) == digest]
+    old = [pod for pod in active if pod not in new]
+    finished = bool(new and old) and (not is_ready(old[0]) or is_available(new[0], min_ready_s, now))
+    return new[1:] + (old if finished else old[1:])
 
 
 def _writes(
@@ -247,16 +275,19 @@ class DaemonSetReconciler:
         self._nodes = wiring.watch(NODES, lambda node: sorted(key_of(one) for one in self._sets.list()))
         self._revisions = wiring.watch(CONTROLLER_REVISIONS, owner_key("DaemonSet", "apps"))
         index_by_owner(self._revisions)
+        self._patience = Patience()
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         owner = self._sets.get(name, namespace)
         if owner is None:
+            self._patience.forget(key)
             return NOTHING
         pods = tuple(sorted(owned_or_orphaned(self._pods, owner), key=key_of))
-        revisions = tuple(sorted(self._revisions.by_index("controller-uid", uid_of(owner)), key=key_of))
+        revisions = tuple(sorted(owned_or_orphaned(self._revisions, owner), key=key_of))
         nodes = {name_of(node): node for node in self._nodes.list()}
-        return plan(Observed(owner, pods, nodes, revisions), effects.now())
+        waits = self._patience.waits(key, {target_node(pod) for pod in pods if _over([pod])}, effects.monotonic())
+        return plan(Observed(owner, pods, nodes, revisions, waits), effects.now())
 
     def _concerned(self, pod: Object) -> list[str]:
         namespace, controller = namespace_of(pod), controller_of(pod)

@@ -44,6 +44,9 @@ def counted(deployment: Object, new: Object | None, sets: Sequence[Object], now:
     }
     status: Object = {"observedGeneration": meta(deployment).get("generation", 0)}
     status |= {key: count for key, count in counts.items() if count}
+    going = [dig(rs, "status", "terminatingReplicas") for rs in sets]
+    if all(count is not None for count in going):
+        status["terminatingReplicas"] = sum(going)
     if (collisions := dig(deployment, "status", "collisionCount")) is not None:
         status["collisionCount"] = collisions
     if available >= bounds.fewest:

@@ -22,9 +22,11 @@ from sampan.api.resources import JOBS, PODS
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import (
     Object,
+    controller_of,
     dig,
     is_being_deleted,
     key_of,
+    labels_of,
     meta,
     name_of,
     namespace_of,
@@ -58,7 +60,7 @@ FAILURE_TARGET, SUCCESS_CRITERIA_MET = "FailureTarget", "SuccessCriteriaMet"
 def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
     """The next step of the Job."""
     matches = selectors.from_document(dig(job, "spec", "selector")).matches
-    claimed = claim(job, JOBS, PODS, pods, matches)
+    claimed = claim(job, JOBS, PODS, pods, matches, TRACKING)
     if dig(job, "spec", "managedBy", default=MANAGER) != MANAGER:
         return NOTHING
     if is_being_deleted(job) or is_over(job):
@@ -146,8 +148,8 @@ def _manage(job: Object, tally: Tally, pods: Sequence[Object], now: datetime) ->
     else:
         wanted = min(int(completions) - tally.succeeded - len(tally.failed_indexes), parallelism)
     surplus = len(tally.active) - wanted
-    if surplus > 0:
-        return [_deletions(job, deletion_order(tally.active, tally.active, now)[:surplus])], None
+    if superfluous := _superfluous(job, tally.active, max(surplus, 0), now):
+        return [_deletions(job, superfluous)], None
     waited_for = tally.terminating if replaces_only_failed(job) else []
     missing = min(-surplus - len(waited_for), BURST)
     if missing <= 0:
@@ -161,6 +163,20 @@ def _manage(job: Object, tally: Tally, pods: Sequence[Object], now: datetime) ->
     if is_indexed(job):
         indexes = _open_indexes(job, tally)[:missing]
     return [Parallel(tuple(new_pod(job, index) for index in indexes), slow_start=True)], None
+
+
+def _superfluous(job: Object, active: Sequence[Object], least: int, now: datetime) -> list[Object]:
+    """At least `least` pods to delete: first those whose index is no more or has another pod, then the least useful."""
+    order = deletion_order(active, active, now)
+    keep: dict[int | None, Object] = {}
+    if is_indexed(job):
+        completions = int(dig(job, "spec", "completions", default=0))
+        keep = {index: pod for pod in order if (index := index_of(pod)) is not None and index < completions}
+        gone = [pod for pod in order if keep.get(index_of(pod)) is not pod]
+    else:
+        gone = []
+    rest = [pod for pod in order if pod not in gone]
+    return gone + rest[: max(least - len(gone), 0)]
 
 
 def _open_indexes(job: Object, tally: Tally) -> list[int]:
@@ -258,11 +274,14 @@ def _deletions(job: Object, pods: Sequence[Object]) -> Parallel:
 
 
 class JobReconciler:
-    """Keys are Jobs; a pod concerns its owner. A pod whose Job is gone only loses its finalizer."""
+    """Keys are Jobs; a pod concerns its owner, or the Jobs that would adopt it.
+
+    A pod whose Job is gone only loses its finalizer.
+    """
 
     def __init__(self, wiring: Wiring) -> None:
         self._jobs = wiring.watch(JOBS)
-        self._pods = wiring.watch(PODS, owner_key("Job", "batch"))
+        self._pods = wiring.watch(PODS, self._concerned)
         index_by_owner(self._pods)
 
     async def reconcile(self, key: str) -> Plan:
@@ -272,6 +291,15 @@ class JobReconciler:
             return self._release(namespace, key)
         pods = sorted(owned_or_orphaned(self._pods, job), key=key_of)
         return plan(job, pods, effects.now())
+
+    def _concerned(self, pod: Object) -> list[str]:
+        if controller_of(pod) is not None:
+            return list(owner_key("Job", "batch")(pod))
+        labels = labels_of(pod)
+        return [
+            key_of(job) for job in self._jobs.list(namespace_of(pod))
+            if selectors.from_document(dig(job, "spec", "selector")).matches(labels)
+        ]
 
     def _release(self, namespace: str, key: str) -> Plan:
         """Pods of a Job that is gone must not be held by a finalizer that nobody would remove."""

@@ -91,10 +91,6 @@ def compressed_indexes(indexes: Iterable[int]) -> str:
     )
 
 
-def _pair(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low},{high}"
-
-
 def expanded_indexes(text: str) -> list[int]:
     """The inverse of `compressed_indexes`."""
     found: list[int] = []
@@ -105,13 +101,19 @@ def expanded_indexes(text: str) -> list[int]:
 
 
 def pod_backoff_s(pods: Sequence[Object], failed: int, now: datetime) -> float:
-    """Seconds until the next pod may be created: 10 after the first failure, doubling, counted from the last one."""
-    moments = [_finished_at(pod) for pod in pods if phase_of(pod) == "Failed"]
-    last = max((moment for moment in moments if moment is not None), default=None)
-    successes = [_finished_at(pod) for pod in pods if phase_of(pod) == "Succeeded"]
-    if last is None or not failed or any(moment is not None and moment > last for moment in successes):
+    """Seconds until the next pod may be created: 10 after the first failure, doubling, until a pod succeeds."""
+    failures = _moments(pods, "Failed")
+    success = max(_moments(pods, "Succeeded"), default=None)
+    since = [moment for moment in failures if success is None or moment > success]
+    if not since or not failed:
         return 0.0
-    return _backoff_s(last, failed, now)
+    return _backoff_s(max(since), failed if success is None else len(since), now)
+
+
+def _moments(pods: Sequence[Object], phase: str) -> list[datetime]:
+    """When the pods of this phase ended."""
+    found = (_finished_at(pod) for pod in pods if phase_of(pod) == phase)
+    return [moment for moment in found if moment is not None]
 
 
 def index_backoff_s(pod: Object, attempt: Attempt, now: datetime) -> float:

@@ -1,7 +1,8 @@
 """The pods of a Job, counted: each exactly once, whatever crashes.
 
 A finished pod that still has the tracking finalizer is listed in `status.uncountedTerminatedPods`; once it has lost the
-finalizer it moves from there into the numbers. What a failure means is asked of the failure policy: an ignored one is
+finalizer it moves from there into the numbers. Successes of an Indexed Job need no list: `completedIndexes` says which
+there were, and their number is `succeeded`, also after `completions` was made smaller. What a failure means is asked of the failure policy: an ignored one is
 let go uncounted. With `backoffLimitPerIndex` each index keeps its own number of failures, handed from its failed pod to
 the next in an annotation; so the last failed pod of an index keeps its finalizer until its successor exists.
 """
@@ -104,7 +105,8 @@ class _Counting:
         tally.failed = totals["failed"]
         tally.succeeded = len(self._done) if self._indexed else totals["succeeded"]
         tally.done_indexes, tally.failed_indexes = frozenset(self._done), frozenset(self._given_up)
-        tally.status = {kind: number for kind, number in self._counted.items() if number}
+        counted = {**self._counted, **({"succeeded": len(self._done)} if self._indexed else {})}
+        tally.status = {kind: number for kind, number in counted.items() if number}
         if self._indexed and self._done:
             tally.status["completedIndexes"] = compressed_indexes(self._done)
         if self._limit is not None:
@@ -136,9 +138,8 @@ class _Counting:
             index = index_of(pod)
             if index is None or index >= self._completions:
                 return
-            if index in self._done and uid_of(pod) not in self._known:
-                return  # a second success of one index does not count
-            self._done.add(index)
+            self._done.add(index)  # a second success of one index does not count
+            return
         self._record("succeeded", pod)
 
     def _failure(self, pod: Object) -> None:

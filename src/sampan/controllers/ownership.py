@@ -46,9 +46,9 @@ def is_controlled_by(obj: Object, owner: Object) -> bool:
 
 def claim(
     owner: Object, owner_resource: Resource, resource: Resource, candidates: Iterable[Object],
-    matches: Callable[[Mapping[str, str]], bool],
+    matches: Callable[[Mapping[str, str]], bool], finalizer: str = "",
 ) -> Claim:
-    """Sort `candidates` into owned, adopted and released ones."""
+    """Sort `candidates` into owned, adopted and released ones. What is adopted gets `finalizer`, what goes loses it."""
     mine: list[Object] = []
     adoptions: list[Step] = []
     releases: list[Step] = []
@@ -61,21 +61,25 @@ def claim(
             if fits:
                 mine.append(obj)
             elif not going:
-                releases.append(_release(owner, resource, obj))
+                releases.append(_release(owner, resource, obj, finalizer))
         elif fits and not going and not is_being_deleted(obj) and namespace_of(obj) == namespace_of(owner):
             mine.append(obj)
-            adoptions.append(_adopt(owner, resource, obj))
+            adoptions.append(_adopt(owner, resource, obj, finalizer))
     if adoptions:
         adoptions.insert(0, Verify(owner_resource, name_of(owner), namespace_of(owner), uid_of(owner)))
     return Claim(tuple(mine), tuple(adoptions + releases))
 
 
-def _adopt(owner: Object, resource: Resource, obj: Object) -> Patch:
-    patch = {"metadata": {"ownerReferences": [reference_to(owner)], "uid": uid_of(obj)}}
+def _adopt(owner: Object, resource: Resource, obj: Object, finalizer: str) -> Patch:
+    patch: Object = {"metadata": {"ownerReferences": [reference_to(owner)], "uid": uid_of(obj)}}
+    if finalizer:
+        patch["metadata"]["finalizers"] = [finalizer]
     return Patch(resource, name_of(obj), namespace_of(obj), patch)
 
 
-def _release(owner: Object, resource: Resource, obj: Object) -> Patch:
+def _release(owner: Object, resource: Resource, obj: Object, finalizer: str) -> Patch:
     deletion = {"$patch": "delete", "uid": uid_of(owner)}
-    patch = {"metadata": {"uid": uid_of(obj), "ownerReferences": [deletion]}}
+    patch: Object = {"metadata": {"uid": uid_of(obj), "ownerReferences": [deletion]}}
+    if finalizer:
+        patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = [finalizer]
     return Patch(resource, name_of(obj), namespace_of(obj), patch, missing_ok=True)

@@ -4,7 +4,7 @@ Observed: the set and its pods, that is those with its controller reference, and
 selector matches (adopted first). Desired: `spec.replicas` active pods. Too few: create the missing ones, at most 500 at
 a time, in slow-start batches. Too many: delete, least useful first (see `pods.deletion_order`). A pod that failed or is
 being deleted counts as gone at once. The status tells what is there, and a ReplicaFailure condition why pods cannot be
-made or deleted.
+made or deleted; of a ReplicaSet it tells too how many of its pods are still on their way out.
 
 Guarantee: with `Expectations` in front of it, it never creates a pod that it has created before and not yet seen.
 """
@@ -35,7 +35,7 @@ from sampan.apimachinery.resource import Resource
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import conditions, pod_template, times
 from sampan.controllers.conditions import Condition
-from sampan.controllers.ownership import claim
+from sampan.controllers.ownership import claim, is_controlled_by
 from sampan.controllers.pods import (
     BY_OWNER,
     available_at,
@@ -43,6 +43,7 @@ from sampan.controllers.pods import (
     index_by_owner,
     is_active,
     is_available,
+    is_finished,
     is_ready,
     owned,
     owned_or_orphaned,
@@ -61,9 +62,10 @@ class Flavour:
 
     resource: Resource
     selector: Callable[[Object], selectors.Selector]
+    tells_terminating: bool = False
 
 
-REPLICA_SET = Flavour(REPLICA_SETS, lambda rs: selectors.from_document(dig(rs, "spec", "selector")))
+REPLICA_SET = Flavour(REPLICA_SETS, lambda rs: selectors.from_document(dig(rs, "spec", "selector")), True)
 REPLICATION_CONTROLLER = Flavour(
     REPLICATION_CONTROLLERS, lambda rc: selectors.from_labels(dig(rc, "spec", "selector") or labels_of(rc))
 )
@@ -81,8 +83,10 @@ class Observed:
 def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> Plan:
     """What to do so that the number of active pods becomes `spec.replicas`, and the status true."""
     owner = observed.replica_set
-    claimed = claim(owner, flavour.resource, PODS, observed.pods, flavour.selector(owner).matches)
-    active = [pod for pod in claimed.objects if is_active(pod)]
+    candidates = [pod for pod in observed.pods if is_active(pod)]
+    claimed = claim(owner, flavour.resource, PODS, candidates, flavour.selector(owner).matches)
+    active = list(claimed.objects)
+    going = sum(is_being_deleted(pod) and is_controlled_by(pod, owner) and not is_finished(pod) for pod in observed.pods)
     wanted = int(dig(owner, "spec", "replicas", default=1))
     missing = wanted - len(active)
     steps = list(claimed.steps)
@@ -95,7 +99,9 @@ def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> P
         steps.append(_delete(owner, surplus))
 
     def report(outcome: Outcome) -> tuple[Step, ...]:
-        status = status_of(owner, list(claimed.objects), now, missing=missing, outcome=outcome)
+        status = status_of(owner, active, now, missing=missing, outcome=outcome)
+        if flavour.tells_terminating:
+            status["terminatingReplicas"] = going
         if status == (owner.get("status") or {}):
             return ()
         return (Update(flavour.resource, {**owner, "status": status}, subresource="status"),)
@@ -104,12 +110,11 @@ def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> P
 
 
 def status_of(
-    owner: Object, claimed: list[Object], now: datetime, *, missing: int = 0, outcome: Outcome = ALL_WELL
+    owner: Object, active: list[Object], now: datetime, *, missing: int = 0, outcome: Outcome = ALL_WELL
 ) -> Object:
-    """The set's status. `missing` pods (negative: too many) were worked on with this `outcome`."""
+    """The set's status with these active pods. `missing` pods (negative: too many) were worked on with this `outcome`."""
     min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
     template_labels = (dig(owner, "spec", "template", "metadata", "labels") or {}).items()
-    active = [pod for pod in claimed if is_active(pod)]
     found = list(dig(owner, "status", "conditions", default=()))
     if outcome.error is None:
         found = conditions.without(found, REPLICA_FAILURE)

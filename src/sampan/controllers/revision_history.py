@@ -1,7 +1,9 @@
 """ControllerRevisions: the numbered templates of a DaemonSet or StatefulSet, for `kubectl rollout history|undo`.
 
 A revision's data is the part of the owner that it can be set back to. The one equal to the present state is the current
-one; going back to an old state gives its revision the highest number again.
+one; going back to an old state gives its revision the highest number again. Revisions that an earlier owner left behind
+(`kubectl delete --cascade=orphan`) are adopted as pods are, so that a new owner takes up their history. Where another
+revision already has the name of a new one, the owner's collisionCount is raised, and with it the hash.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sampan.api.resources import CONTROLLER_REVISIONS
-from sampan.apimachinery.object import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
-from sampan.controllers.ownership import reference_to
+from sampan.apimachinery import selectors
+from sampan.apimachinery.object import Object, annotations_of, dig, labels_of, name_of, namespace_of, uid_of
+from sampan.apimachinery.resource import Resource
+from sampan.controllers.ownership import claim, is_controlled_by, reference_to
 from sampan.controllers.pod_template import hash_of, same_template
-from sampan.reconcile.plan import Create, Delete, Step, Update
+from sampan.reconcile.plan import Create, Delete, End, Step, Update
 
 HASH_LABEL = "controller-revision-hash"
+STATEFUL_SET_HASH_LABEL = "controller.kubernetes.io/hash"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -33,27 +38,34 @@ def template_data(template: Object) -> Object:
     return {"spec": {"template": {**template, "$patch": "replace"}}}
 
 
-def history_of(owner: Object, revisions: Sequence[Object], collision_count: int | None = None) -> History:
-    """Sort `revisions` of `owner` into the current one and old ones."""
-    template = owner["spec"]["template"]
-    wanted = template_data(template)
-    newest = max((one.get("revision", 0) for one in revisions), default=0)
-    current = [one for one in revisions if _same(one.get("data") or {}, wanted)]
+def history_of(owner: Object, resource: Resource, revisions: Sequence[Object]) -> History:
+    """Sort `revisions`, those of `owner` and those that nobody owns, into the current one and old ones."""
+    matches = selectors.from_document(dig(owner, "spec", "selector")).matches
+    claimed = claim(owner, resource, CONTROLLER_REVISIONS, revisions, matches)
+    wanted = template_data(owner["spec"]["template"])
+    newest = max((one.get("revision", 0) for one in claimed.objects), default=0)
+    current = [one for one in claimed.objects if _same(one.get("data") or {}, wanted)]
     if not current:
-        created = _new(owner, wanted, newest + 1, collision_count)
-        return History(labels_of(created)[HASH_LABEL], (_creation(created),), tuple(revisions))
+        created = _new(owner, resource, wanted, newest + 1)
+        return History(revision_hash(created), (*claimed.steps, created_by(owner, resource, created)), claimed.objects)
     latest = max(current, key=lambda one: (one.get("revision", 0), name_of(one)))
-    old = tuple(one for one in revisions if uid_of(one) != uid_of(latest))
-    steps: tuple[Step, ...] = ()
-    if latest.get("revision", 0) < newest:
-        steps = (Update(CONTROLLER_REVISIONS, {**latest, "revision": newest + 1}),)
-    return History(labels_of(latest).get(HASH_LABEL, ""), steps, old)
+    old = tuple(one for one in claimed.objects if uid_of(one) != uid_of(latest))
+    steps = claimed.steps
+    if latest.get("revision", 0) < newest and is_controlled_by(latest, owner):
+        steps = (*steps, Update(CONTROLLER_REVISIONS, {**latest, "revision": newest + 1}))
+    return History(revision_hash(latest), steps, old)
+
+
+def revision_hash(revision: Object) -> str:
+    """The hash of a DaemonSet's or a StatefulSet's revision; each has a label of its own for it."""
+    labels = labels_of(revision)
+    return labels.get(STATEFUL_SET_HASH_LABEL) or labels.get(HASH_LABEL, "")
 
 
 def surplus(old: Iterable[Object], in_use: frozenset[str], limit: int) -> tuple[Step, ...]:
     """Delete the oldest old revisions beyond `limit` whose hash no pod has."""
     unused = sorted(
-        (one for one in old if labels_of(one).get(HASH_LABEL) not in in_use), key=lambda one: one.get("revision", 0)
+        (one for one in old if revision_hash(one) not in in_use), key=lambda one: one.get("revision", 0)
     )
     return tuple(
         Delete(CONTROLLER_REVISIONS, name_of(one), namespace_of(one), uid=uid_of(one))
@@ -68,10 +80,11 @@ def _same(data: Object, wanted: Object) -> bool:
         return False
 
 
-def _new(owner: Object, data: Object, number: int, collision_count: int | None) -> Object:
+def _new(owner: Object, resource: Resource, data: Object, number: int) -> Object:
     template = owner["spec"]["template"]
-    digest = hash_of(template, collision_count)
-    labels = {**((template.get("metadata") or {}).get("labels") or {}), HASH_LABEL: digest}
+    digest = hash_of(template, dig(owner, "status", "collisionCount") or None)
+    label = STATEFUL_SET_HASH_LABEL if resource.kind == "StatefulSet" else HASH_LABEL
+    labels = {**((template.get("metadata") or {}).get("labels") or {}), label: digest}
     annotations = {key: value for key, value in annotations_of(owner).items() if key != _LAST_APPLIED}
     return {
         "apiVersion": CONTROLLER_REVISIONS.api_version, "kind": CONTROLLER_REVISIONS.kind,
@@ -83,5 +96,14 @@ def _new(owner: Object, data: Object, number: int, collision_count: int | None) 
     }
 
 
-def _creation(revision: Object) -> Create:
-    return Create(CONTROLLER_REVISIONS, revision, exists_ok=True)
+def created_by(owner: Object, resource: Resource, revision: Object) -> Create:
+    """Create the revision; or, where its name is another's, choose another name next time."""
+
+    def taken(existing: Object) -> tuple[Step, ...]:
+        if is_controlled_by(existing, owner) and _same(existing.get("data") or {}, revision["data"]):
+            return (End(),)  # ours, from before a restart; it will show soon
+        collisions = int(dig(owner, "status", "collisionCount", default=0) or 0) + 1
+        status = {**(owner.get("status") or {}), "collisionCount": collisions}
+        return Update(resource, {**owner, "status": status}, subresource="status"), End()
+
+    return Create(CONTROLLER_REVISIONS, revision, on_exists=taken)

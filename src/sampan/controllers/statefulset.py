@@ -91,7 +91,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     selector = selectors.from_document(dig(owner, "spec", "selector"))
     members = [pod for pod in observed.pods if identity.ordinal_of(owner, pod) is not None]
     claimed = claim(owner, STATEFUL_SETS, PODS, members, selector.matches)
-    history = history_of(owner, observed.revisions, dig(owner, "status", "collisionCount"))
+    history = history_of(owner, STATEFUL_SETS, observed.revisions)
     revisions = _revisions(owner, history, observed.revisions)
     steps = [*claimed.steps, *history.steps]
     notes: list[Note] = []
@@ -291,7 +291,7 @@ class StatefulSetReconciler:
         if owner is None:
             return NOTHING
         pods = tuple(sorted(owned_or_orphaned(self._pods, owner), key=key_of))
-        revisions = tuple(sorted(self._revisions.by_index("controller-uid", uid_of(owner)), key=key_of))
+        revisions = tuple(sorted(owned_or_orphaned(self._revisions, owner), key=key_of))
         claims: dict[str, Object] = {}
         if identity.claim_templates(owner):
             claims = {name_of(one): one for one in self._claims.list(namespace)}

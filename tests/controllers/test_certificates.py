@@ -16,6 +16,7 @@ from sampan.controllers.certificate_requests import API_CLIENT, KUBELET_CLIENT, 
 from sampan.controllers.certificate_signer import Authority, plan
 from sampan.pki.authority import CertificateAuthority
 from sampan.pki.certificate import KeyPair, new_key
+from sampan.reconcile.plan import NOTHING
 
 CLIENT, SERVER = ["digital signature", "client auth"], ["digital signature", "server auth"]
 
@@ -107,6 +108,8 @@ def test_kubelets_are_approved_by_what_they_may_and_others_never(make) -> None:
 
 def test_requests_go_an_hour_after_the_decision_or_a_day_without_one(make) -> None:
     asked = request(make, LEGACY, "anna", usages=CLIENT)
+    assert certificate_cleaner.plan(asked, make.now + timedelta(days=9)) == NOTHING  # it waits for its signer
+    asked["status"]["certificate"] = "bm90IG9uZQ=="
     assert certificate_cleaner.plan(asked, make.now).requeue_after_s == 3600
     assert certificate_cleaner.plan(asked, make.now + timedelta(hours=1)).steps
     asked["status"] = {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from sampan.apimachinery.object import name_of
 from sampan.controllers import endpoints
 from sampan.controllers.endpointslice import LIMIT, Observed, plan
+from sampan.controllers.topology_hints import Topology
 from sampan.reconcile.plan import NOTHING, Create, Delete, Update
 
 
@@ -17,7 +18,7 @@ def test_each_pod_is_an_endpoint_with_its_conditions(make) -> None:
         make.pod("c", ready=True, ip="10.244.0.7", deletionTimestamp=make.now_text),
         make.pod("no-address"), make.pod("done", ip="10.244.0.8", phase="Succeeded"),
     )
-    [create] = plan(Observed(make.service(), pods, (), {"n1": "zone-a"}), make.now).steps
+    [create] = plan(Observed(make.service(), pods, (), Topology({"n1": "zone-a"})), make.now).steps
     document = create.obj
     assert document["addressType"] == "IPv4"
     assert document["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]

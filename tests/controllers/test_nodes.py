@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sampan.controllers import node_ipam, node_lifecycle, pod_gc, taint_eviction
 from sampan.controllers.config import ControllerManagerConfig
-from sampan.controllers.node_lifecycle import EvictionBudget, Observed, wanted_taints
+from sampan.controllers.node_lifecycle import Observed, wanted_taints
+from sampan.controllers.node_zones import EvictionBudget, Zone, all_lost, rate_of, zones_of
 from sampan.reconcile.plan import NOTHING, Delete, Patch
 
 CONFIG = ControllerManagerConfig()
@@ -42,6 +43,7 @@ def test_an_unknown_node_is_tainted_and_its_pods_are_not_ready(make) -> None:
     patch, marks = node_lifecycle.plan(Observed(make.node(ready="Unknown"), pods, 50.0), CONFIG, make.now).steps
     assert keys(patch.patch["spec"]["taints"]) == [("unreachable", "NoSchedule"), ("unreachable", "NoExecute")]
     [mark] = marks.writes
+    assert (mark.done.reason, mark.done.message) == ("NodeNotReady", "Node is not ready")
     assert isinstance(mark, Patch) and mark.name == "a" and mark.subresource == "status"
 
 
@@ -72,10 +74,30 @@ def test_evictions_begin_one_node_at_a_time(make) -> None:
     node = make.node(ready="Unknown")
     waiting = Observed(node, (), 99.0, may_evict=False)
     assert keys(wanted_taints(node, waiting, make.now)) == [("unreachable", "NoSchedule")]
-    budget = EvictionBudget(0.1)
-    assert budget.may("zone", 100.0)
+    budget = EvictionBudget()
+    assert budget.may("zone", 0.1, 100.0)
     budget.spend("zone", 100.0)
-    assert not budget.may("zone", 109.0) and budget.may("other", 109.0) and budget.may("zone", 110.0)
+    assert not budget.may("zone", 0.1, 109.0) and budget.may("other", 0.1, 109.0) and budget.may("zone", 0.1, 110.0)
+    assert not budget.may("zone", 0.0, 999.0)
+
+
+def test_a_zone_that_lost_most_of_its_nodes_slows_down_or_stops(make) -> None:
+    assert [rate_of(zone, CONFIG) for zone in (Zone(4, 2), Zone(5, 3), Zone(100, 60), Zone(100, 54))] == [
+        0.1, 0.0, 0.01, 0.1,
+    ]
+
+
+def test_a_zone_lost_as_a_whole_is_evacuated_unless_every_zone_is(make) -> None:
+    def node(name: str, zone: str, ready: str) -> dict:
+        found = make.node(name, ready)
+        found["metadata"]["labels"] = {"topology.kubernetes.io/zone": zone}
+        return found
+
+    lost = [node(f"a{number}", "a", "Unknown") for number in range(4)]
+    zones = zones_of([*lost, node("b", "b", "True")])
+    assert zones == {"/a": Zone(4, 4), "/b": Zone(1, 0)}
+    assert rate_of(zones["/a"], CONFIG) == 0.1 and not all_lost(zones)
+    assert all_lost(zones_of(lost))
 
 
 def unreachable(make, added: str = EARLIER) -> dict:
@@ -106,6 +128,20 @@ def test_a_pod_stays_for_its_toleration_seconds(make) -> None:
 
 def test_a_toleration_without_time_is_for_ever(make) -> None:
     assert taint_eviction.plan(tolerating(make.pod("a"), None), unreachable(make), make.now) == NOTHING
+
+
+def test_of_each_taint_the_first_toleration_that_answers_it_counts(make) -> None:
+    pod = tolerating(make.pod("a"), 300)
+    pod["spec"]["tolerations"].insert(0, {"operator": "Exists"})
+    assert taint_eviction.plan(pod, unreachable(make), make.now) == NOTHING
+
+
+def test_pods_on_a_node_out_of_service_fail_and_go(make, flat) -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+    nodes = {"n1": make.node(ready="Unknown", taints=[taint])}
+    pods = (make.pod("a", deletionTimestamp=make.now_text), make.pod("b"))
+    mark, delete = flat(pod_gc.plan(pod_gc.Observed(pods, nodes, frozenset()), CONFIG, make.now))
+    assert mark.patch["status"] == {"phase": "Failed"} and (delete.name, delete.grace_period_s) == ("a", 0)
 
 
 def test_no_taint_no_eviction(make) -> None:

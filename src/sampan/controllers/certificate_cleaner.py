@@ -1,12 +1,13 @@
 """Deletes certificate requests that have served their purpose.
 
-An hour after they were approved, denied or failed; a day after nobody decided; and as soon as the certificate that they
-led to has expired.
+An hour after they were approved and signed, denied or failed; a day after nobody decided; and as soon as the
+certificate that they led to has expired. One that is approved and waits for its signer stays.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -26,23 +27,25 @@ def plan(request: Object, now: datetime) -> Plan:
     if is_being_deleted(request):
         return NOTHING
     due = ends_at(request)
+    if due is None:
+        return NOTHING
     if due > now:
         return Plan(requeue_after_s=times.seconds_until(due, now))
     return Plan((Delete(CERTIFICATE_SIGNING_REQUESTS, name_of(request), "", uid=uid_of(request)),))
 
 
-def ends_at(request: Object) -> datetime:
-    """When nobody needs the request any more."""
-    found = dig(request, "status", "conditions", default=())
-    moments = [times.parse_or_none(one.get("lastUpdateTime")) for one in found]
-    decided = [moment + DECIDED for moment in moments if moment is not None]
-    ends = min(decided, default=times.parse(meta(request)["creationTimestamp"]) + PENDING)
-    if text := dig(request, "status", "certificate"):
-        try:
-            ends = min(ends, x509.load_pem_x509_certificate(base64.b64decode(text)).not_valid_after_utc)
-        except ValueError:
-            return ends
-    return ends
+def ends_at(request: Object) -> datetime | None:
+    """When nobody needs the request any more; None while it waits for its signer."""
+    found, text = dig(request, "status", "conditions", default=()), dig(request, "status", "certificate")
+    if not found:
+        return times.parse(meta(request)["creationTimestamp"]) + PENDING
+    final = [one for one in found if one.get("type") in ("Denied", "Failed") or text]
+    moments = [times.parse_or_none(one.get("lastUpdateTime")) for one in final]
+    ends = [moment + DECIDED for moment in moments if moment is not None]
+    if text:
+        with contextlib.suppress(ValueError):  # no certificate: it cannot expire
+            ends.append(x509.load_pem_x509_certificate(base64.b64decode(text)).not_valid_after_utc)
+    return min(ends, default=None)
 
 
 class CertificateCleaner:

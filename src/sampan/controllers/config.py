@@ -40,6 +40,10 @@ class ControllerManagerConfig:
     node_monitor_period_s: float = 5.0
     node_eviction_per_s: float = 0.1
     """Nodes a second of one zone whose pods may begin to be evicted."""
+    secondary_node_eviction_per_s: float = 0.01
+    """The same for a large zone that has lost most of its nodes; a small one stops."""
+    large_cluster_size: int = 50
+    unhealthy_zone_threshold: float = 0.55
     terminated_pod_threshold: int = 12500
     """Finished pods beyond this number are deleted, oldest first; 0 keeps all."""
     pod_gc_period_s: float = 20.0

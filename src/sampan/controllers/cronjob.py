@@ -157,8 +157,7 @@ def _serve(
     if earliest > now or (missed := schedule.missed(earliest, now)) is None:
         return
     if missed.count > MANY_MISSED:
-        text = (f"too many missed start times: {missed.count}. Set or decrease .spec.startingDeadlineSeconds or check "
-                "clock skew")
+        text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
         decision.notes.append(Note(cron_job, WARNING, "TooManyMissedTimes", text))
     due = missed.latest
     if deadline_s is not None and due + timedelta(seconds=int(deadline_s)) < now:

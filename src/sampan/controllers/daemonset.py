@@ -5,8 +5,9 @@ affinity; the scheduler puts it there. The tolerations that let such pods run on
 
 A node that should have the pod and has none gets one; one that should not loses it; a failed or finished pod is
 replaced, on each node later and later (a second, doubling up to 15 minutes) while its pods keep ending, so that the
-loop does not fight with a kubelet that refuses them. When the template changes, RollingUpdate replaces old pods while at most `maxUnavailable` nodes lack an
-available one, or first adds new ones on at most `maxSurge` nodes; OnDelete waits until someone deletes the old pods.
+loop does not fight with a kubelet that refuses them. When the template changes, RollingUpdate replaces old pods while
+at most `maxUnavailable` nodes lack an available one, or first adds new ones on at most `maxSurge` nodes; OnDelete waits
+until someone deletes the old pods.
 """
 
 from __future__ import annotations
@@ -154,9 +155,9 @@ def target_node(pod: Object) -> str:
         "nodeSelectorTerms", default=(),
     )
     for term in terms:
-        for field in term.get("matchFields") or ():
-            if field.get("key") == "metadata.name" and field.get("values"):
-                return str(field["values"][0])
+        for one in term.get("matchFields") or ():
+            if one.get("key") == "metadata.name" and one.get("values"):
+                return str(one["values"][0])
     return ""
 
 
@@ -217,10 +218,10 @@ def _create(owner: Object, spec: Object, node: str, digest: str) -> Create:
     generation = str(meta(owner).get("generation", 0))
     labels = {**(pod["metadata"].get("labels") or {}), HASH_LABEL: digest, GENERATION_LABEL: generation}
     affinity = dict(spec.get("affinity") or {})
-    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    by_name = {"key": "metadata.name", "operator": "In", "values": [node]}
     affinity["nodeAffinity"] = {
         **(affinity.get("nodeAffinity") or {}),
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [field]}]},
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [by_name]}]},
     }
     pod = {**pod, "metadata": {**pod["metadata"], "labels": labels}, "spec": {**spec, "affinity": affinity}}
     return Create(

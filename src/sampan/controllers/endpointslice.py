@@ -1,16 +1,17 @@
 """EndpointSlices: the addresses behind every Service that has a selector.
 
-Observed: a Service, the pods it selects, the slices made for it, the nodes' zones. Desired: each selected pod with an
-address is in exactly one slice of its address family and port numbers, with conditions `ready` (use it), `serving` (it
-is ready, whatever else) and `terminating` (it is being deleted). A slice holds at most 100 endpoints. Slices change as
-little as possible: an endpoint stays in its slice, new ones fill slices that have room. A Service without pods has one
-empty slice, so that readers can tell "none" from "not yet known".
+Observed: a Service, the pods it selects, the slices made for it, the nodes. Desired: each selected pod with an address
+(on a node that exists, unless addresses are published in any case) is in exactly one slice of its address family and
+port numbers, with conditions `ready` (use it), `serving` (it is ready, whatever else) and `terminating` (it is being
+deleted). A slice holds at most 100 endpoints. Slices change as little as possible: an endpoint stays in its slice, new
+ones fill slices that have room. A Service without pods has one empty slice, so that readers can tell "none" from "not
+yet known". Hints say whom an endpoint is near (`topology_hints`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sampan import effects
@@ -27,6 +28,7 @@ from sampan.apimachinery.object import (
     split_key,
     uid_of,
 )
+from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import times
 from sampan.controllers.ownership import reference_to
 from sampan.controllers.pods import is_ready
@@ -46,44 +48,68 @@ from sampan.controllers.service_backends import (
     target_of,
     without_reserved,
 )
+from sampan.controllers.topology_hints import DISABLED, ENABLED, Topology, add_hints, is_automatic
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, Delete, Plan, Step, Update
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
-ZONE = "topology.kubernetes.io/zone"
 LIMIT = 100
+LOST_NODE_RETRY_S = 5.0
+TOPOLOGY_RESYNC_S = 60.0
 
 PortKey = tuple[tuple[str, str, int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A Service, the pods it selects, its slices, and the zone of each node that has one."""
+    """A Service, the pods it selects, its slices, and what is known of the nodes (None: nothing matters)."""
 
     service: Object
     pods: tuple[Object, ...]
     slices: tuple[Object, ...]
-    zones: Mapping[str, str] = field(default_factory=dict)
+    topology: Topology | None = None
+
+    @property
+    def placed(self) -> tuple[Object, ...]:
+        """The pods without those whose node is not there (yet)."""
+        if self.topology is None or publishes_all(self.service):
+            return self.pods
+        return tuple(pod for pod in self.pods if dig(pod, "spec", "nodeName") in self.topology.zones)
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
     """What to write so that the Service's slices tell the truth."""
     families = families_of(observed.service)
     steps: list[Step] = [_deletion(one) for one in observed.slices if one.get("addressType") not in families]
+    notes: list[Note] = []
     for family in families:
-        steps += _family(observed, family, now)
-    return Plan(tuple(steps))
+        found, why = _family(observed, family, now)
+        steps += found
+        if found and is_automatic(observed.service):
+            notes.append(_told(observed.service, family, why))
+    lost = len(observed.placed) < len(observed.pods)
+    again = LOST_NODE_RETRY_S if lost else TOPOLOGY_RESYNC_S if is_automatic(observed.service) else None
+    return Plan(tuple(steps), tuple(notes), again)
 
 
-def _family(observed: Observed, family: str, now: datetime) -> list[Step]:
+def _told(service: Object, family: str, why: str) -> Note:
+    if why:
+        return Note(service, WARNING, DISABLED, f"{why}, addressType: {family}")
+    return Note(service, NORMAL, ENABLED, f"Topology Aware Hints has been enabled, addressType: {family}")
+
+
+def _family(observed: Observed, family: str, now: datetime) -> tuple[list[Step], str]:
+    """What to write for one family, and why endpoints have no hints if they should."""
+    topology = observed.topology or Topology()
     wanted: dict[PortKey, dict[str, Object]] = {}
-    for pod in observed.pods:
+    for pod in observed.placed:
         if belongs(pod, terminating=True) and addresses_of(pod, family):
             ports = _port_key(ports_of(pod, observed.service))
-            endpoint = endpoint_of(pod, observed.service, family, observed.zones)
+            endpoint = endpoint_of(pod, observed.service, family, topology.zones)
             wanted.setdefault(ports, {})[uid_of(pod)] = endpoint
+    why = add_hints(observed.service, [one for found in wanted.values() for one in found.values()], topology)
     there: dict[PortKey, list[Object]] = {}
     for one in observed.slices:
         if one.get("addressType") == family:
@@ -95,7 +121,7 @@ def _family(observed: Observed, family: str, now: datetime) -> list[Step]:
     for ports in sorted(wanted.keys() | there.keys()):
         placed = _place(there.get(ports, []), wanted.get(ports), keep_one=len(wanted) == 1 and ports in wanted)
         steps += _writes(observed.service, family, ports, placed, now)
-    return steps
+    return steps, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +248,8 @@ class EndpointSliceReconciler:
         if service is None or not is_ours(service) or is_being_deleted(service):
             return NOTHING
         slices = tuple(sorted(self._slices.by_index("service", key), key=key_of))
-        return plan(Observed(service, selected_by(service, self._pods), slices, self._zones()), effects.now())
-
-    def _zones(self) -> dict[str, str]:
-        return {name_of(node): zone for node in self._nodes.list() if (zone := labels_of(node).get(ZONE))}
+        topology = Topology.of(self._nodes.list())
+        return plan(Observed(service, selected_by(service, self._pods), slices, topology), effects.now())
 
 
 def _service_of_slice(one: Object) -> tuple[str, ...]:

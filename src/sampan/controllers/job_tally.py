@@ -2,9 +2,10 @@
 
 A finished pod that still has the tracking finalizer is listed in `status.uncountedTerminatedPods`; once it has lost the
 finalizer it moves from there into the numbers. Successes of an Indexed Job need no list: `completedIndexes` says which
-there were, and their number is `succeeded`, also after `completions` was made smaller. What a failure means is asked of the failure policy: an ignored one is
-let go uncounted. With `backoffLimitPerIndex` each index keeps its own number of failures, handed from its failed pod to
-the next in an annotation; so the last failed pod of an index keeps its finalizer until its successor exists.
+there were, and their number is `succeeded`, also after `completions` was made smaller. What a failure means is asked of
+the failure policy: an ignored one is let go uncounted. With `backoffLimitPerIndex` each index keeps its own number of
+failures, handed from its failed pod to the next in an annotation; so the last failed pod of an index keeps its
+finalizer until its successor exists.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """Node lifecycle: notices nodes that fell silent, and marks nodes so that nothing is put where it cannot run.
 
 A node is alive while its kubelet renews its Lease in kube-node-lease or its status. Only *changes* are timed, and by
-this controller's own clock, so clocks of nodes do not matter. After `node_monitor_grace_s` without any, every
-condition that the kubelet reports becomes Unknown, and the node's pods are marked not ready, which takes them out of
-Services.
+this controller's own clock, so clocks of nodes do not matter. After `node_monitor_grace_s` without any, every condition
+that the kubelet reports becomes Unknown, and the node's pods are marked not ready, which takes them out of Services.
 
-From the conditions follow taints: NoSchedule at once; NoExecute, which evicts pods (see `taint_eviction.py`), for one
-node of a zone every ten seconds, and not at all while every node of the cluster is silent: then it is more likely that
-the control plane lost its network than that all nodes died.
+From the conditions follow taints: NoSchedule at once; NoExecute, which evicts pods (see `taint_eviction.py`), at a pace
+that depends on how the node's zone is (see `node_zones.py`), and not at all while no node of the cluster is ready: then
+it is more likely that the control plane lost its network than that all nodes died.
 """
 
 from __future__ import annotations
@@ -18,10 +17,11 @@ from datetime import datetime
 
 from sampan import effects
 from sampan.api.resources import LEASES, NODES, PODS
-from sampan.apimachinery.object import Object, dig, key_of, labels_of, meta, name_of, namespace_of
-from sampan.client.events import NORMAL
+from sampan.apimachinery.object import Object, dig, key_of, meta, name_of, namespace_of
+from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import taints, times
 from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.node_zones import EvictionBudget, all_lost, rate_of, zone_of, zones_of
 from sampan.controllers.pods import condition, is_ready
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Update
@@ -29,7 +29,6 @@ from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Up
 LEASE_NAMESPACE = "kube-node-lease"
 KUBELET_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 BY_NODE = "node"
-ZONE_LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,8 @@ def _not_ready(pod: Object, now: datetime) -> Patch:
     """The pod is not ready: nobody can say that it is."""
     document = {"type": "Ready", "status": "False", "lastTransitionTime": times.text(now)}
     patch = {"metadata": {"uid": meta(pod).get("uid")}, "status": {"conditions": [document]}}
-    return Patch(PODS, name_of(pod), namespace_of(pod), patch, subresource="status", missing_ok=True)
+    note = Note(pod, WARNING, "NodeNotReady", "Node is not ready")
+    return Patch(PODS, name_of(pod), namespace_of(pod), patch, subresource="status", missing_ok=True, done=note)
 
 
 def _status(node: Object, type: str) -> str:
@@ -140,20 +140,6 @@ def sign_of_life(node: Object, lease: Object | None) -> tuple[str, str]:
     """What the kubelet changes while it lives: its Lease's and its Ready condition's time."""
     heartbeat = (condition(node, "Ready") or {}).get("lastHeartbeatTime") or ""
     return str(dig(lease, "spec", "renewTime", default="")), str(heartbeat)
-
-
-class EvictionBudget:
-    """One node of a zone may begin to lose its pods every 1/rate seconds."""
-
-    def __init__(self, per_s: float) -> None:
-        self._interval_s = 1 / per_s if per_s > 0 else float("inf")
-        self._next: dict[str, float] = {}
-
-    def may(self, zone: str, now: float) -> bool:
-        return now >= self._next.get(zone, 0.0)
-
-    def spend(self, zone: str, now: float) -> None:
-        self._next[zone] = now + self._interval_s
 
 
 class NodeLifecycleReconciler:
@@ -168,7 +154,7 @@ class NodeLifecycleReconciler:
         self._pods = wiring.read(PODS)
         self._pods.add_index(BY_NODE, node_of_pod)
         self._health: dict[str, Health] = {}
-        self._budget = EvictionBudget(config.node_eviction_per_s)
+        self._budget = EvictionBudget()
 
     async def reconcile(self, key: str) -> Plan:
         node = self._nodes.get(key)
@@ -180,10 +166,11 @@ class NodeLifecycleReconciler:
             text = f"Node {key} event: Registered Node {key} in Controller"
             notes = (Note(node, NORMAL, "RegisteredNode", text),)
         silent_s = self._silence(node, now)
-        zone = zone_of(node)
+        zone, zones = zone_of(node), zones_of(self._nodes.list())
+        may_evict = self._budget.may(zone, rate_of(zones[zone], self._config), now)
         observed = Observed(
             node, tuple(sorted(self._pods.by_index(BY_NODE, key), key=key_of)), silent_s,
-            self._budget.may(zone, now), self._all_silent(),
+            may_evict, all_lost(zones),
         )
         decided = plan(observed, self._config, effects.now())
         if _begins_eviction(decided, node):
@@ -204,10 +191,6 @@ class NodeLifecycleReconciler:
             known = self._health[name_of(node)] = Health(sign, now)
         return now - known.at
 
-    def _all_silent(self) -> bool:
-        """Whether no node at all is ready, which says more of us than of them."""
-        return not any(is_ready(node) for node in self._nodes.list())
-
 
 def _begins_eviction(decided: Plan, node: Object) -> bool:
     present: Sequence[Object] = dig(node, "spec", "taints", default=())
@@ -217,10 +200,6 @@ def _begins_eviction(decided: Plan, node: Object) -> bool:
             new = step.patch["spec"]["taints"] or []
             return any(one["effect"] == taints.NO_EXECUTE and one["key"] not in had for one in new)
     return False
-
-
-def zone_of(node: Object) -> str:
-    return "/".join(labels_of(node).get(label, "") for label in ZONE_LABELS)
 
 
 def node_of_pod(pod: Object) -> tuple[str, ...]:

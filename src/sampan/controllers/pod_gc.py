@@ -50,6 +50,8 @@ def plan(observed: Observed, config: ControllerManagerConfig, now: datetime) -> 
                 marks.append(_mark_failed(pod, _lost(now)))
             deletions[key_of(pod)] = _delete(pod)
         elif is_being_deleted(pod) and _is_out_of_service(observed.nodes.get(node)):
+            if not is_finished(pod):
+                marks.append(_mark_failed(pod))
             deletions[key_of(pod)] = _delete(pod)
     for pod in _surplus(observed.pods, config.terminated_pod_threshold):
         deletions.setdefault(key_of(pod), _delete(pod))

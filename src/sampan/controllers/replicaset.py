@@ -86,7 +86,9 @@ def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> P
     candidates = [pod for pod in observed.pods if is_active(pod)]
     claimed = claim(owner, flavour.resource, PODS, candidates, flavour.selector(owner).matches)
     active = list(claimed.objects)
-    going = sum(is_being_deleted(pod) and is_controlled_by(pod, owner) and not is_finished(pod) for pod in observed.pods)
+    going = sum(
+        is_being_deleted(pod) and is_controlled_by(pod, owner) and not is_finished(pod) for pod in observed.pods
+    )
     wanted = int(dig(owner, "spec", "replicas", default=1))
     missing = wanted - len(active)
     steps = list(claimed.steps)
@@ -112,7 +114,7 @@ def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> P
 def status_of(
     owner: Object, active: list[Object], now: datetime, *, missing: int = 0, outcome: Outcome = ALL_WELL
 ) -> Object:
-    """The set's status with these active pods. `missing` pods (negative: too many) were worked on with this `outcome`."""
+    """The status with these active pods. `missing` pods (negative: too many) were worked on with this `outcome`."""
     min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
     template_labels = (dig(owner, "spec", "template", "metadata", "labels") or {}).items()
     found = list(dig(owner, "status", "conditions", default=()))

@@ -1,8 +1,9 @@
 """Taint eviction: deletes pods from nodes whose NoExecute taints they do not tolerate, or tolerate no longer.
 
 A pod that answers every NoExecute taint of its node stays for the shortest `tolerationSeconds` among the tolerations
-used, counted from when the taint was added; without such a time it stays for ever. Before a pod is deleted its
-condition DisruptionTarget says why.
+used (of each taint, the first that answers it), counted from when the taint was added; without such a time it stays for
+ever. If the node recovers in between, the eviction is called off. Before a pod is deleted its condition
+DisruptionTarget says why.
 """
 
 from __future__ import annotations
@@ -51,11 +52,9 @@ def eviction_time(pod: Object, found: list[Object], now: datetime) -> datetime |
     for taint in found:
         added = times.parse_or_none(taint.get("timeAdded")) or now
         created = times.parse_or_none(meta(pod).get("creationTimestamp")) or added
-        moments += [
-            max(added, created) + timedelta(seconds=max(toleration["tolerationSeconds"], 0))
-            for toleration in tolerations
-            if toleration.get("tolerationSeconds") is not None and taints.tolerates(toleration, taint)
-        ]
+        used = next(toleration for toleration in tolerations if taints.tolerates(toleration, taint))
+        if used.get("tolerationSeconds") is not None:
+            moments.append(max(added, created) + timedelta(seconds=max(used["tolerationSeconds"], 0)))
     return min(moments) if moments else None
 
 
@@ -77,9 +76,10 @@ def _evict(pod: Object, now: datetime) -> Plan:
 
 
 class TaintEvictionReconciler:
-    """Keys are pods; a node concerns the pods on it."""
+    """Keys are pods; a node concerns the pods on it. Remembers which pods wait, to tell when one may stay after all."""
 
     def __init__(self, wiring: Wiring) -> None:
+        self._waiting: set[str] = set()
         self._pods = wiring.watch(PODS)
         self._pods.add_index(BY_NODE, node_of_pod)
         self._nodes = wiring.watch(NODES, self._on_node)
@@ -88,9 +88,18 @@ class TaintEvictionReconciler:
         namespace, name = split_key(key)
         pod = self._pods.get(name, namespace)
         node = self._nodes.get(dig(pod, "spec", "nodeName", default="")) if pod else None
-        return plan(pod, node, effects.now()) if pod and node else NOTHING
+        decided = plan(pod, node, effects.now()) if pod and node else NOTHING
+        called_off = key in self._waiting and decided is NOTHING and pod is not None and not is_being_deleted(pod)
+        self._waiting.discard(key)
+        if decided.requeue_after_s is not None:
+            self._waiting.add(key)
+        if called_off:
+            note = Note(pod or {}, NORMAL, "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
+            return Plan(notes=(note,))
+        return decided
 
     def _on_node(self, node: Object) -> list[str]:
-        if not any(taint.get("effect") == taints.NO_EXECUTE for taint in dig(node, "spec", "taints", default=())):
-            return []
-        return sorted(key_of(pod) for pod in self._pods.by_index(BY_NODE, name_of(node)))
+        on_node = self._pods.by_index(BY_NODE, name_of(node))
+        if any(taint.get("effect") == taints.NO_EXECUTE for taint in dig(node, "spec", "taints", default=())):
+            return sorted(map(key_of, on_node))
+        return sorted(key for pod in on_node if (key := key_of(pod)) in self._waiting)

@@ -47,7 +47,7 @@ from sampan.controllers.job_tally import (
     replaces_only_failed,
     uncounted,
 )
-from sampan.controllers.ownership import claim
+from sampan.controllers.ownership import claim, with_finalizer
 from sampan.controllers.pods import deletion_order, index_by_owner, is_ready, owned_or_orphaned, phase_of
 from sampan.reconcile.controller import Wiring, owner_key
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Parallel, Patch, Plan, Step, Update
@@ -60,7 +60,7 @@ FAILURE_TARGET, SUCCESS_CRITERIA_MET = "FailureTarget", "SuccessCriteriaMet"
 def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
     """The next step of the Job."""
     matches = selectors.from_document(dig(job, "spec", "selector")).matches
-    claimed = claim(job, JOBS, PODS, pods, matches, TRACKING)
+    claimed = with_finalizer(claim(job, JOBS, PODS, pods, matches), TRACKING)
     if dig(job, "spec", "managedBy", default=MANAGER) != MANAGER:
         return NOTHING
     if is_being_deleted(job) or is_over(job):

@@ -8,7 +8,7 @@ they cannot hit another object of the same name; adoption first asks the server 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.apimachinery.object import (
     Object,
@@ -46,9 +46,9 @@ def is_controlled_by(obj: Object, owner: Object) -> bool:
 
 def claim(
     owner: Object, owner_resource: Resource, resource: Resource, candidates: Iterable[Object],
-    matches: Callable[[Mapping[str, str]], bool], finalizer: str = "",
+    matches: Callable[[Mapping[str, str]], bool],
 ) -> Claim:
-    """Sort `candidates` into owned, adopted and released ones. What is adopted gets `finalizer`, what goes loses it."""
+    """Sort `candidates` into owned, adopted and released ones."""
     mine: list[Object] = []
     adoptions: list[Step] = []
     releases: list[Step] = []
@@ -61,25 +61,37 @@ def claim(
             if fits:
                 mine.append(obj)
             elif not going:
-                releases.append(_release(owner, resource, obj, finalizer))
+                releases.append(_release(owner, resource, obj))
         elif fits and not going and not is_being_deleted(obj) and namespace_of(obj) == namespace_of(owner):
             mine.append(obj)
-            adoptions.append(_adopt(owner, resource, obj, finalizer))
+            adoptions.append(_adopt(owner, resource, obj))
     if adoptions:
         adoptions.insert(0, Verify(owner_resource, name_of(owner), namespace_of(owner), uid_of(owner)))
     return Claim(tuple(mine), tuple(adoptions + releases))
 
 
-def _adopt(owner: Object, resource: Resource, obj: Object, finalizer: str) -> Patch:
-    patch: Object = {"metadata": {"ownerReferences": [reference_to(owner)], "uid": uid_of(obj)}}
-    if finalizer:
-        patch["metadata"]["finalizers"] = [finalizer]
+def with_finalizer(claimed: Claim, finalizer: str) -> Claim:
+    """The same, but what is adopted gets the finalizer too, and what is released loses it."""
+
+    def changed(step: Step) -> Step:
+        if not isinstance(step, Patch):
+            return step
+        field = "$deleteFromPrimitiveList/finalizers" if _is_release(step) else "finalizers"
+        return replace(step, patch={"metadata": {**step.patch["metadata"], field: [finalizer]}})
+
+    return Claim(claimed.objects, tuple(map(changed, claimed.steps)))
+
+
+def _is_release(patch: Patch) -> bool:
+    return any(reference.get("$patch") == "delete" for reference in patch.patch["metadata"]["ownerReferences"])
+
+
+def _adopt(owner: Object, resource: Resource, obj: Object) -> Patch:
+    patch = {"metadata": {"ownerReferences": [reference_to(owner)], "uid": uid_of(obj)}}
     return Patch(resource, name_of(obj), namespace_of(obj), patch)
 
 
-def _release(owner: Object, resource: Resource, obj: Object, finalizer: str) -> Patch:
+def _release(owner: Object, resource: Resource, obj: Object) -> Patch:
     deletion = {"$patch": "delete", "uid": uid_of(owner)}
-    patch: Object = {"metadata": {"uid": uid_of(obj), "ownerReferences": [deletion]}}
-    if finalizer:
-        patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = [finalizer]
+    patch = {"metadata": {"uid": uid_of(obj), "ownerReferences": [deletion]}}
     return Patch(resource, name_of(obj), namespace_of(obj), patch, missing_ok=True)

@@ -1,14 +1,12 @@
 """Bodies of requests: bytes to documents, with limits.
 
-JSON is read by orjson. Duplicate keys, which orjson resolves silently (the last one wins, as in Go), are looked for in
-a second pass, only when the request asked for field validation. YAML is read by libyaml with anchors expanded under a
-budget, so that a few hundred bytes cannot become gigabytes ("billion laughs"). Depth is bounded, so that whatever walks
-a document afterwards may recurse.
+JSON is read by orjson; of keys that are written twice the last one wins, as in Go (see `strict`). YAML is read by
+libyaml with anchors expanded under a budget, so that a few hundred bytes cannot become gigabytes ("billion laughs").
+Depth is bounded, so that whatever walks a document afterwards may recurse.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import orjson
@@ -94,42 +92,6 @@ def decode_yaml(body: bytes) -> Any:
     from sampan.apimachinery.yaml_body import load
 
     return load(body)
-
-
-def duplicate_fields(body: bytes, content_type: str = "application/json") -> list[str]:
-    """Strict warnings for keys written twice: `duplicate field "spec.replicas"`, each once."""
-    if media_type_of(content_type) in YAML_TYPES:
-        from sampan.apimachinery.yaml_body import duplicates
-
-        return duplicates(body)
-    if b'"' not in body:
-        return []
-    found: dict[str, None] = {}
-    try:
-        _find_duplicates(json.loads(body, object_pairs_hook=_Pairs), "", found)
-    except (ValueError, RecursionError):
-        return []  # no document at all: `decode` is the one to say so
-    return [f'duplicate field "{path}"' for path in found]
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as its members in the order written."""
-
-
-def _find_duplicates(node: Any, path: str, found: dict[str, None]) -> None:
-    if isinstance(node, _Pairs):
-        seen: set[str] = set()
-        for key, value in node:
-            at = f"{path}.{key}" if path else key
-            if key in seen:
-                found[at] = None
-            seen.add(key)
-            if isinstance(value, list):
-                _find_duplicates(value, at, found)
-    elif isinstance(node, list):
-        for position, value in enumerate(node):
-            if isinstance(value, list):
-                _find_duplicates(value, f"{path}[{position}]", found)
 
 
 def _json_complaint(body: bytes, error: orjson.JSONDecodeError) -> str:

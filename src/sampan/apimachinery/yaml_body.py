@@ -39,9 +39,9 @@ def load(body: bytes) -> Any:
     return _Reader(body).document
 
 
-def duplicates(body: bytes) -> list[str]:
-    """`duplicate field "spec.replicas"` for keys written twice."""
-    return [f'duplicate field "{path}"' for path in dict.fromkeys(_Reader(body).duplicates)]
+def duplicates(body: bytes) -> list[tuple[int, str]]:
+    """Keys that are written twice in their mapping, each with its line. Raises BadRequest."""
+    return _Reader(body).duplicates
 
 
 class _Reader:
@@ -50,7 +50,7 @@ class _Reader:
     def __init__(self, body: bytes) -> None:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._count = 0
-        self.duplicates: list[str] = []
+        self.duplicates: list[tuple[int, str]] = []
         self.document: Any = None
         loader = _LOADER(body)
         try:
@@ -58,13 +58,13 @@ class _Reader:
             loader.get_event()
             if loader.check_event(yaml.DocumentStartEvent):
                 loader.get_event()
-                self.document = self._node("", 0)
+                self.document = self._node(0)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise BadRequest(f"error converting YAML to JSON: yaml: {_line(error)}") from None
         finally:
             loader.dispose()
 
-    def _node(self, path: str, depth: int) -> Any:
+    def _node(self, depth: int) -> Any:
         event = self._loader.get_event()
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
@@ -78,34 +78,33 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             value = _scalar(event)
         elif isinstance(event, yaml.SequenceStartEvent):
-            value = self._sequence(path, depth)
+            value = self._sequence(depth)
         else:
-            value = self._mapping(path, depth)
+            value = self._mapping(depth)
         if event.anchor:
             self._anchors[event.anchor] = (value, self._count - before + 1)
         return value
 
-    def _sequence(self, path: str, depth: int) -> list[Any]:
+    def _sequence(self, depth: int) -> list[Any]:
         items: list[Any] = []
         while not self._loader.check_event(yaml.SequenceEndEvent):
-            items.append(self._node(f"{path}[{len(items)}]", depth + 1))
+            items.append(self._node(depth + 1))
         self._loader.get_event()
         return items
 
-    def _mapping(self, path: str, depth: int) -> dict[str, Any]:
+    def _mapping(self, depth: int) -> dict[str, Any]:
         members: dict[str, Any] = {}
         merged: list[Any] = []
         while not self._loader.check_event(yaml.MappingEndEvent):
             event = self._loader.peek_event()
             is_merge = isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]
-            key = _key(self._node(path, depth + 1))
-            at = f"{path}.{key}" if path else key
-            value = self._node(at, depth + 1)
+            key = _key(self._node(depth + 1))
+            value = self._node(depth + 1)
             if is_merge:
                 merged += value if isinstance(value, list) else [value]
                 continue
             if key in members:
-                self.duplicates.append(at)
+                self.duplicates.append((event.start_mark.line + 1, key))
             members[key] = value
         self._loader.get_event()
         for base in merged:

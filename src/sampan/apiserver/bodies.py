@@ -12,13 +12,15 @@ from typing import Any, Final
 
 from sampan.api.kind import Kind, Subresource
 from sampan.apimachinery import errors
-from sampan.apimachinery.decode import decode, duplicate_fields
+from sampan.apimachinery.apply.typed import check as check_shape
+from sampan.apimachinery.decode import decode
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.field import Path, not_supported
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apimachinery.schema.compile import Schema, strict_error
 from sampan.apimachinery.schema.loader import definition, definitions
+from sampan.apimachinery.strict import complaints as strict_complaints
 from sampan.apiserver.context import RequestContext
 
 STRICT: Final = "Strict"
@@ -71,6 +73,15 @@ def read_object(ctx: RequestContext, kind: Kind) -> Object:
     return obj
 
 
+def read_applied(ctx: RequestContext, kind: Kind) -> Object:
+    """As `read_object`, for an apply: what the kind does not have is always refused. Raises BadRequest."""
+    obj, schema = read_document(ctx), schema_of(kind)
+    _check_version(obj, kind.resource.api_version, kind.resource.kind)
+    check_shape(obj, schema)
+    check_namespace(ctx, kind, obj)
+    return obj if schema is None else schema.decode_strict(obj)[0]
+
+
 def shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:
     """The document without unknown fields, which are reported as the client wishes. Raises DecodeError."""
     if schema is None:
@@ -78,7 +89,9 @@ def shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:
     decoded, complaints = schema.decode_strict(obj)
     mode = field_validation(ctx)
     if mode in (STRICT, WARN):
-        complaints = duplicate_fields(ctx.request.body, ctx.request.headers.get("content-type", "")) + complaints
+        typed = ctx.kind is None or ctx.kind.custom is None
+        content_type = ctx.request.headers.get("content-type", "")
+        complaints = strict_complaints(ctx.request.body, content_type, complaints, typed=typed)
     if complaints and mode == STRICT:
         raise strict_error(schema, complaints)
     if complaints and mode != IGNORE:

@@ -131,6 +131,11 @@ class Schema:
         return tuple(raw.get("x-kubernetes-group-version-kind", ()))
 
     @property
+    def admits_unknown(self) -> bool:
+        """Whether an object may have fields that the schema does not name."""
+        return self.preserves_unknown
+
+    @property
     def field_names(self) -> tuple[str, ...]:
         return tuple(self._fields)
 

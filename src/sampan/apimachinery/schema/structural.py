@@ -40,6 +40,10 @@ class StructuralSchema(Schema):
             self.kind, self._any
         )
 
+    @property
+    def admits_unknown(self) -> bool:
+        return self.preserves_unknown or self.keeps_maps
+
     def child(self, field: str) -> Schema | None:
         found = self._children.get(field)
         if found is not None:

@@ -13,15 +13,16 @@ from sampan.api.kind import Kind
 from sampan.apimachinery import errors
 from sampan.apimachinery.apply import apply as merge
 from sampan.apimachinery.apply.apply import Write
-from sampan.apimachinery.errors import AlreadyExists, NotFound
+from sampan.apimachinery.errors import AlreadyExists, BadRequest, NotFound
 from sampan.apimachinery.field import FieldError, Path, forbidden, required
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apimachinery.schema.compile import Schema
+from sampan.apimachinery.strict import yaml_duplicates
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
-from sampan.apiserver.bodies import check_name, media_type, read_object, schema_of
+from sampan.apiserver.bodies import STRICT, WARN, check_name, field_validation, media_type, read_applied, schema_of
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.target import kind_of, write_request
 from sampan.apiserver.negotiation import negotiate
@@ -38,11 +39,12 @@ async def apply(ctx: RequestContext, backend: Backend) -> Response:
     kind = kind_of(ctx)
     accepted = negotiate(ctx.request.headers, kind)
     check_options(ctx)
-    applied = read_object(ctx, kind)
+    applied = read_applied(ctx, kind)
     check_name(ctx, applied)
     request = write_request(ctx)
     write = write_of(kind, request.manager, ctx.subresource)
     schema, force = schema_of(kind), ctx.request.param("force") in _TRUE
+    _check_duplicates(ctx)
 
     async def change(old: Object) -> Object:
         merged, request.managed = merge(old, _unversioned(kind, applied, old), write, schema, force=force)
@@ -61,6 +63,16 @@ async def apply(ctx: RequestContext, backend: Backend) -> Response:
         except AlreadyExists:
             continue
     raise errors.conflict(kind.resource, ctx.name, errors.OPTIMISTIC_LOCK)
+
+
+def _check_duplicates(ctx: RequestContext) -> None:
+    """Keys that are written twice are refused or warned of, as the client wishes. Raises BadRequest."""
+    mode = field_validation(ctx)
+    twice = yaml_duplicates(ctx.request.body) if mode in (STRICT, WARN) else ""
+    if twice and mode == STRICT:
+        raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {twice}")
+    if twice:
+        ctx.warn(f"error converting YAML to JSON: {twice}")
 
 
 async def _create(

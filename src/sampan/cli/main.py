@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import enum
 import json
 import os
 import shutil
@@ -31,6 +32,13 @@ def _format(text: str) -> str:
     if text not in ("", "json"):
         raise typer.BadParameter(f'"{text}" is none; only json is')
     return text
+
+
+class StoreKind(enum.StrEnum):
+    """What an API server may keep its state in."""
+
+    sqlite = "sqlite"
+    etcd = "etcd"
 
 
 Name = Annotated[str, typer.Option("--name", help="The cluster's name.", envvar="SAMPAN_NAME")]
@@ -76,16 +84,20 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
     @app.command()
     def up(
         name: Name = DEFAULT_NAME,
+        *,
         nodes: Annotated[int | None, typer.Option(min=1, max=200, help="How many nodes.", show_default="1")] = None,
         wait: Annotated[str, typer.Option(help="How long to wait until it is ready; 0 does not wait.")] = DEFAULT_WAIT,
         separate: Annotated[
             bool | None, typer.Option("--separate/--combined", help="A process for every component, or few.")
         ] = None,
+        store: Annotated[
+            StoreKind | None, typer.Option(help="Where the API server keeps its state.", show_default="sqlite")
+        ] = None,
         output: Output = "",
     ) -> None:
         """Create the cluster, or bring it back, and wait until it is ready."""
         steps = Steps(quiet=output == "json")
-        options = UpOptions(name, nodes, separate, _wait_seconds(wait))
+        options = UpOptions(name, nodes, separate, store.value if store else None, _wait_seconds(wait))
         status = _do(clusters.up(options, steps.begin))
         steps.finish()
         if output == "json":

@@ -22,11 +22,15 @@ Progress: TypeAlias = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """`wait_s` 0 returns as soon as everything has been started. None: as the cluster is, or one node, combined."""
+    """`wait_s` 0 returns as soon as everything has been started.
+
+    None: as the cluster is, or one node, combined, on sqlite. `store` is "sqlite" or "etcd".
+    """
 
     name: str
     nodes: int | None = None
     separate: bool | None = None
+    store: str | None = None
     wait_s: float = 120.0
 
 

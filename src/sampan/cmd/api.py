@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from sampan.apimachinery.http import UserInfo
 from sampan.apiserver import listener
@@ -15,11 +16,14 @@ from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.listener import TLSFiles
 from sampan.apiserver.server import ITSELF, APIServer
 from sampan.client.client import Client
-from sampan.cmd import cluster_objects, credentials
+from sampan.cmd import cluster_objects, credentials, etcd
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part, inherited_sockets
 from sampan.pki import encryption, rotation
 from sampan.storage.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from sampan.storage.etcd.store import EtcdStore
 
 log = logging.getLogger("sampan.api")
 
@@ -68,7 +72,7 @@ class Serving:
 
     async def _serve(self) -> None:
         cluster = self.cluster
-        store = await SqliteStore.open(cluster.store_file)
+        store = await _opened(cluster)
         server = APIServer(store, config(cluster))
         try:
             await server.start()
@@ -97,6 +101,14 @@ class Serving:
 
     async def _keep_objects(self) -> None:
         await cluster_objects.ensure(await self.client(ITSELF, "sampan"), self.cluster)
+
+
+async def _opened(cluster: ClusterLayout) -> SqliteStore | EtcdStore:
+    if cluster.store == "etcd":
+        from sampan.storage.etcd.store import EtcdStore  # with gRPC: only where it is used
+
+        return await EtcdStore.open(etcd.config(cluster))
+    return await SqliteStore.open(cluster.store_file)
 
 
 def tls(cluster: ClusterLayout) -> TLSFiles:

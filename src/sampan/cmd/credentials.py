@@ -18,6 +18,8 @@ def ensure(cluster: ClusterLayout) -> ClusterPKI:
     ))
     for node in cluster.nodes:
         pki.ensure_node(node.name, [node.address])
+    if cluster.store == "etcd":
+        pki.ensure_etcd([cluster.first_node.address])
     encryption.ensure(cluster.pki_dir)
     return pki
 

@@ -21,6 +21,7 @@ STATE_ROOT = Path(os.environ.get("SAMPAN_STATE_ROOT", "/var/lib/sampan"))
 RUN_ROOT = Path(os.environ.get("SAMPAN_RUN_ROOT", "/run/sampan"))
 
 ProcessMode: TypeAlias = Literal["combined", "separate"]
+StoreKind: TypeAlias = Literal["sqlite", "etcd"]
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
 
@@ -87,11 +88,6 @@ class NodeLayout:
         return self.state_dir / "kubelet"
 
     @property
-    def volume_dir(self) -> Path:
-        """The volumes of the default StorageClass."""
-        return self.state_dir / "volumes"
-
-    @property
     def manifest_dir(self) -> Path:
         """Static pods: every manifest in here runs on this node."""
         return self.state_dir / "manifests"
@@ -110,6 +106,7 @@ class ClusterLayout:
     domain: str = "cluster.local"
     node_port: int = 6443
     """The API server's port on the first node's address."""
+    store: StoreKind = "sqlite"
 
     @property
     def machines(self) -> machines.Layout:
@@ -135,6 +132,15 @@ class ClusterLayout:
     @property
     def store_file(self) -> Path:
         return self.state_dir / "store" / "store.db"
+
+    @property
+    def etcd_dir(self) -> Path:
+        return self.state_dir / "etcd"
+
+    @property
+    def etcd_url(self) -> str:
+        """Where etcd serves clients, on the first node."""
+        return f"https://{self.first_node.address}:2379"
 
     @property
     def kubeconfig(self) -> Path:

@@ -23,7 +23,7 @@ from sampan.cli.operations import (
     Progress,
     UpOptions,
 )
-from sampan.cmd import credentials, doctor, layout, readiness, supervisor, topology
+from sampan.cmd import credentials, doctor, etcd, layout, readiness, supervisor, topology
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import ask_health
 from sampan.machines.layout import CLUSTER_VARIABLE
@@ -40,6 +40,7 @@ class LocalClusters:
         """Create the cluster or bring it back; returns when it is ready or after `wait_s`. Raises OperationError."""
         self._check_machine()
         cluster = _load(options.name) or _new(options)
+        _check_etcd(cluster)
         _check_unchanged(cluster, options)
         _check_port(cluster)
         progress("making keys, certificates and the node's network")
@@ -206,8 +207,15 @@ def _check_unchanged(cluster: ClusterLayout, options: UpOptions) -> None:
     again = f"remove it first: sampan down --name {cluster.name}"
     if options.separate is not None and options.separate != (cluster.processes == "separate"):
         raise OperationError(f"{cluster.name} runs with {cluster.processes} processes", again)
+    if options.store is not None and options.store != cluster.store:
+        raise OperationError(f"{cluster.name} keeps its state in {cluster.store}", again)
     if options.nodes is not None and options.nodes != cluster.node_count:
         raise OperationError(f"{cluster.name} has {cluster.node_count} node{'s' * (cluster.node_count > 1)}", again)
+
+
+def _check_etcd(cluster: ClusterLayout) -> None:
+    if cluster.store == "etcd" and not etcd.installed():
+        raise OperationError("this machine lacks etcd", etcd.INSTALL)
 
 
 def _check_port(cluster: ClusterLayout) -> None:
@@ -231,7 +239,8 @@ def _new(options: UpOptions) -> ClusterLayout:
     if not port:
         raise OperationError(f"no port of 127.0.0.1 between {_FIRST_PORT} and {_LAST_PORT - 1} is free")
     mode: layout.ProcessMode = "separate" if options.separate else "combined"
-    return ClusterLayout(layout.checked_name(options.name), port, options.nodes or 1, mode)
+    store: layout.StoreKind = "etcd" if options.store == "etcd" else "sqlite"
+    return ClusterLayout(layout.checked_name(options.name), port, options.nodes or 1, mode, store=store)
 
 
 def _is_free(port: int) -> bool:
@@ -251,7 +260,8 @@ def _prepare(cluster: ClusterLayout) -> None:
 
     cluster.save()
     # Only the kubeconfig, which has an owner, is for others to find; everything else may hold secrets.
-    for private in (cluster.store_file.parent, cluster.log_dir, cluster.state_dir / "nodes", cluster.run_dir):
+    stores = (cluster.store_file.parent, cluster.etcd_dir)
+    for private in (*stores, cluster.log_dir, cluster.state_dir / "nodes", cluster.run_dir):
         private.mkdir(parents=True, exist_ok=True)
         private.chmod(0o700)
     pki = credentials.ensure(cluster)

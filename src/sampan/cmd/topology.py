@@ -2,6 +2,7 @@
 
     combined   containerd-N, node-N (kubelet, proxy, DNS, routes); control-plane (API server, controllers, scheduler)
     separate   containerd-N, kubelet-N, proxy-N, dns-N; apiserver, controller-manager, scheduler
+    either     etcd, where the cluster keeps its state there
 
 Every process runs in a node's network namespace. The sockets of API server and DNS are opened by the supervisor and
 handed down, so that a killed server comes back on the same ones and no connection is refused, no query lost meanwhile.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from sampan.cmd import etcd
 from sampan.cmd.layout import ClusterLayout, NodeLayout
 from sampan.cri import containerd
 
@@ -82,6 +84,8 @@ def processes(cluster: ClusterLayout) -> tuple[ProcessSpec, ...]:
         )
         for node in cluster.nodes
     ]
+    if cluster.store == "etcd":
+        specs.append(ProcessSpec("etcd", etcd.argv(cluster), first))
     if cluster.processes == "combined":
         specs.append(_python(cluster, "control-plane", "control_plane", namespace=first, listeners=both))
         specs += [_node_process(cluster, node, "node") for node in cluster.nodes]

@@ -10,23 +10,24 @@ it now needs, and leaves the rest alone: calling it twice changes nothing. Ident
     scheduler                     system:kube-scheduler
     kube-proxy                    system:kube-proxy
     kube-dns                      system:serviceaccount:kube-system:kube-dns      system:serviceaccounts, …:kube-system
-    node-local-storage            …:kube-system:node-local-storage                (the same)
     front-proxy-client            front-proxy-client                              (signed by the front proxy authority)
     nodes/NODE/kubelet-client     system:node:NODE                                system:nodes
     nodes/NODE/kubelet            serves the kubelet's API
     apiserver                     serves the API
+    apiserver-etcd-client         kube-apiserver-etcd-client                      (signed by etcd's authority)
+    etcd/server, etcd/peer        serve etcd                                      (likewise)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sampan import effects
 from sampan.pki import kubeconfig
 from sampan.pki.authority import CertificateAuthority, client, server
-from sampan.pki.certificate import CertificateSpec, Credential, KeyPair
+from sampan.pki.certificate import CertificateSpec, Credential, KeyPair, Usage
 from sampan.pki.kubeconfig import Document
 from sampan.pki.rotation import Renewable, is_due
 from sampan.pki.service_account import SigningKey
@@ -39,10 +40,6 @@ IDENTITIES: dict[str, CertificateSpec] = {
     "kube-proxy": client("system:kube-proxy"),
     "kube-dns": client(
         "system:serviceaccount:kube-system:kube-dns", "system:serviceaccounts", "system:serviceaccounts:kube-system"
-    ),
-    "node-local-storage": client(
-        "system:serviceaccount:kube-system:node-local-storage", "system:serviceaccounts",
-        "system:serviceaccounts:kube-system",
     ),
 }
 
@@ -112,6 +109,15 @@ class ClusterPKI:
             client=self._ensure(f"nodes/{name}/kubelet-client", client(subject, "system:nodes"), self.ca),
             serving=self._ensure(f"nodes/{name}/kubelet", serving, self.ca),
         )
+
+    def ensure_etcd(self, addresses: Sequence[str]) -> None:
+        """etcd's own authority, what its members serve with, and what the API server shows them."""
+        authority = CertificateAuthority.ensure(self.pair("etcd/ca"), "etcd-ca")
+        for name in ("server", "peer"):
+            spec = server("etcd", ("localhost",), ("127.0.0.1", *addresses))
+            spec = replace(spec, usages=(Usage.SERVER, Usage.CLIENT))  # members are each other's clients
+            self._ensure(f"etcd/{name}", spec, authority)
+        self._ensure("apiserver-etcd-client", client("kube-apiserver-etcd-client"), authority)
 
     def pair(self, name: str) -> KeyPair:
         """Where a credential is: `admin`, `apiserver`, `nodes/NODE/kubelet`, …"""

@@ -368,16 +368,22 @@ async def compacting_the_newest_revision_does_not_turn_it_back(backend: Backend)
 
 async def a_sleeping_watch_survives_compaction(backend: Backend) -> None:
     """It had seen everything up to the compaction, so it has missed nothing."""
-    async with fresh(backend) as store:
-        revision = await store.create("/other/a", b"x")
-        task = asyncio.create_task(watched(store, "/mine/", revision, 1))
-        for n in range(20):
-            await asyncio.sleep(0)
-            revision = await store.update("/other/a", str(n).encode(), expected=revision)
-        await asyncio.sleep(0)
-        await store.compact(revision)
+    async with fresh(backend) as store, asyncio.timeout(DEADLINE_S), store.watch("/mine/", after=0) as watch:
         await store.create("/mine/a", b"x")
-        assert [event.kv.key for event in await task] == ["/mine/a"]
+        assert [event.kv.key for event in await anext(aiter(watch))] == ["/mine/a"]
+        sleeping = asyncio.ensure_future(anext(aiter(watch)))
+        await store.compact(await _elsewhere(store, 20))
+        await store.create("/mine/b", b"x")
+        assert [event.kv.key for event in await sleeping] == ["/mine/b"]
+
+
+async def _elsewhere(store: Store, writes: int) -> int:
+    """Writes that do not concern a watch of /mine/; the last one's revision."""
+    revision = await store.create("/other/a", b"x")
+    for n in range(writes):
+        await asyncio.sleep(0)
+        revision = await store.update("/other/a", str(n).encode(), expected=revision)
+    return revision
 
 
 async def a_snapshot_restores_everything(backend: Backend) -> None:

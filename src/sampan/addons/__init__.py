@@ -1,1 +1,0 @@
-"""What a cluster may have beside its core: each a folder that the rest can live without."""

@@ -1,1 +1,0 @@
-"""The default StorageClass: volumes that are directories of a node."""

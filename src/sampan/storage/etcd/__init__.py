@@ -1,0 +1,1 @@
+"""etcd as the store: consistent across several API servers and machines."""

@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_an_error():
 
 def test_a_list_is_joined_from_encoded_items():
     items = [encode_message("v1", "ConfigMap", {"metadata": {"name": name}}) for name in ("a", "b")]
-    found = decode_object(encode_list("v1", "ConfigMapList", {"resourceVersion": "7"}, items))
+    found = decode_object(encode_list("v1", "ConfigMapList", {"resourceVersion": "7"}, items).joined())
     assert found == {
         "apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "7"},
         "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}],

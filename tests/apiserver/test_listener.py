@@ -18,15 +18,15 @@ from sampan.pki.certificate import KeyPair
 class Server:
     """Stands in for the API server."""
 
-    def __init__(self, handle):
-        self.config = APIServerConfig(max_body_bytes=1000)
+    def __init__(self, handle, config):
+        self.config = APIServerConfig(max_body_bytes=1000, **config)
         self.handle = handle
 
 
 @contextlib.asynccontextmanager
-async def listening(handle, tls=None):
+async def listening(handle, tls=None, **config):
     listener = socket.create_server(("127.0.0.1", 0))
-    running = await serve(Server(handle), [listener], tls)
+    running = await serve(Server(handle, config), [listener], tls)
     try:
         yield listener.getsockname()[1]
     finally:
@@ -128,7 +128,79 @@ async def test_large_answers_are_compressed_on_request():
     async with listening(large) as port:
         sent = b"GET / HTTP/1.1\r\nhost: h\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
         head, _, body = (await exchange(port, sent)).partition(b"\r\n\r\n")
-        assert b"content-encoding: gzip" in head and gzip.decompress(body) == b"x" * 200_000
+        assert b"content-encoding: gzip" in head and gzip.decompress(dechunked(body)) == b"x" * 200_000
+
+
+async def test_small_answers_and_those_of_others_are_not_compressed():
+    async def answer(request):
+        return Response(200, {}, b"x" * (200_000 if request.path == "/large" else 128 * 1024))
+
+    async with listening(answer) as port:
+        for head in (b"GET /large HTTP/1.1\r\n", b"GET /small HTTP/1.1\r\naccept-encoding: gzip\r\n"):
+            got = await exchange(port, head + b"host: h\r\nconnection: close\r\n\r\n")
+            assert b"content-encoding" not in got and got.endswith(b"x" * 128 * 1024)
+
+
+def dechunked(body):
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
+    return whole
+
+
+async def test_a_connection_that_is_idle_gives_way_to_a_new_one():
+    async with listening(echo, max_connections=2) as port:
+        first, second = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in (second, first):  # so `second` is idle longest
+            writer.write(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"b''"), 5)
+        assert b"200 OK" in await exchange(port, b"GET /b HTTP/1.1\r\nhost: h\r\n\r\n", until=b"b''")
+        assert await asyncio.wait_for(second[0].read(), 5) == b""
+        first[1].write(b"GET /c HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+        assert b"GET /c" in await asyncio.wait_for(first[0].read(), 5)
+        for _, writer in (first, second):
+            writer.close()
+
+
+async def test_when_all_connections_are_busy_a_new_one_is_told_to_come_back():
+    release = asyncio.Event()
+
+    async def slow(request):
+        await release.wait()
+        return Response(200, {}, b"ok")
+
+    async with listening(slow, max_connections=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+        await asyncio.sleep(0.05)
+        refused = await exchange(port, b"GET /b HTTP/1.1\r\nhost: h\r\n\r\n")
+        assert b"429 Too Many Requests" in refused and b"retry-after: 1" in refused
+        release.set()
+        assert b"200 OK" in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        assert b"200 OK" in await exchange(port, b"GET /c HTTP/1.1\r\nhost: h\r\n\r\n", until=b"ok")
+
+
+async def test_a_peer_that_reads_nothing_is_cut_off(monkeypatch):
+    monkeypatch.setattr("sampan.apiserver.connection.STALL_S", 0.05)
+    ended = asyncio.Event()
+
+    async def endless(request):
+        async def chunks():
+            try:
+                while True:
+                    yield b"x" * 65536
+            finally:
+                ended.set()
+
+        return Response(200, {}, stream=chunks())
+
+    async with listening(endless) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+        await asyncio.wait_for(ended.wait(), 10)
+        writer.close()
 
 
 async def test_the_client_certificate_reaches_the_request(tmp_path):

@@ -6,9 +6,11 @@ is another. So a client cannot tell the two apart, and the whole server runs und
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
+
+CHUNK_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,64 @@ class Request:
         return values[0] if values else default
 
 
-@dataclass(slots=True)
-class Response:
-    """One answer: a whole body, a stream of chunks, or (status 101) a handler that takes over the connection."""
+class Pieces:
+    """A large list: a head, items with a separator between them, a tail; joined only as it is sent, a few at a time.
 
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    stream: AsyncIterator[bytes] | None = None
-    upgrade: UpgradeHandler | None = None
+    Iterating gives chunks of about CHUNK_BYTES, so that neither the whole nor a second copy of it is ever in memory.
+    """
+
+    __slots__ = ("_head", "_items", "_separator", "_tail", "size_bytes")
+
+    def __init__(self, head: bytes, items: Sequence[bytes], tail: bytes, separator: bytes = b"") -> None:
+        self._head = head
+        self._items = items
+        self._separator = separator
+        self._tail = tail
+        between = max(len(items) - 1, 0) * len(separator)
+        self.size_bytes = len(head) + sum(map(len, items)) + between + len(tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        items, separator = self._items, self._separator
+        per_chunk = max(CHUNK_BYTES * len(items) // self.size_bytes, 1)
+        lead = self._head
+        for start in range(0, len(items), per_chunk):
+            yield lead + separator.join(items[start : start + per_chunk])
+            lead = separator
+        yield (b"" if items else lead) + self._tail
+
+    def joined(self) -> bytes:
+        """All of it."""
+        return b"".join((self._head, self._separator.join(self._items), self._tail))
+
+
+class Response:
+    """One answer: a whole body, a stream of chunks, or (status 101) a handler that takes over the connection.
+
+    A large body may be given as `pieces`; who asks for `body` gets it joined.
+    """
+
+    __slots__ = ("_body", "headers", "pieces", "status", "stream", "upgrade")
+
+    def __init__(
+        self, status: int = 200, headers: dict[str, str] | None = None, body: bytes = b"",
+        stream: AsyncIterator[bytes] | None = None, upgrade: UpgradeHandler | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = {} if headers is None else headers
+        self.stream = stream
+        self.upgrade = upgrade
+        self.pieces: Pieces | None = None
+        self._body = body
+
+    @property
+    def body(self) -> bytes:
+        if self.pieces is not None:
+            self._body, self.pieces = self.pieces.joined(), None
+        return self._body
+
+    @body.setter
+    def body(self, body: bytes) -> None:
+        self._body, self.pieces = body, None
 
 
 class Transport(Protocol):

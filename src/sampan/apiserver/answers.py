@@ -8,7 +8,7 @@ import orjson
 
 from sampan.api.kind import Kind, Subresource
 from sampan.apimachinery.errors import APIError, TooManyRequests
-from sampan.apimachinery.http import Request, Response
+from sampan.apimachinery.http import CHUNK_BYTES, Pieces, Request, Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.protobuf import can_encode, encode_object
 from sampan.apimachinery.protobuf.wire import MAGIC
@@ -18,6 +18,15 @@ from sampan.apiserver.registry.entry import Entry
 
 _JSON_HEADERS: Final = {"content-type": JSON, "cache-control": "no-cache, private"}
 _FALSE: Final = ("false", "0")
+
+
+def collection(pieces: Pieces, accepted: Accepted, request: Request) -> Response:
+    """A list; a large one as it is, which is how most are asked for, is not joined."""
+    if pieces.size_bytes <= CHUNK_BYTES or accepted.media == YAML or (request.query and wants_pretty(request)):
+        return encoded(pieces.joined(), accepted, request)
+    response = Response(200, {**_JSON_HEADERS, "content-type": accepted.media})
+    response.pieces = pieces
+    return response
 
 
 def encoded(data: bytes, accepted: Accepted, request: Request, status: int = 200) -> Response:
@@ -51,7 +60,7 @@ def as_asked(response: Response, request: Request) -> Response:
     """An answer that was made without asking what the client reads (a `Status`, a review), as the client reads it."""
     if not prefers_protobuf(request.headers) or response.stream is not None or response.upgrade is not None:
         return response
-    if response.headers.get("content-type") != JSON:
+    if response.headers.get("content-type") != JSON or response.pieces is not None:
         return response
     document: Object = orjson.loads(response.body)
     if can_encode(document.get("apiVersion", ""), document.get("kind", "")):

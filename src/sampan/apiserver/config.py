@@ -49,6 +49,8 @@ class APIServerConfig:
     encryption_config_file: str = ""
     """An EncryptionConfiguration; nothing is sealed without."""
     max_body_bytes: int = 3 * 1024 * 1024
+    max_connections: int = 10_000
+    """Connections held at once; beyond that the longest idle gives way, or new ones are refused (429)."""
     request_timeout_s: float = 60.0
     watch_window_events: int = 4096
     """Events kept a kind for watches that come back."""

@@ -6,7 +6,8 @@ WebSocket and SPDY alike, and the connection is closed afterwards; it is also cl
 refused. So no second request can ever be smuggled through a half-upgraded connection.
 
 A connection on which no request is handled, and none has been for KEEPALIVE_S, is closed; one request that trickles in
-does not keep it open.
+does not keep it open. A peer that takes nothing of an answer for STALL_S, or does not let go within CLOSE_S of the end,
+is cut off, so that nobody can make the server hold what it will not read.
 """
 
 from __future__ import annotations
@@ -20,26 +21,28 @@ from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
 from sampan import effects
-from sampan.apimachinery.http import Response
+from sampan.apimachinery.http import CHUNK_BYTES, Response
 from sampan.apiserver.duplex import ConnectionDuplex
 from sampan.apiserver.incoming import Incoming, IncomingReader
+from sampan.apiserver.places import Places
 
 log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 180.0
 LINGER_S: Final = 1.0
+STALL_S: Final = 60.0
+CLOSE_S: Final = 30.0
 MAX_WAITING: Final = 8
-_JOIN_BELOW_BYTES: Final = 64 * 1024
 
 Handle: TypeAlias = Callable[["Connection", Incoming], Awaitable[bool]]
 """Answers one request on its connection; whether the connection may be kept."""
 
 
 class Connection(asyncio.Protocol):
-    """asyncio's protocol. `open_connections` holds it as long as it is open."""
+    """asyncio's protocol. `places` holds it as long as it is open, and may close it while it is idle."""
 
-    def __init__(self, handle: Handle, max_body_bytes: int, open_connections: set[Connection]) -> None:
+    def __init__(self, handle: Handle, max_body_bytes: int, places: Places[Connection]) -> None:
         self._handle = handle
-        self._open_connections = open_connections
+        self._places = places
         self._reader = IncomingReader(max_body_bytes, self._take, self._continue)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -50,6 +53,8 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._idle_since_s = effects.monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self.is_one_too_many = False
         self.serving: asyncio.Task[None] | None = None
         self.peer_certificate: bytes | None = None
         self.remote = ""
@@ -58,7 +63,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._open_connections.add(self)
+        self.is_one_too_many = not self._places.take(self)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.peer_certificate = tls.getpeercert(True)
@@ -81,10 +86,11 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._open_connections.discard(self)
+        self._places.leave(self)
         self._transport = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._patience):
+            if timer is not None:
+                timer.cancel()
         if self._duplex is not None:
             self._duplex.feed_eof()
         if self._on_lost is not None:
@@ -94,17 +100,27 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._drained is None:
             self._drained = self._loop.create_future()
+            self._be_patient(STALL_S)
 
     def resume_writing(self) -> None:
         if self._drained is not None:
             self._drained.set_result(None)
             self._drained = None
+            if self._patience is not None:
+                self._patience.cancel()
+
+    def _be_patient(self, seconds: float) -> None:
+        """Cut the peer off after this long."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = self._loop.call_later(seconds, self.abort)
 
     # Requests
 
     def _take(self, message: Incoming) -> None:
         self._waiting.append(message)
         if self.serving is None:
+            self._places.busy(self)
             self.serving = self._loop.create_task(self._serve())
         elif len(self._waiting) >= MAX_WAITING and self._transport is not None:
             self._is_held_back = True
@@ -134,6 +150,8 @@ class Connection(asyncio.Protocol):
         finally:
             self.serving = None
             self._idle_since_s = effects.monotonic()
+            if self._transport is not None:
+                self._places.idle(self)
 
     def _end(self, *, unread: bool) -> None:
         """Close. A peer that still sends gets the time to read the answer: closing at once would reset it."""
@@ -144,11 +162,12 @@ class Connection(asyncio.Protocol):
             self._loop.call_later(LINGER_S, self._transport.close)
         else:
             self._transport.close()
+        self._be_patient(CLOSE_S)
 
     def _check_idle(self) -> None:
         idle_s = effects.monotonic() - self._idle_since_s if self.serving is None else 0.0
         if idle_s >= KEEPALIVE_S and self._transport is not None:
-            self._transport.close()
+            self._end(unread=False)
         else:
             self._timer = self._loop.call_later(KEEPALIVE_S - idle_s, self._check_idle)
 
@@ -156,6 +175,10 @@ class Connection(asyncio.Protocol):
         """Close unless a request is being handled or read; after the present one at the latest."""
         if self.serving is None and self._reader.is_between_requests:
             self._end(unread=False)
+
+    def give_way(self) -> None:
+        """Close: no request is being handled, and another client needs the place."""
+        self._end(unread=False)
 
     def abort(self) -> None:
         """Close now, whatever is going on."""
@@ -166,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     # Answers
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Write; wait while the peer reads too slowly. Raises ConnectionError when it is gone."""
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -177,15 +200,22 @@ class Connection(asyncio.Protocol):
 
     async def answer(self, response: Response, *, head_only: bool, keep_alive: bool) -> None:
         """Send a whole answer."""
-        body = response.body
-        head = _head(response.status, response.headers, f"content-length: {len(body)}\r\n", keep_alive)
+        pieces = response.pieces
+        size_bytes = len(response.body) if pieces is None else pieces.size_bytes
+        head = _head(response.status, response.headers, f"content-length: {size_bytes}\r\n", keep_alive)
         if head_only:
             await self.send(head)
-        elif len(body) < _JOIN_BELOW_BYTES:
-            await self.send(head + body)
+        elif pieces is not None:
+            await self.send(head)
+            for chunk in pieces:
+                await self.send(chunk)
+        elif size_bytes <= CHUNK_BYTES:
+            await self.send(head + response.body)
         else:
             await self.send(head)
-            await self.send(body)
+            view = memoryview(response.body)
+            for start in range(0, size_bytes, CHUNK_BYTES):
+                await self.send(view[start : start + CHUNK_BYTES])
 
     async def stream(self, response: Response, *, chunked: bool, keep_alive: bool) -> None:
         """Send an answer piece by piece; ends early, closing the source, when the peer is gone."""

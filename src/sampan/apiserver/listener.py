@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import logging
 import os
 import socket
@@ -17,19 +16,20 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from urllib.parse import parse_qs, unquote
 
-from sampan.apimachinery.errors import BadRequest
-from sampan.apimachinery.http import Request, Response
+from sampan.apimachinery.errors import BadRequest, TooManyRequests
+from sampan.apimachinery.http import Request
 from sampan.apiserver import answers
+from sampan.apiserver.compression import compress
 from sampan.apiserver.connection import Connection
 from sampan.apiserver.incoming import Incoming
+from sampan.apiserver.places import Places
 from sampan.apiserver.server import APIServer
+from sampan.apiserver.tls_transport import READ_BYTES, TLSTransport
 
 log = logging.getLogger(__name__)
-GZIP_FROM_BYTES: Final = 128 * 1024
-GZIP_IN_THREAD_FROM_BYTES: Final = 1024 * 1024
 RELOAD_S: Final = 10.0
 _SHUTDOWN_S: Final = 2.0
 
@@ -51,6 +51,7 @@ class TLSFiles:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
+        context.num_tickets = 0  # no client of Kubernetes resumes, and who does is not verified against a new authority
         self.load_into(context)
         if self.client_ca or self.proxy_ca:
             context.verify_mode = ssl.CERT_OPTIONAL
@@ -75,7 +76,9 @@ class Listeners:
         self._tls = tls
         self._context = tls.context() if tls else None
         self._stamps = tls.stamps() if tls else ()
-        self._connections: set[Connection] = set()
+        self._places: Places[Connection] = Places(server.config.max_connections)
+        self._handshakes: dict[TLSTransport, None] = {}
+        self._buffer = memoryview(bytearray(READ_BYTES if tls else 0))
         self._listening: list[asyncio.Server] = []
         self._reloading: asyncio.Task[None] | None = None
 
@@ -83,10 +86,7 @@ class Listeners:
         loop = asyncio.get_running_loop()
         for listener in listeners:
             listener.setblocking(False)
-            self._listening.append(await loop.create_server(
-                self._connection, sock=listener, ssl=self._context, backlog=1024,
-                ssl_handshake_timeout=15.0 if self._context else None,
-            ))
+            self._listening.append(await loop.create_server(self._accept, sock=listener, backlog=1024))
         if self._tls is not None:
             self._reloading = asyncio.create_task(self._reload(), name="serving-certificate")
 
@@ -96,17 +96,25 @@ class Listeners:
             self._reloading.cancel()
         for listening in self._listening:
             listening.close()
-        for connection in list(self._connections):
+        for handshake in list(self._handshakes):
+            handshake.abort()
+        for connection in self._places:
             connection.end_if_idle()
-        serving = [connection.serving for connection in self._connections if connection.serving is not None]
+        serving = [connection.serving for connection in self._places if connection.serving is not None]
         if serving:
             await asyncio.wait(serving, timeout=_SHUTDOWN_S)
-        for connection in list(self._connections):
+        for connection in self._places:
             connection.abort()
         await asyncio.gather(*serving, return_exceptions=True)
 
-    def _connection(self) -> Connection:
-        return Connection(self._handle, self._server.config.max_body_bytes, self._connections)
+    def _accept(self) -> asyncio.BaseProtocol:
+        """What is to happen on one more connection."""
+        if self._places.is_hopeless:
+            return _Refusal()
+        connection = Connection(self._handle, self._server.config.max_body_bytes, self._places)
+        if self._context is None:
+            return connection
+        return TLSTransport(self._context, connection, self._buffer, self._handshakes)
 
     async def _reload(self) -> None:
         assert self._tls is not None and self._context is not None
@@ -124,8 +132,12 @@ class Listeners:
     async def _handle(self, connection: Connection, http: Incoming) -> bool:
         """Answer one request; whether the connection may be kept."""
         keep_alive = http.keep_alive
-        if http.error is not None or not http.target.startswith("/"):
-            error = http.error or BadRequest("the request target must be a path")
+        error = http.error
+        if error is None and not http.target.startswith("/"):
+            error = BadRequest("the request target must be a path")
+        if connection.is_one_too_many:
+            error = TooManyRequests("Too many connections, please try again later.", {"retryAfterSeconds": 1})
+        if error is not None:
             await connection.answer(answers.failure(error), head_only=False, keep_alive=False)
             return False
         path, _, query = http.target.partition("?")
@@ -139,25 +151,22 @@ class Listeners:
                 await connection.upgrade(response)
                 return False
             response = answers.failure(BadRequest("the Connection header must say Upgrade"))
+        if http.method != "HEAD":
+            compress(response, http.headers)
         if response.stream is not None:
             keep_alive = keep_alive and http.is_http11
             with contextlib.suppress(ConnectionError):
                 await connection.stream(response, chunked=http.is_http11, keep_alive=keep_alive)
             return keep_alive
-        large = len(response.body) > GZIP_FROM_BYTES and "content-encoding" not in response.headers
-        if large and "gzip" in http.headers.get("accept-encoding", ""):
-            await _compress(response)
         await connection.answer(response, head_only=http.method == "HEAD", keep_alive=keep_alive)
         return keep_alive
 
 
-async def _compress(response: Response) -> None:
-    if len(response.body) < GZIP_IN_THREAD_FROM_BYTES:
-        response.body = gzip.compress(response.body, 1)
-    else:
-        response.body = await asyncio.to_thread(gzip.compress, response.body, 1)
-    response.headers["content-encoding"] = "gzip"
-    response.headers["vary"] = "Accept-Encoding"
+class _Refusal(asyncio.BaseProtocol):
+    """A connection for which there is no place."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()
 
 
 async def serve(server: APIServer, listeners: Sequence[socket.socket], tls: TLSFiles | None) -> Listeners:

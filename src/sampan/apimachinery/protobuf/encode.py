@@ -20,9 +20,10 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from sampan.apimachinery.duration import parse_go_nanoseconds, parse_time
+from sampan.apimachinery.http import Pieces
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.protobuf.table import fields_of, message_of, table
-from sampan.apimachinery.protobuf.wire import ProtobufError, length_delimited, tag, varint, wrap
+from sampan.apimachinery.protobuf.wire import ProtobufError, envelope, length_delimited, tag, varint, wrap
 
 Add: TypeAlias = Callable[[bytes], None]
 Field: TypeAlias = Callable[[Any, Add], None]
@@ -59,11 +60,12 @@ def encode_message(api_version: str, kind: str, obj: Mapping[str, Any]) -> bytes
         raise ProtobufError(f"{kind} does not fit its message: {error}") from error
 
 
-def encode_list(api_version: str, kind: str, metadata: Object, items: Iterable[bytes]) -> bytes:
+def encode_list(api_version: str, kind: str, metadata: Object, items: Iterable[bytes]) -> Pieces:
     """A list of encoded messages in its envelope."""
-    parts = [length_delimited(1, _message("meta/v1.ListMeta")(metadata))]
-    parts += [length_delimited(2, item) for item in items]
-    return wrap(api_version, kind, b"".join(parts))
+    head = length_delimited(1, _message("meta/v1.ListMeta")(metadata))
+    parts = [length_delimited(2, item) for item in items]
+    before, after = envelope(api_version, kind, len(head) + sum(map(len, parts)))
+    return Pieces(before + head, parts, after)
 
 
 def encode_event(type: str, obj: bytes) -> bytes:

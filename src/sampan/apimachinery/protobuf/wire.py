@@ -39,8 +39,14 @@ def unwrap(body: bytes) -> tuple[str, str, bytes]:
 
 def wrap(api_version: str, kind: str, message: bytes) -> bytes:
     """The envelope around a message."""
+    before, after = envelope(api_version, kind, len(message))
+    return b"".join((before, message, after))
+
+
+def envelope(api_version: str, kind: str, size_bytes: int) -> tuple[bytes, bytes]:
+    """What comes before and after a message of that size."""
     meta = length_delimited(1, api_version.encode()) + length_delimited(2, kind.encode())
-    return b"".join((MAGIC, length_delimited(1, meta), length_delimited(2, message), b"\x1a\x00\x22\x00"))
+    return MAGIC + length_delimited(1, meta) + tag(2, 2) + varint(size_bytes), b"\x1a\x00\x22\x00"
 
 
 def length_delimited(number: int, content: bytes) -> bytes:

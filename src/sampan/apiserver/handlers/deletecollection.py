@@ -30,5 +30,4 @@ async def deletecollection(ctx: RequestContext, backend: Backend) -> Response:
             await backend.writes.delete(one)
         except errors.NotFound:
             continue
-    data = backend.rendering(kind, accepted, request).collection(found, page)
-    return answers.encoded(data, accepted, request)
+    return answers.collection(backend.rendering(kind, accepted, request).collection(found, page), accepted, request)

@@ -18,5 +18,4 @@ async def list_(ctx: RequestContext, backend: Backend) -> Response:
     accepted = negotiate(request.headers, kind)
     selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), request.param("fieldSelector"))
     entries, page = await backend.reads.list(kind, selection, request)
-    data = backend.rendering(kind, accepted, request).collection(entries, page)
-    return answers.encoded(data, accepted, request)
+    return answers.collection(backend.rendering(kind, accepted, request).collection(entries, page), accepted, request)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from sampan.apimachinery.http import Pieces
 from sampan.apimachinery.object import Object
 
 _METADATA = b'"metadata":{'
@@ -66,17 +67,12 @@ class Page:
         return found
 
 
-def list_document(kind: str, api_version: str, items: list[bytes], page: Page) -> bytes:
-    """A list of encoded objects, joined in one copy."""
+def list_document(kind: str, api_version: str, items: list[bytes], page: Page) -> Pieces:
+    """A list of encoded objects."""
     head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
         kind.encode(), api_version.encode(), orjson.dumps(page.metadata()),
     )
-    if not items:
-        return head + b"]}\n"
-    parts = [*items]
-    parts[0] = head + parts[0]
-    parts[-1] += b"]}\n"
-    return b",".join(parts)
+    return Pieces(head, items, b"]}\n", b",")
 
 
 def event_frame(type: str, data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from sampan.api.kind import Kind
 from sampan.apimachinery import protobuf
+from sampan.apimachinery.http import Pieces
 from sampan.apimachinery.object import Object
 from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
@@ -28,7 +29,7 @@ class ProtobufRendering:
     def item(self, entry: Entry) -> bytes:
         return protobuf.wrap(self._api_version, self._kind.resource.kind, self._message(entry))
 
-    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+    def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
         items = [self._message(entry) for entry in entries]
         return protobuf.encode_list(self._api_version, self._kind.list_kind, page.metadata(), items)
 
@@ -61,7 +62,7 @@ class ProtobufPartial:
     def item(self, entry: Entry) -> bytes:
         return self._wrap(self._message(entry.object()))
 
-    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+    def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
         items = [self._message(entry.object()) for entry in entries]
         return protobuf.encode_list(self._api_version, "PartialObjectMetadataList", page.metadata(), items)
 

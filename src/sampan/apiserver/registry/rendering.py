@@ -12,6 +12,7 @@ from typing import Protocol
 import orjson
 
 from sampan.api.kind import Kind
+from sampan.apimachinery.http import Pieces
 from sampan.apimachinery.object import Object
 from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.codec import Page
@@ -26,7 +27,7 @@ class Rendering(Protocol):
     def item(self, entry: Entry) -> bytes:
         """As the object of a watch event, or a whole answer."""
 
-    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+    def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
         """A list."""
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
@@ -48,10 +49,10 @@ class Plain:
     def item(self, entry: Entry) -> bytes:
         return entry.data
 
-    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+    def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
         return self._list([entry.data for entry in entries], page)
 
-    def _list(self, items: list[bytes], page: Page) -> bytes:
+    def _list(self, items: list[bytes], page: Page) -> Pieces:
         kind = self._kind
         return codec.list_document(kind.list_kind, kind.resource.api_version, items, page)
 
@@ -71,7 +72,7 @@ class View(Plain):
     def item(self, entry: Entry) -> bytes:
         return orjson.dumps(self._convert(entry.object()))
 
-    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+    def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
         return self._list([self.item(entry) for entry in entries], page)
 
 
@@ -89,7 +90,7 @@ class Partial:
         document = {"kind": "PartialObjectMetadata", "apiVersion": self._api_version, "metadata": metadata}
         return orjson.dumps(document)
 
-    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
+    def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
         items = [self.item(entry) for entry in entries]
         kind = "PartialObjectMetadataList"
         return codec.list_document(kind, self._api_version, items, page)

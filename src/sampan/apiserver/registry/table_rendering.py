@@ -15,6 +15,7 @@ from sampan import effects
 from sampan.api.columns import NAME_AND_AGE
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import BadRequest
+from sampan.apimachinery.http import Pieces
 from sampan.apimachinery.object import Object
 from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.codec import Page
@@ -47,19 +48,19 @@ class TableRendering:
         self._definitions = b',"columnDefinitions":%s,"rows":[' % orjson.dumps(definitions)
 
     def item(self, entry: Entry) -> bytes:
-        return self._table({"resourceVersion": str(entry.revision)}, self._row(entry))
+        return self._table({"resourceVersion": str(entry.revision)}, [self._row(entry)]).joined()
 
-    def collection(self, entries: Iterable[Entry], page: Page) -> bytes:
-        return self._table(page.metadata(), b",".join([self._row(entry) for entry in entries]))
+    def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
+        return self._table(page.metadata(), [self._row(entry) for entry in entries])
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         metadata: Object = {"resourceVersion": str(revision)}
         if annotations:
             metadata["annotations"] = annotations
-        return self._table(metadata, b"")
+        return self._table(metadata, []).joined()
 
-    def _table(self, metadata: Object, rows: bytes) -> bytes:
-        return b"".join((self._head, orjson.dumps(metadata), self._definitions, rows, b"]}\n"))
+    def _table(self, metadata: Object, rows: list[bytes]) -> Pieces:
+        return Pieces(self._head + orjson.dumps(metadata) + self._definitions, rows, b"]}\n", b",")
 
     def _row(self, entry: Entry) -> bytes:
         obj = entry.object()

@@ -1,0 +1,224 @@
+"""TLS on an accepted connection: OpenSSL between the loop's TCP transport and the protocol that speaks HTTP.
+
+The loop's own TLS keeps a buffer of 256 KiB for every connection; a server with a thousand idle watches has better
+uses for that memory. Here all connections read into one buffer, since what was read is decrypted before anyone else
+reads. Answers are encrypted a record at a time and handed to the kernel together, so that no buffer of OpenSSL's grows
+beyond a record, and what is to be sent stays in the processor's cache.
+
+To the protocol this is an ordinary transport; `connection_made` is called once the handshake is done. A handshake that
+takes longer than HANDSHAKE_S is given up, as is one whose client shows a certificate that does not verify.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+log = logging.getLogger(__name__)
+HANDSHAKE_S: Final = 15.0
+MAX_HANDSHAKES: Final = 512
+LINGER_S: Final = 2.0
+RECORD_BYTES: Final = 16 * 1024
+READ_BYTES: Final = 64 * 1024
+
+
+class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
+    """Below, a protocol of the TCP transport; above, the transport of `protocol`.
+
+    `buffer`, of READ_BYTES, is what all transports of one event loop read into. `handshakes` holds those that are not
+    done yet; when there are more than MAX_HANDSHAKES, the oldest is given up.
+    """
+
+    __slots__ = (
+        "_buffer", "_closing", "_encrypt", "_established", "_handshakes", "_incoming", "_outgoing", "_protocol",
+        "_reading", "_take", "_tcp", "_timer", "_tls",
+    )
+
+    def __init__(
+        self, context: ssl.SSLContext, protocol: asyncio.Protocol, buffer: memoryview,
+        handshakes: dict[TLSTransport, None],
+    ) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._buffer = buffer
+        self._handshakes = handshakes
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._encrypt = self._tls.write
+        self._take = self._outgoing.read
+        self._established = False
+        self._closing = False
+        self._reading = True
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._tcp = cast(asyncio.Transport, transport)
+        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.abort)
+        handshakes = self._handshakes
+        handshakes[self] = None
+        if len(handshakes) > MAX_HANDSHAKES:
+            next(iter(handshakes)).abort()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._closing:
+            return
+        self._incoming.write(self._buffer[:nbytes])
+        try:
+            if not self._established and not self._handshake():
+                return
+            self._decrypt()
+        except ssl.SSLError as error:
+            self._fail(error)
+
+    def eof_received(self) -> bool:
+        if self._established and not self._closing:
+            self._protocol.eof_received()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._end_handshake()
+        if self._established:
+            self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+    # Receiving
+
+    def _handshake(self) -> bool:
+        """Go on with it; whether it is done."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        self._flush()
+        self._end_handshake()
+        self._established = True
+        self._protocol.connection_made(self)
+        return True
+
+    def _decrypt(self) -> None:
+        """Hand on what is there, until the protocol wants no more."""
+        incoming, tls = self._incoming, self._tls
+        while self._reading and not self._closing and (incoming.pending or tls.pending()):
+            try:
+                data = tls.read(READ_BYTES)
+            except ssl.SSLWantReadError:
+                break  # the rest of a record is still to come
+            if not data:
+                self._protocol.eof_received()
+                self.close()
+                return
+            self._protocol.data_received(data)
+        if self._outgoing.pending:  # an answer to a change of keys
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending and not self._tcp.is_closing():
+            self._tcp.write(self._take())
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        log.debug("TLS with %s: %s", self._tcp.get_extra_info("peername"), error)
+        self._closing = True
+        self._flush()  # the alert
+        self._tcp.close()
+
+    def _end_handshake(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._handshakes.pop(self, None)
+
+    # What the protocol calls
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._closing:
+            return
+        if len(data) <= RECORD_BYTES:
+            self._encrypt(cast(bytes, data))
+            self._tcp.write(self._take())
+            return
+        view = memoryview(data)
+        records = []
+        for start in range(0, len(view), RECORD_BYTES):
+            self._encrypt(cast(bytes, view[start : start + RECORD_BYTES]))
+            records.append(self._take())
+        self._tcp.writelines(records)
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def close(self) -> None:
+        """Say goodbye and send what is queued; close when the peer has hung up, or after LINGER_S at the latest.
+
+        Closing at once would lose what the peer has not read yet, if it still sends, or if its TLS is one of those that
+        take the end of the connection for the end of everything.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        if not self._established:
+            self._tcp.close()
+            return
+        with contextlib.suppress(ssl.SSLError):  # mostly: the peer has not said goodbye
+            self._tls.unwrap()
+        self._flush()
+        self._tcp.resume_reading()
+        self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._tcp.close)
+
+    def abort(self) -> None:
+        self._closing = True
+        self._end_handshake()
+        self._tcp.abort()
+
+    def is_closing(self) -> bool:
+        return self._closing or self._tcp.is_closing()
+
+    def is_reading(self) -> bool:
+        return self._reading
+
+    def pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._tcp.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self.is_closing():
+            self._reading = True
+            self._tcp.resume_reading()
+            asyncio.get_running_loop().call_soon(self._decrypt_held)
+
+    def _decrypt_held(self) -> None:
+        """What came in before reading was paused."""
+        try:
+            if not self._closing:
+                self._decrypt()
+        except ssl.SSLError as error:
+            self._fail(error)
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return self._tcp.get_write_buffer_size()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._tcp.set_write_buffer_limits(high, low)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._tls if name == "ssl_object" else self._tcp.get_extra_info(name, default)

@@ -1,7 +1,8 @@
 """gzip for large answers whose client asks for it, as upstream: from 128 KiB, at the fastest level.
 
 Go's HTTP client always asks, so this is what most lists cost. ISA-L compresses about as fast as the kernel would copy
-the plain text through a socket. The answer is compressed while it is sent, and is nowhere as a whole.
+the plain text through a socket; zlib takes its place where it is missing. The answer is compressed while it is sent,
+and is nowhere as a whole.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
-from isal import isal_zlib
-
 from sampan.apimachinery.http import CHUNK_BYTES, Pieces, Response
+
+try:
+    from isal import isal_zlib as deflate
+except ImportError:  # there are machines for which it has not been built
+    import zlib as deflate  # type: ignore[no-redef]
 
 FROM_BYTES: Final = 128 * 1024
 _LEVEL: Final = 1
@@ -42,7 +46,7 @@ def _cut(body: bytes) -> Iterable[memoryview]:
 
 
 async def _compressed(chunks: Iterable[bytes | memoryview] | Pieces) -> AsyncIterator[bytes]:
-    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP_FORMAT)
+    packer = deflate.compressobj(_LEVEL, deflate.DEFLATED, _GZIP_FORMAT)
     ready: list[bytes] = []
     ready_bytes = 0
     for number, chunk in enumerate(chunks, 1):

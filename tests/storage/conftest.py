@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sampan.storage.memory import MemoryStore
+from sampan.storage.pace import Pace
 from sampan.storage.sqlite import SqliteStore
 from sampan.storage.store import Store
 from sampan.testing.check_store import Backend
@@ -23,12 +24,24 @@ def memory_backend(directory: Path) -> Backend:
     return Backend("memory", open_fresh, restore=MemoryStore.restore)
 
 
-def sqlite_backend(directory: Path) -> Backend:
+class SlowDisk(Pace):
+    """Every commit goes to the thread."""
+
+    def in_place(self, writes: int) -> bool:
+        return False
+
+
+def slow_sqlite_backend(directory: Path) -> Backend:
+    return sqlite_backend(directory, SlowDisk)
+
+
+def sqlite_backend(directory: Path, pace: Callable[[], Pace] = Pace) -> Backend:
     count = itertools.count()
     paths: dict[int, Path] = {}
 
     async def opened(path: Path) -> Store:
         store = await SqliteStore.open(path)
+        store._pace = pace()
         paths[id(store)] = path
         return store
 
@@ -66,7 +79,9 @@ def etcd_backend(directory: Path) -> Backend:
     return Backend("etcd", open_fresh, reopen, MemoryStore.restore)
 
 
-@pytest.fixture(params=[memory_backend, sqlite_backend, etcd_backend], ids=["memory", "sqlite", "etcd"])
+@pytest.fixture(
+    params=[memory_backend, sqlite_backend, slow_sqlite_backend, etcd_backend], ids=["memory", "sqlite", "slow", "etcd"]
+)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     make: Callable[[Path], Backend] = request.param
     return make(tmp_path)

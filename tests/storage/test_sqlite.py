@@ -57,6 +57,16 @@ async def test_writes_that_wait_share_one_commit(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Database, "commit", counted)
     await asyncio.gather(*(store.create(f"/{n}", b"x") for n in range(500)))
     assert commits <= 2
+    await asyncio.gather(*(store.create(f"/few/{n}", b"x") for n in range(20)))
+    assert commits <= 3, "and so do few, which a quick disk commits in place"
+    await store.close()
+
+
+async def test_the_log_is_brought_into_the_file_before_it_grows(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "s.db")
+    for n in range(60):
+        await store.create(f"/{n}", b"x" * 400_000)
+    assert (tmp_path / "s.db-wal").stat().st_size < 12 << 20 < (tmp_path / "s.db").stat().st_size
     await store.close()
 
 

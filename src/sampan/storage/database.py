@@ -24,6 +24,9 @@ from sampan.storage.store import Event, EventKind, KeyValue, Listing, StoreUnava
 FORMAT = 1
 SWEEP_STEP = 2000
 _CACHE_KIB = 4096
+_PAGE_BYTES = 4096
+_PAGES_A_WRITE = 3
+"""At least: a leaf of each tree."""
 _WAL_BYTES = 16 << 20
 
 P = ParamSpec("P")
@@ -105,6 +108,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
             if create:
                 connection.executescript(_SCHEMA)
             (found,) = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
@@ -213,9 +217,10 @@ class Database:
     # Writing
 
     @_translated
-    def begin(self, events: Iterable[Event]) -> None:
-        """Put events into a transaction that `commit` makes durable and `rollback` forgets."""
+    def begin(self, events: Iterable[Event]) -> int:
+        """Put events into a transaction that `commit` makes durable and `rollback` forgets; about how many pages."""
         execute = self._connection.execute
+        pages = 0
         execute("BEGIN IMMEDIATE")
         for event in events:
             kv, previous = event.kv, event.previous
@@ -229,6 +234,13 @@ class Database:
                 execute("DELETE FROM current WHERE key = ?", (kv.key,))
             else:
                 execute("REPLACE INTO current VALUES (?, ?, ?)", (kv.key, kv.create_revision, kv.mod_revision))
+            pages += _PAGES_A_WRITE + len(kv.value) // _PAGE_BYTES
+        return pages
+
+    @_translated
+    def checkpoint(self) -> None:
+        """Copy what the log holds into the file. `commit` leaves that to its caller, since it takes a while."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @_translated
     def commit(self) -> None:

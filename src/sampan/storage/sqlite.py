@@ -1,9 +1,10 @@
 """The embedded store: one sqlite file, and every write on disk before anyone hears of it.
 
 Compare-and-swap is decided in memory, in order, against what is committed plus what is about to be (`_pending`). Writes
-that arrive while a commit is on its way to disk wait together and become the next transaction, so one fsync carries all
-of them. Only then do their callers return, and readers and watches see them. The statements run on the event loop's
-thread (they only touch memory); the commit, which waits for the disk, runs on a thread of its own.
+that arrive in one turn of the event loop, or while a commit is on its way to disk, wait together and become the next
+transaction, so one fsync carries all of them. Only then do their callers return, and readers and watches see them. The
+statements run on the event loop's thread (they only touch memory); the commit, which waits for the disk, does so too
+while the disk is quicker than handing it to a thread would be, and else runs on a thread of its own (`pace`).
 
 Guarantees: those of `sampan.storage.store`; a lock file keeps a second process out; memory does not grow with the data:
 values and the index of keys stay in sqlite, the feed keeps only the most recent events.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from typing import TypeAlias, TypeVar
 from sampan.storage import snapshot
 from sampan.storage.database import Database, Events, Range
 from sampan.storage.feed import BATCH_LIMIT, Feed, FeedWatch
+from sampan.storage.pace import Pace
 from sampan.storage.snapshot import Header, Version
 from sampan.storage.store import (
     Compacted,
@@ -37,18 +40,37 @@ from sampan.storage.store import (
 )
 
 RECENT_EVENTS = 256
+CHECKPOINT_PAGES = 1000
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class _Write:
-    """A decided write that waits for its commit."""
+    """A decided write that waits for its commit. `done` is its caller's alone, who may cancel it."""
 
-    __slots__ = ("done", "event")
+    __slots__ = ("_others", "done", "event")
 
     def __init__(self, event: Event, done: asyncio.Future[None]) -> None:
         self.event = event
         self.done = done
+        self._others: list[asyncio.Future[None]] = []
+
+    async def settled(self) -> None:
+        """For others: until it is durable or has failed."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._others.append(waiter)
+        await waiter
+
+    def settle(self, error: StoreUnavailable | None = None) -> None:
+        if not self.done.done():  # the caller may be gone
+            if error is None:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(error)
+        for waiter in self._others:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 _Batch: TypeAlias = list[_Write]
@@ -68,7 +90,10 @@ class SqliteStore:
         )
         self._pending: dict[str, _Write] = {}
         self._waiting: _Batch = []
+        self._scheduled = False
         self._committing: asyncio.Task[None] | None = None
+        self._pace = Pace()
+        self._pages = 0
         self._writer_free = asyncio.Lock()
         self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="store-commit")
         self._bulk_thread = ThreadPoolExecutor(1, thread_name_prefix="store-read")
@@ -109,7 +134,7 @@ class SqliteStore:
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         self._check_open()
         if not revision:
-            return self._reader.get(key)
+            return self._present(key)
         self._check_readable(revision)
         return self._reader.get_at(key, revision)
 
@@ -185,8 +210,11 @@ class SqliteStore:
     async def close(self) -> None:
         if self._feed.closed:
             return
-        while self._committing is not None and not self._committing.done():
-            await asyncio.wait([self._committing])
+        while self._scheduled or (self._committing is not None and not self._committing.done()):
+            if self._waiting:
+                await self._waiting[-1].settled()
+            elif self._committing is not None:
+                await asyncio.wait([self._committing])
         self._feed.close()
         async with self._writer_free:
             self._commit_thread.shutdown()
@@ -213,9 +241,14 @@ class SqliteStore:
             state = None if write.event.kind is EventKind.DELETE else write.event.kv
             if not refuses(state):
                 return state
-            await asyncio.wait([write.done])
+            await write.settled()
         self._check_open()
-        return self._reader.get(key)
+        return self._present(key)
+
+    def _present(self, key: str) -> KeyValue | None:
+        """The key's committed state, from the connection that wrote it if it is free: another has to read again every
+        page that was written."""
+        return (self._reader if self._writer_free.locked() else self._writer).get(key)
 
     # Writing
 
@@ -227,24 +260,62 @@ class SqliteStore:
         write = _Write(event, asyncio.get_running_loop().create_future())
         self._pending[event.kv.key] = write
         self._waiting.append(write)
-        if self._committing is None or self._committing.done():
-            self._committing = asyncio.create_task(self._commit_waiting(), name="store-commit")
+        if not self._scheduled:
+            self._schedule()
         # A caller that is cancelled while it waits does not take back the write.
-        await asyncio.shield(write.done)
+        await write.done
         return revision
 
-    async def _commit_waiting(self) -> None:
-        """Commit what waits, all of it at once, until nothing waits."""
-        while self._waiting:
-            async with self._writer_free:
-                batch, self._waiting = self._waiting, []
-                try:
-                    self._writer.begin(write.event for write in batch)
-                    await self._in_commit_thread(self._writer.commit)
-                except Exception as error:
-                    self._failed(batch, error)
-                else:
-                    self._committed(batch)
+    def _schedule(self) -> None:
+        self._scheduled = True
+        asyncio.get_running_loop().call_soon(self._commit_waiting)
+
+    def _commit_waiting(self) -> None:
+        """Commit what waits: in place, or by a task that uses the thread."""
+        if self._writer_free.locked() or not self._pace.in_place(len(self._waiting)):
+            self._committing = asyncio.create_task(self._commit_in_thread(), name="store-commit")
+            return
+        self._scheduled = False
+        batch, self._waiting = self._waiting, []
+        try:
+            self._pages += self._writer.begin(write.event for write in batch)
+            with self._pace.measured():
+                self._writer.commit()
+        except Exception as error:
+            self._failed(batch, error)
+            return
+        self._committed(batch)
+        if self._pages > CHECKPOINT_PAGES:
+            self._scheduled = True
+            self._committing = asyncio.create_task(self._commit_in_thread(), name="store-commit")
+
+    async def _commit_in_thread(self) -> None:
+        """Commit what waits, all of it at once, until nothing waits; and tidy the log when it has grown."""
+        async with self._writer_free:
+            try:
+                while self._waiting:
+                    batch, self._waiting = self._waiting, []
+                    try:
+                        self._pages += self._writer.begin(write.event for write in batch)
+                        await self._in_commit_thread(self._writer.commit)
+                    except Exception as error:
+                        self._failed(batch, error)
+                    else:
+                        self._committed(batch)
+                if self._pages > CHECKPOINT_PAGES:
+                    await self._checkpoint()
+            finally:
+                self._scheduled = False
+                if self._waiting:
+                    self._schedule()
+
+    async def _checkpoint(self) -> None:
+        """Bring the log's pages into the file, so that the log can begin anew."""
+        self._pages = 0
+        try:
+            await self._in_commit_thread(self._writer.checkpoint)
+        except StoreUnavailable as error:
+            log.warning("%s: checkpoint: %s", self._path, error)  # the log goes on, and nothing is lost
 
     def _committed(self, batch: _Batch) -> None:
         for write in batch:
@@ -253,7 +324,7 @@ class SqliteStore:
                 del self._pending[key]
         self._feed.publish([write.event for write in batch])
         for write in batch:
-            write.done.set_result(None)
+            write.settle()
 
     def _failed(self, batch: _Batch, error: Exception) -> None:
         """Nothing of the batch happened, so nothing that was decided after it may happen either."""
@@ -271,8 +342,7 @@ class SqliteStore:
         self._pending.clear()
         self._assigned = durable
         for write in abandoned:
-            write.done.set_exception(StoreUnavailable(f"{self._path}: {error}"))
-            write.done.exception()  # the caller may be gone
+            write.settle(StoreUnavailable(f"{self._path}: {error}"))
 
     # Reading
 

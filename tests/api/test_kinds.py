@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.apiserver.lifecycle.samples import sample
 
 from sampan.api import resources
 from sampan.api.kind import Kind
@@ -189,3 +190,21 @@ def test_a_second_view_is_the_same_object(kind: Kind) -> None:
     stored = kind.to_storage(obj)
     assert stored["apiVersion"] == kind.storage_resource.api_version
     assert kind.to_storage(kind.from_storage(stored)) == stored
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.resource.qualified}/{kind.resource.version}")
+def test_a_strategy_leaves_a_complete_object_behind(kind: Kind) -> None:
+    """Defaults are filled in once, before admission, so what a strategy resets or adds must be whole."""
+    obj = sample(kind)
+    obj["status"] = {}
+    kind.default(obj)
+    obj["metadata"] |= {"uid": "u", "name": "n"}
+    kind.prepare_create(obj)
+    before = copy.deepcopy(obj)
+    kind.default(obj)
+    assert obj == before
+    new = copy.deepcopy(obj)
+    kind.prepare_update(new, obj)
+    before = copy.deepcopy(new)
+    kind.default(new)
+    assert new == before

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.apimachinery.apply import ApplyConflict, apply, fieldset, update_managers, values
+from sampan.apimachinery.apply import ApplyConflict, apply, fieldset, footprint, update_managers, values
 from sampan.apimachinery.apply.apply import STATUS, Write
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.schema.loader import definition
+from sampan.apimachinery.schema.structural import compile_structural
 
 DEPLOYMENT = definition("io.k8s.api.apps.v1.Deployment")
 CONFIG_MAP = definition("io.k8s.api.core.v1.ConfigMap")
@@ -165,7 +166,7 @@ def test_what_an_update_removes_nobody_owns() -> None:
 def test_an_object_that_nobody_managed_belongs_to_before_first_apply() -> None:
     live = deployment(2, labels={"a": "b"})
     live = applied(live, deployment(2), "me")
-    assert owned(live, "before-first-apply") == {".metadata.labels.a", ".spec.replicas"}
+    assert owned(live, "before-first-apply") == {".metadata.labels", ".metadata.labels.a", ".spec.replicas"}
 
 
 def test_status_is_not_owned_through_the_main_endpoint() -> None:
@@ -260,49 +261,120 @@ paths = st.lists(
 
 @given(paths)
 def test_field_sets_survive_the_wire(fields: fieldset.FieldSet) -> None:
-    assert fieldset.decode(fieldset.encode(fields)) == fields
+    assert fieldset.decode(fieldset.changed({}, add=fields)) == fields
 
 
 @given(paths, paths, paths)
 def test_a_trie_changes_like_the_set_it_stands_for(
     fields: fieldset.FieldSet, more: fieldset.FieldSet, less: fieldset.FieldSet
 ) -> None:
-    trie = fieldset.encode(fields)
+    trie = fieldset.changed({}, add=fields)
     assert fieldset.decode(fieldset.changed(trie, add=more, remove=less)) == (fields - less) | more
     assert {path for path in fields | more | less if fieldset.has(trie, path)} == fields
-    assert trie == fieldset.encode(fields)
+    assert trie == fieldset.changed({}, add=sorted(fields)) == fieldset.changed({}, add=sorted(fields, reverse=True))
+
+
+def everything(value: Any, schema: Any, path: fieldset.FieldPath = (), *, is_there: bool = True) -> dict[Any, Any]:
+    """Every field and container of a document by its path: is it a container, is it always there, its value."""
+    walked = values.is_walked(value, schema)
+    found = {path: (walked, is_there, value)}
+    if walked and isinstance(value, dict):
+        for key, item in value.items():
+            name, child, _, there = values.element(schema, key)
+            found |= everything(item, child, (*path, name), is_there=there and isinstance(item, dict | list))
+    elif walked:
+        for name, item in values.items_of(value, schema, path).items():
+            found |= everything(item, schema.items, (*path, name), is_there=False)
+    return found
 
 
 @given(configs, configs)
-@settings(max_examples=60)
+@settings(max_examples=100)
 def test_the_difference_is_that_of_the_fields(before: Json, after: Json) -> None:
     difference = values.Difference(before, after, DEPLOYMENT)
-    old, new = values.index(before, DEPLOYMENT), values.index(after, DEPLOYMENT)
-    inside_old, inside_new = fieldset.prefixes(old) - set(old), fieldset.prefixes(new) - set(new)
-    assert difference.changed == {
-        path for path in new if path not in inside_old and (path not in old or old[path] != new[path])
+    old, new = everything(before, DEPLOYMENT), everything(after, DEPLOYMENT)
+
+    def one_sided(these: dict[Any, Any], those: dict[Any, Any]) -> set[Any]:
+        return {
+            path for path, (walked, is_there, value) in these.items()
+            if path not in those and not (is_there and (walked or not value))
+        }
+
+    replaced = {
+        path for path, (walked, _, value) in new.items()
+        if path in old and not walked and not old[path][0] and old[path][2] != value
     }
-    assert difference.removed == {path for path in old if path not in new and path not in inside_new}
+    assert difference.changed == one_sided(new, old) | replaced
+    assert difference.removed == one_sided(old, new)
 
 
-@given(configs, paths)
+@given(configs)
 @settings(max_examples=60)
-def test_a_creation_owns_its_fields(config: Json, less: fieldset.FieldSet) -> None:
+def test_a_creation_is_a_difference_from_nothing(config: Json) -> None:
     for schema in (DEPLOYMENT, None):
-        everything = fieldset.encode(values.index(config, schema))
-        assert values.trie(config, schema) == everything
-        roots = frozenset({("f:metadata", "f:labels"), ("f:status",)})
-        left = fieldset.decode(fieldset.without(everything, members=less, roots=roots))
-        fields = fieldset.decode(everything) - less
-        assert left == fields - fieldset.below(fields, roots)
+        created = fieldset.decode(footprint.created(config, schema, STATUS))
+        assert created == values.Difference({}, config, schema).changed - footprint.SERVERS_OWN
+        applied_ = fieldset.decode(footprint.applied(config, schema, STATUS))
+        leaves = {path for path, (walked, _, _) in everything(config, schema).items() if not walked}
+        assert applied_ - created <= {path for path in leaves if values.look(config, path, schema) in ({}, [])}
+        assert leaves - footprint.SERVERS_OWN <= applied_
 
 
-def test_items_with_equal_keys_are_written_without_being_tracked() -> None:
-    live = updated(None, deployment(1), "me")
-    odd = copy.deepcopy(live)
+def test_a_creator_owns_the_containers_that_were_not_there_before() -> None:
+    """As objects look after `kubectl create`; Go has metadata, spec, template and containers in every one."""
     port = {"containerPort": 80}
-    odd["spec"]["template"] = {"spec": {"containers": [{"name": "a", "ports": [port, port]}]}}
-    assert updated(live, odd, "other")["metadata"] == live["metadata"]
+    new = deployment(1, {"name": "c", "ports": [port], "resources": {"limits": {"cpu": "1"}}}, labels={"a": "b"})
+    [entry] = updated(None, new, "me")["metadata"]["managedFields"]
+    whole: Json = {".": {}}
+    assert entry["fieldsV1"] == {
+        "f:metadata": {"f:labels": {**whole, "f:a": {}}},
+        "f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {'k:{"name":"c"}': {
+            **whole, "f:name": {}, "f:resources": {**whole, "f:limits": {**whole, "f:cpu": {}}},
+            "f:ports": {**whole, 'k:{"containerPort":80,"protocol":"TCP"}': {**whole, "f:containerPort": {}}},
+        }}}}},
+    }
+
+
+def test_an_updater_owns_the_containers_that_it_adds_and_loses_those_that_go() -> None:
+    live = updated(None, deployment(1, {"name": "c", "image": "1"}), "me")
+    changed = copy.deepcopy(live)
+    changed["metadata"]["annotations"] = {"x": "y"}
+    containers(changed)[0]["env"] = [{"name": "A", "value": "1"}]
+    containers(changed)[0]["resources"] = {"limits": {"cpu": "1"}}
+    live = updated(live, changed, "other")
+    at = '.spec.template.spec.containers[name="c"]'
+    assert owned(live, "other") == {
+        ".metadata.annotations", ".metadata.annotations.x", f"{at}.env", f'{at}.env[name="A"]',
+        f'{at}.env[name="A"].name', f'{at}.env[name="A"].value', f"{at}.resources.limits", f"{at}.resources.limits.cpu",
+    }
+    changed = copy.deepcopy(live)
+    del changed["metadata"]["annotations"], containers(changed)[0]["env"], containers(changed)[0]["resources"]
+    assert owned(updated(live, changed, "me"), "other") == set()
+
+
+def test_a_custom_resource_has_nothing_that_is_always_there() -> None:
+    schema = compile_structural({"type": "object", "properties": {"spec": {
+        "type": "object", "properties": {"size": {"type": "integer"}},
+    }}})
+    new = {"apiVersion": "example.com/v1", "kind": "X", "metadata": {"name": "x", "labels": {"a": "b"}},
+           "spec": {"size": 1}}
+    [entry] = update_managers(None, new, Write("me", NOW), schema)
+    assert entry["fieldsV1"] == {
+        "f:metadata": {"f:labels": {".": {}, "f:a": {}}}, "f:spec": {".": {}, "f:size": {}},
+    }
+
+
+def test_items_with_equal_keys_are_one_field() -> None:
+    live = updated(None, deployment(1, {"name": "a"}), "me")
+    odd = copy.deepcopy(live)
+    containers(odd)[0]["ports"] = [{"containerPort": 80, "hostPort": 1}, {"containerPort": 80, "hostPort": 2}]
+    live = updated(live, odd, "other")
+    ports = '.spec.template.spec.containers[name="a"].ports'
+    one = f'{ports}[containerPort=80,protocol="TCP"]'
+    assert owned(live, "other") == {ports, one}
+    even = copy.deepcopy(live)
+    del containers(even)[0]["ports"][1]
+    assert owned(updated(live, even, "third"), "third") == {one}
 
 
 @pytest.mark.parametrize(("live", "applied", "expected"), [

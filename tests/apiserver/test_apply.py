@@ -3,7 +3,7 @@
 import pytest
 from tests.apiserver.serving import call, config_map, document, serving
 
-from sampan.api.resources import CONFIG_MAPS
+from sampan.api.resources import CONFIG_MAPS, JOBS, PODS, SERVICE_ACCOUNTS, SERVICES
 from sampan.apimachinery import errors
 
 
@@ -41,6 +41,35 @@ async def test_an_ordinary_update_takes_ownership():
         await client.patch(CONFIG_MAPS, "c", {"data": {"a": "2"}}, "default")
         with pytest.raises(errors.Conflict, match="conflict with \"test\""):
             await apply(client, "alice", a="1")
+
+
+async def test_what_admission_and_allocation_add_belongs_to_nobody():
+    async with serving() as (_, client):
+        await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, "default")
+        pod = await client.create(PODS, {
+            "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+        }, "default")
+        [entry] = pod["metadata"]["managedFields"]
+        owned = entry["fieldsV1"]["f:spec"]
+        assert pod["spec"]["tolerations"] and pod["spec"]["volumes"] and pod["spec"]["serviceAccountName"]
+        assert not {"f:tolerations", "f:volumes", "f:serviceAccountName"} & owned.keys()
+        assert "f:volumeMounts" not in owned["f:containers"]['k:{"name":"c"}'] and "f:dnsPolicy" in owned
+        service = await client.create(SERVICES, {
+            "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]},
+        }, "default")
+        [entry] = service["metadata"]["managedFields"]
+        assert service["spec"]["clusterIP"] and "f:clusterIP" not in entry["fieldsV1"]["f:spec"]
+
+
+async def test_a_job_with_a_generated_name_selects_its_own_pods():
+    async with serving() as (_, client):
+        job = await client.create(JOBS, {"metadata": {"generateName": "j-"}, "spec": {"template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}],
+        }}}}, "default")
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        assert labels["batch.kubernetes.io/job-name"] == job["metadata"]["name"]
+        uid = job["metadata"]["uid"]
+        assert job["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
 
 
 async def test_apply_needs_a_manager():

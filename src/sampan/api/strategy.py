@@ -15,6 +15,7 @@ from sampan.apimachinery.field import FieldError
 from sampan.apimachinery.object import Object
 
 _NOT_SPEC = frozenset({"apiVersion", "kind", "metadata", "status"})
+PrepareCreate = Callable[[Object], None]
 ValidateUpdate = Callable[[Object, Object], list[FieldError]]
 
 
@@ -42,6 +43,15 @@ def zero_status(obj: Object, *counts: str) -> None:
     status = ensure(obj, "status")
     for key in counts:
         setdefault(status, key, 0)
+
+
+def counting_from_zero(prepare_create: PrepareCreate, *counts: str) -> PrepareCreate:
+    """A strategy's `prepare_create` that leaves a status with these counts behind."""
+    def prepare(obj: Object) -> None:
+        prepare_create(obj)
+        zero_status(obj, *counts)
+
+    return prepare
 
 
 def keep_status(new: Object, old: Object) -> None:

@@ -14,6 +14,7 @@ from sampan.api.int_or_percent import at_most_whole, is_zero, validate_int_or_pe
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import DAEMON_SETS
 from sampan.api.strategy import (
+    counting_from_zero,
     create_with_generation,
     ensure,
     setdefault,
@@ -26,6 +27,7 @@ from sampan.apimachinery.object import Object
 
 _COUNTS = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",
            "observedGeneration", "updatedNumberScheduled", "numberAvailable", "numberUnavailable")
+_COUNTED = ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
 
 
 def default(obj: Object) -> None:
@@ -39,7 +41,7 @@ def default(obj: Object) -> None:
         setdefault(rolling, "maxSurge", 0)
     setdefault(spec, "revisionHistoryLimit", 10)
     default_template(ensure(spec, "template"))
-    zero_status(obj, "currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
+    zero_status(obj, *_COUNTED)
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -82,7 +84,7 @@ DAEMON_SET = Kind(
     short_names=("ds",),
     categories=("all",),
     default=default,
-    prepare_create=create_with_generation,
+    prepare_create=counting_from_zero(create_with_generation, *_COUNTED),
     prepare_update=update_with_generation,
     validate=validate,
     validate_update=selector_is_immutable,

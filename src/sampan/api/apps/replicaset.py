@@ -15,6 +15,7 @@ from sampan.api.resources import REPLICA_SETS
 from sampan.api.scale import scale_subresource
 from sampan.api.selector_rules import query_of_selector
 from sampan.api.strategy import (
+    counting_from_zero,
     create_with_generation,
     ensure,
     setdefault,
@@ -67,7 +68,7 @@ REPLICA_SET = Kind(
     short_names=("rs",),
     categories=("all",),
     default=default,
-    prepare_create=create_with_generation,
+    prepare_create=counting_from_zero(create_with_generation, "replicas"),
     prepare_update=update_with_generation,
     validate=validate,
     validate_update=selector_is_immutable,

@@ -13,6 +13,7 @@ from sampan.api.resources import STATEFUL_SETS
 from sampan.api.scale import scale_subresource
 from sampan.api.selector_rules import query_of_selector
 from sampan.api.strategy import (
+    counting_from_zero,
     create_with_generation,
     ensure,
     setdefault,
@@ -28,6 +29,7 @@ _MUTABLE = ("replicas", "ordinals", "template", "updateStrategy", "revisionHisto
 _MANAGEMENT = ("OrderedReady", "Parallel")
 _RETENTION = ("Delete", "Retain")
 _COUNTS = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+_COUNTED = ("replicas", "availableReplicas")
 
 
 def default(obj: Object) -> None:
@@ -51,7 +53,7 @@ def default(obj: Object) -> None:
         default_claim_spec(ensure(claim, "spec"))
         setdefault(ensure(claim, "status"), "phase", "Pending")
     default_template(ensure(spec, "template"))
-    zero_status(obj, "replicas", "availableReplicas")
+    zero_status(obj, *_COUNTED)
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -135,7 +137,7 @@ STATEFUL_SET = Kind(
     short_names=("sts",),
     categories=("all",),
     default=default,
-    prepare_create=create_with_generation,
+    prepare_create=counting_from_zero(create_with_generation, *_COUNTED),
     prepare_update=update_with_generation,
     validate=validate,
     validate_update=validate_update,

@@ -12,7 +12,15 @@ from sampan.api.autoscaling.hpa_v2 import COUNT_COLUMNS, reference_text
 from sampan.api.columns import NAME, UNKNOWN
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import HORIZONTAL_POD_AUTOSCALERS, HORIZONTAL_POD_AUTOSCALERS_V1
-from sampan.api.strategy import drop_status, ensure, keep_status, setdefault, status_subresource, zero_status
+from sampan.api.strategy import (
+    counting_from_zero,
+    drop_status,
+    ensure,
+    keep_status,
+    setdefault,
+    status_subresource,
+    zero_status,
+)
 from sampan.apimachinery.field import FieldError
 from sampan.apimachinery.object import Object, dig
 
@@ -109,7 +117,7 @@ HORIZONTAL_POD_AUTOSCALER_V1 = Kind(
     short_names=("hpa",),
     categories=("all",),
     default=default,
-    prepare_create=drop_status,
+    prepare_create=counting_from_zero(drop_status, "currentReplicas", "desiredReplicas"),
     prepare_update=keep_status,
     validate=validate,
     columns=(

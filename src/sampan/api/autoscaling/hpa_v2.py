@@ -8,7 +8,7 @@ from sampan.api.autoscaling.hpa_rules import default, validate
 from sampan.api.columns import AGE, NAME, UNKNOWN, UNSET, at, count
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import HORIZONTAL_POD_AUTOSCALERS
-from sampan.api.strategy import drop_status, keep_status, status_subresource
+from sampan.api.strategy import counting_from_zero, drop_status, keep_status, status_subresource
 from sampan.apimachinery.object import Object, dig
 
 _SHOWN = 2
@@ -64,7 +64,7 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
     short_names=("hpa",),
     categories=("all",),
     default=default,
-    prepare_create=drop_status,
+    prepare_create=counting_from_zero(drop_status, "currentReplicas", "desiredReplicas"),
     prepare_update=keep_status,
     validate=validate,
     columns=(

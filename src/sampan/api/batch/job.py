@@ -32,11 +32,7 @@ def default(obj: Object) -> None:
         spec["completions"] = 1
     setdefault(spec, "parallelism", 1)
     setdefault(spec, "backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else _MAX_INT32)
-    _tie_pods(obj)
-    labels = dig(spec, "template", "metadata", "labels")
-    metadata = ensure(obj, "metadata")
-    if labels and not metadata.get("labels"):
-        metadata["labels"] = dict(labels)
+    _label(obj)
     setdefault(spec, "completionMode", "NonIndexed")
     setdefault(spec, "suspend", False)
     replacement = "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed"
@@ -54,10 +50,24 @@ def default_job_spec(spec: Object) -> None:
     default_template(ensure(spec, "template"))
 
 
+def prepare_create(obj: Object) -> None:
+    create_with_generation(obj)
+    _tie_pods(obj)
+    _label(obj)
+
+
+def _label(obj: Object) -> None:
+    """A job without labels has those of its pods."""
+    labels = dig(obj, "spec", "template", "metadata", "labels")
+    metadata = ensure(obj, "metadata")
+    if labels and not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
+
+
 def _tie_pods(obj: Object) -> None:
-    """Unless `manualSelector` is set, the job's own uid selects its pods. Waits until the job has a uid and a name."""
+    """Unless `manualSelector` is set, the job's own uid selects its pods."""
     spec = ensure(obj, "spec")
-    if spec.get("manualSelector") or not uid_of(obj) or not name_of(obj):
+    if spec.get("manualSelector"):
         return
     template = ensure(ensure(spec, "template"), "metadata")
     labels = dict(template.get("labels") or {})
@@ -103,7 +113,7 @@ JOB = Kind(
     singular="job",
     categories=("all",),
     default=default,
-    prepare_create=create_with_generation,
+    prepare_create=prepare_create,
     prepare_update=update_with_generation,
     validate=validate,
     validate_update=validate_update,

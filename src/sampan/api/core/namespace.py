@@ -17,9 +17,7 @@ KUBERNETES = "kubernetes"
 
 def default(obj: Object) -> None:
     """Every namespace carries its name as a label, so that selectors can name it."""
-    name = name_of(obj)
-    if name:
-        ensure(ensure(obj, "metadata"), "labels")[_NAME_LABEL] = name
+    _label(obj)
     status = ensure(obj, "status")
     if not status.get("phase"):
         status["phase"] = "Active"
@@ -27,10 +25,17 @@ def default(obj: Object) -> None:
 
 def prepare_create(obj: Object) -> None:
     """A new namespace is active, and holds the finalizer of the namespace controller."""
+    _label(obj)
     obj["status"] = {"phase": "Active"}
     finalizers = list(dig(obj, "spec", "finalizers", default=()))
     if KUBERNETES not in finalizers:
         ensure(obj, "spec")["finalizers"] = [*finalizers, KUBERNETES]
+
+
+def _label(obj: Object) -> None:
+    name = name_of(obj)
+    if name:  # a generated one comes after defaulting
+        ensure(ensure(obj, "metadata"), "labels")[_NAME_LABEL] = name
 
 
 def prepare_update(new: Object, old: Object) -> None:

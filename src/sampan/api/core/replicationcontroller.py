@@ -11,6 +11,7 @@ from sampan.api.resources import REPLICATION_CONTROLLERS
 from sampan.api.scale import scale_subresource
 from sampan.api.selector_rules import query_of_map
 from sampan.api.strategy import (
+    counting_from_zero,
     create_with_generation,
     ensure,
     setdefault,
@@ -58,7 +59,7 @@ REPLICATION_CONTROLLER = Kind(
     short_names=("rc",),
     categories=("all",),
     default=default,
-    prepare_create=create_with_generation,
+    prepare_create=counting_from_zero(create_with_generation, "replicas"),
     prepare_update=update_with_generation,
     validate=validate,
     field_names=("status.replicas",),

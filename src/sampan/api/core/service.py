@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from sampan.api.columns import AGE, NAME, NONE, UNKNOWN, labels_cell
-from sampan.api.core.service_defaults import default, prepare_update
+from sampan.api.core.service_defaults import default, prepare_create, prepare_update
 from sampan.api.core.service_rules import validate, validate_update
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import SERVICES
-from sampan.api.strategy import drop_status, status_subresource
+from sampan.api.strategy import status_subresource
 from sampan.apimachinery.names import dns1123_label
 from sampan.apimachinery.object import Object, dig
 
@@ -52,7 +52,7 @@ SERVICE = Kind(
     short_names=("svc",),
     categories=("all",),
     default=default,
-    prepare_create=drop_status,
+    prepare_create=prepare_create,
     prepare_update=prepare_update,
     validate=validate,
     validate_update=validate_update,

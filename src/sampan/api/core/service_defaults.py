@@ -32,6 +32,10 @@ def is_external(spec: Object) -> bool:
     return spec.get("type") in ("NodePort", "LoadBalancer")
 
 
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"loadBalancer": {}}
+
+
 def default(obj: Object) -> None:
     ensure(ensure(obj, "status"), "loadBalancer")
     spec = ensure(obj, "spec")

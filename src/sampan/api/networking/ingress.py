@@ -7,7 +7,7 @@ from datetime import datetime
 from sampan.api.columns import AGE, NAME
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import INGRESSES
-from sampan.api.strategy import create_with_generation, ensure, status_subresource, update_with_generation
+from sampan.api.strategy import ensure, start_generation, status_subresource, update_with_generation
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
 from sampan.apimachinery.names import (
     dns1035_label,
@@ -23,6 +23,11 @@ CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _FORBIDDEN = ("//", "/./", "/../", "%2f", "%2F")
 _FORBIDDEN_ENDS = ("/..", "/.")
+
+
+def prepare_create(obj: Object) -> None:
+    start_generation(obj)
+    obj["status"] = {"loadBalancer": {}}
 
 
 def default(obj: Object) -> None:
@@ -171,7 +176,7 @@ INGRESS = Kind(
     singular="ingress",
     short_names=("ing",),
     default=default,
-    prepare_create=create_with_generation,
+    prepare_create=prepare_create,
     prepare_update=update_with_generation,
     validate=validate_with_annotation,
     columns=(

@@ -9,15 +9,22 @@ from sampan.api.int_or_percent import validate_int_or_percent
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import POD_DISRUPTION_BUDGETS
 from sampan.api.selector_rules import validate_label_selector
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation, zero_status
+from sampan.api.strategy import (
+    counting_from_zero,
+    create_with_generation,
+    status_subresource,
+    update_with_generation,
+    zero_status,
+)
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported
 from sampan.apimachinery.object import Object, dig
 
 _EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
+_COUNTED = ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods")
 
 
 def default(obj: Object) -> None:
-    zero_status(obj, "currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods")
+    zero_status(obj, *_COUNTED)
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -63,7 +70,7 @@ POD_DISRUPTION_BUDGET = Kind(
     singular="poddisruptionbudget",
     short_names=("pdb",),
     default=default,
-    prepare_create=create_with_generation,
+    prepare_create=counting_from_zero(create_with_generation, *_COUNTED),
     prepare_update=update_with_generation,
     validate=validate,
     columns=(

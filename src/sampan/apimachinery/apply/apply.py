@@ -12,13 +12,13 @@ not matter; a field given up by its only owner disappears. After sigs.k8s.io/str
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sampan.apimachinery.apply import fieldset, values
+from sampan.apimachinery.apply import fieldset, footprint, values
 from sampan.apimachinery.apply import managers as owners
-from sampan.apimachinery.apply.fieldset import EMPTY, FieldPath, FieldSet, below, display, prefixes
+from sampan.apimachinery.apply.fieldset import EMPTY, FieldPath, FieldSet, display, prefixes
+from sampan.apimachinery.apply.footprint import SERVERS_OWN
 from sampan.apimachinery.apply.managers import APPLY, NOTHING, UPDATE, Manager, Managers, Owned
 from sampan.apimachinery.errors import BadRequest, Conflict
 from sampan.apimachinery.object import Object, meta
@@ -27,14 +27,6 @@ from sampan.apimachinery.schema.compile import Schema
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
 STATUS: Final[FieldSet] = frozenset({("f:status",)})
 """What the main endpoint of a kind with a status subresource does not write."""
-
-_SERVERS_OWN: Final[FieldSet] = frozenset({
-    ("f:apiVersion",), ("f:kind",), ("f:metadata",),
-    *(("f:metadata", f"f:{name}") for name in (
-        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
-        "resourceVersion",
-    )),
-})
 
 
 class ApplyConflict(Conflict):
@@ -51,7 +43,7 @@ class ApplyConflict(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Who writes through what, when. `resets` are the fields that this endpoint does not write (see STATUS)."""
+    """Who writes through what, when. `resets` are the fields of the root that this endpoint does not write."""
 
     manager: str
     now: str
@@ -72,20 +64,24 @@ def apply(
     current = live if live is not None else {}
     me = Manager(write.manager, APPLY, "", write.subresource)
     managers = _known(current, schema)
-    wanted = _owned_by_write(values.index(applied, schema), write)
-    previous = managers.get(me, NOTHING).fields
+    wanted = footprint.applied(applied, schema, write.resets)
+    known = managers.get(me, NOTHING)
     merged = values.merge(current, applied, schema)
-    taken = sorted(_owned_by_write(values.Difference(current, merged, schema).changed, write) & wanted)
+    difference = values.Difference(current, merged, schema)
+    taken = sorted(path for path in difference.changed if fieldset.has(wanted, path))
     conflicts = [(who, path) for who, owned in managers.items() if who != me for path in taken if owned.owns(path)]
     if conflicts and not force:
         raise ApplyConflict(sorted(conflicts, key=lambda found: (found[0].name, found[1])))
     managers = owners.without(managers, [path for _, path in conflicts], keep=me)
-    if given_up := previous - wanted:
-        merged = _give_up(merged, given_up, wanted | owners.others(managers, me), schema)
-    managers = owners.without(managers, values.Difference(current, merged, schema).removed, keep=me)
+    if known.trie and known.trie != wanted:
+        kept = fieldset.decode(wanted)
+        if given_up := known.fields - kept:
+            merged = _give_up(merged, given_up, kept | owners.others(managers, me), schema)
+            difference = values.Difference(current, merged, schema)
+    managers = owners.without(managers, difference.removed, keep=me)
     version = applied.get("apiVersion", "")
-    if me not in managers or previous != wanted or managers[me].api_version != version:
-        managers[me] = Owned(fieldset.encode(wanted), write.now, version)
+    if me not in managers or known.trie != wanted or known.api_version != version:
+        managers[me] = Owned(wanted, write.now, version)
     return merged, owners.write(managers)
 
 
@@ -105,9 +101,9 @@ def update_managers(
     if old is None and not managers:
         return _creation(me, new, write, schema)
     try:
-        difference = values.Difference(old, new, schema)
+        difference = values.Difference(old or {}, new, schema)
     except BadRequest:
-        return owners.write(managers)  # items with equal keys are valid in some kinds; who owns them cannot be told
+        return owners.write(managers)  # items without their keys; validation will have its say
     changed, removed = _owned_by_write(difference.changed, write), difference.removed
     managers = owners.without(managers, changed | removed, keep=me)
     known = managers.get(me, NOTHING)
@@ -121,10 +117,9 @@ def update_managers(
 def _creation(me: Manager, new: Object, write: Write, schema: Schema | None) -> list[Object]:
     """Who creates an object owns all of it."""
     try:
-        everything = values.trie(new, schema)
+        owned = footprint.created(new, schema, write.resets)
     except BadRequest:
         return []
-    owned = fieldset.without(everything, members=_SERVERS_OWN, roots=write.resets)
     return owners.write({me: Owned(owned, write.now, me.api_version)})
 
 
@@ -133,16 +128,14 @@ def _known(live: Object, schema: Schema | None) -> Managers:
     managers = owners.read(live)
     if managers or not live:
         return managers
-    everything = frozenset(values.index(live, schema)) - _SERVERS_OWN
     version = live.get("apiVersion", "")
     created = meta(live).get("creationTimestamp") or ""
-    owned = Owned(fieldset.encode(everything), created, version)
+    owned = Owned(footprint.created(live, schema, EMPTY), created, version)
     return {Manager(BEFORE_FIRST_APPLY, UPDATE, version): owned}
 
 
-def _owned_by_write(paths: Iterable[FieldPath], write: Write) -> FieldSet:
-    fields = frozenset(paths) - _SERVERS_OWN
-    return fields - below(fields, write.resets) if write.resets else fields
+def _owned_by_write(paths: FieldSet, write: Write) -> FieldSet:
+    return frozenset(path for path in paths if path[:1] not in write.resets) - SERVERS_OWN
 
 
 def _give_up(merged: Object, given_up: FieldSet, kept: FieldSet, schema: Schema | None) -> Object:

@@ -22,41 +22,12 @@ EMPTY: Final[FieldSet] = frozenset()
 _MAX_DEPTH: Final = 200
 
 
-def field(name: str) -> str:
-    return f"f:{name}"
-
-
 def keyed(keys: dict[str, Any]) -> str:
     return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def valued(value: Any) -> str:
     return "v:" + orjson.dumps(value).decode()
-
-
-def encode(fields: Iterable[FieldPath]) -> Trie:
-    """As `fieldsV1`."""
-    root: Trie = {}
-    for path in sorted(fields):
-        node = root
-        for element in path[:-1]:
-            child = node[element] if element in node else node.setdefault(element, {})
-            node = child
-        last = node.setdefault(path[-1], {})
-        last["."] = {}
-    _collapse(root)
-    return root
-
-
-def _collapse(node: dict[str, Any]) -> None:
-    """A leaf is an empty object: its mark goes without saying."""
-    for element, child in node.items():
-        if element == ".":
-            continue
-        if len(child) == 1 and "." in child:
-            child.clear()
-        else:
-            _collapse(child)
 
 
 def decode(document: Any) -> FieldSet:
@@ -129,31 +100,9 @@ def _remove(trie: Trie, path: FieldPath) -> None:
             return
 
 
-def without(trie: Trie, *, members: Iterable[FieldPath], roots: Iterable[FieldPath]) -> Trie:
-    """Another trie, in order, without these members and without all that is a root or below one."""
-    copied: Trie = orjson.loads(orjson.dumps(trie, option=orjson.OPT_SORT_KEYS))
-    for path in roots:
-        node = copied
-        for element in path[:-1]:
-            node = node.get(element, {})
-        if path[-1] in node:
-            node[path[-1]].clear()  # now a leaf, which goes together with what it leaves empty
-            _remove(copied, path)
-    for path in members:
-        _remove(copied, path)
-    return copied
-
-
 def prefixes(fields: Iterable[FieldPath]) -> set[FieldPath]:
     """Every path that leads to a member, members included."""
     return {path[:length] for path in fields for length in range(1, len(path) + 1)}
-
-
-def below(fields: Iterable[FieldPath], roots: Iterable[FieldPath]) -> FieldSet:
-    """The members that are one of `roots` or lie below one."""
-    starts = set(roots)
-    lengths = {len(root) for root in starts}
-    return frozenset([path for path in fields for length in lengths if path[:length] in starts])
 
 
 def display(path: FieldPath) -> str:

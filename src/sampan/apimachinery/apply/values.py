@@ -1,4 +1,4 @@
-"""Documents seen as fields: which paths a document has, what stands there, merging and taking out by path.
+"""Documents seen as fields: which fields differ, merging and taking out by path.
 
 The schema says what is one field: scalars, atomic lists and atomic maps are; granular objects and maps are walked into,
 map lists by their keys and sets by their values. What no schema describes is walked as maps, with atomic lists.
@@ -8,158 +8,140 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sampan.apimachinery.apply.fieldset import FieldPath, Trie, field, keyed, valued
+from sampan.apimachinery.apply.fieldset import FieldPath, keyed, valued
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object
-from sampan.apimachinery.schema.compile import Schema
+from sampan.apimachinery.schema.compile import Element, Schema
 
 _KEY_DEFAULTS: Final = {"protocol": "TCP"}
 """Keys that upstream's schema gives a default, so that an item may leave them out."""
-
-CONTAINER: Final = object()
-"""What stands at a path that is a member only as a container (an item of a map list, an entry of a map)."""
-
-
-def index(doc: Any, schema: Schema | None) -> dict[FieldPath, Any]:
-    """Every field of a document, with its value. Raises BadRequest for items without their keys or twice the same."""
-    found: dict[FieldPath, Any] = {}
-    if isinstance(doc, dict):
-        _index_object(doc, schema, (), found)
-    return found
+_ABSENT: Final = object()
+Paths = set[FieldPath]
 
 
-def _index(value: Any, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
-    if isinstance(value, dict) and value and not is_atomic_map(schema):
-        _index_object(value, schema, path, found)
-    elif isinstance(value, list) and value and list_kind(schema) != "atomic":
-        _index_list(value, schema, path, found)
-    else:
-        found[path] = value
+def element(schema: Schema | None, key: str) -> Element:
+    """A field of an object or a map, whether a schema describes it or not."""
+    return schema.element(key) if schema is not None else (f"f:{key}", None, False, False)
 
 
-def _index_object(value: Object, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
-    if schema is None:
-        for key, item in value.items():
-            _index(item, None, (*path, "f:" + key), found)
-        return
-    is_map = schema.kind == "map"
-    for key, item in value.items():
-        at = (*path, "f:" + key)
-        if isinstance(item, dict | list) and item:
-            _index(item, schema.child(key), at, found)
-            if is_map and at not in found:
-                found[at] = CONTAINER
-        else:
-            found[at] = item  # scalars, and what is empty, are one field whatever the schema says
-
-
-def _index_member(
-    key: str, item: Any, schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]
-) -> None:
-    at = (*path, field(key))
-    _index(item, schema.child(key) if schema is not None else None, at, found)
-    if at not in found and schema is not None and schema.kind == "map":
-        found[at] = CONTAINER
-
-
-def _index_list(items: list[Any], schema: Schema | None, path: FieldPath, found: dict[FieldPath, Any]) -> None:
-    assert schema is not None  # only a schema makes a list anything but atomic
-    for item in items:
-        at = (*path, element_of(item, schema, path))
-        if at in found:
-            raise BadRequest(f"{'.'.join(path)}: duplicate entries for key {at[-1][2:]}")
-        if isinstance(item, dict) and list_kind(schema) == "map":
-            _index_object(item, schema.items, at, found)
-            found[at] = CONTAINER
-        else:
-            found[at] = item
-
-
-def trie(doc: Object, schema: Schema | None) -> Trie:
-    """Every field of a document as FieldsV1: `fieldset.encode(index(doc))` without the detour. Raises BadRequest."""
-    return {"f:" + key: _trie(item, schema.child(key) if schema is not None else None) for key, item in doc.items()}
-
-
-def _trie(value: Any, schema: Schema | None) -> Trie:
-    if not isinstance(value, dict | list) or not value:
-        return {}
-    if isinstance(value, list):
-        return {} if schema is None or list_kind(schema) == "atomic" else _list_trie(value, schema)
-    if is_atomic_map(schema):
-        return {}
-    found = trie(value, schema)
-    if schema is not None and schema.kind == "map":
-        for child in found.values():
-            if child:
-                child["."] = {}
-    return found
-
-
-def _list_trie(items: list[Any], schema: Schema) -> Trie:
-    found: Trie = {}
-    for item in items:
-        element = element_of(item, schema)
-        if element in found:
-            raise BadRequest(f"duplicate entries for key {element[2:]}")
-        found[element] = {}
-        if isinstance(item, dict) and item and list_kind(schema) == "map":
-            found[element] = {".": {}, **trie(item, schema.items)}
-    return found
+def is_walked(value: Any, schema: Schema | None) -> bool:
+    """Whether a value is more than one field: a granular container that holds anything."""
+    if not value:
+        return False
+    if isinstance(value, dict):
+        return schema is None or schema.granular in ("object", "map")
+    return isinstance(value, list) and schema is not None and schema.granular in ("items", "set")
 
 
 class Difference:
     """What one document has that another has not. Equal parts are skipped, so it costs what differs.
 
-    `changed` are fields that were added or have another value, `removed` those that are no more. A container that was
-    emptied or filled is neither: only its members are.
+    `changed` are fields that were added or have another value, `removed` those that are no more. A container that only
+    one side has is a field itself, beside all that it holds; one that was emptied or filled is not. What Go has in
+    every object (see `schema.go_values`) is never missing. As structured-merge-diff's `Compare`.
     """
 
-    def __init__(self, before: Any, after: Any, schema: Schema | None) -> None:
-        self._added: dict[FieldPath, Any] = {}
-        self._removed: dict[FieldPath, Any] = {}
-        if not isinstance(before, dict) or not isinstance(after, dict):
-            self._added, self._removed = index(after, schema), index(before, schema)
-        else:
-            self._objects(before, after, schema, ())
+    def __init__(self, before: Object, after: Object, schema: Schema | None) -> None:
+        self._added: Paths = set()
+        self._removed: Paths = set()
+        self._objects(before, after, schema, ())
         self.changed = frozenset(self._added)
-        self.removed = frozenset(self._removed) - self.changed
-
-    def _values(self, before: Any, after: Any, schema: Schema | None, path: FieldPath) -> None:
-        if isinstance(before, dict) and isinstance(after, dict) and not is_atomic_map(schema):
-            self._objects(before, after, schema, path)
-        elif isinstance(before, list) and isinstance(after, list) and schema is not None and (
-            list_kind(schema) != "atomic"
-        ):
-            self._lists(before, after, schema, path)
-        else:
-            _index(before, schema, path, self._removed)
-            _index(after, schema, path, self._added)
+        self.removed = frozenset(self._removed - self._added)
 
     def _objects(self, before: Object, after: Object, schema: Schema | None, path: FieldPath) -> None:
         for key, item in after.items():
-            if key not in before:
-                _index_member(key, item, schema, path, self._added)
-            elif before[key] is not item and before[key] != item:
-                child = schema.child(key) if schema is not None else None
-                self._values(before[key], item, child, (*path, field(key)))
+            known = before.get(key, _ABSENT)
+            if known is not item and known != item:
+                self._field(element(schema, key), path, known, item)
         for key, item in before.items():
             if key not in after:
-                _index_member(key, item, schema, path, self._removed)
+                self._field(element(schema, key), path, item, _ABSENT)
+
+    def _field(self, field: Element, path: FieldPath, before: Any, after: Any) -> None:
+        name, schema, is_leaf, there = field
+        at = (*path, name)
+        if before is _ABSENT or after is _ABSENT:
+            value, found = (after, self._added) if before is _ABSENT else (before, self._removed)
+            if not (there and isinstance(value, dict | list)):
+                _whole(value, schema, at, found)
+                return
+            nothing: Any = type(value)()
+            before, after = (nothing, value) if before is _ABSENT else (value, nothing)
+            if before == after:
+                return
+        if not is_leaf and isinstance(before, dict) and isinstance(after, dict):
+            self._objects(before, after, schema, at)
+        elif schema is not None and schema.granular in ("items", "set") and (
+            isinstance(before, list) and isinstance(after, list)
+        ):
+            self._lists(before, after, schema, at)
+        else:
+            self._replaced(before, after, schema, at)
+
+    def _replaced(self, before: Any, after: Any, schema: Schema | None, path: FieldPath) -> None:
+        """Another value of what is one field, or a value of another type."""
+        for value, found in ((before, self._removed), (after, self._added)):
+            if is_walked(value, schema):
+                _below(value, schema, path, found)
+            else:
+                found.add(path)
 
     def _lists(self, before: list[Any], after: list[Any], schema: Schema, path: FieldPath) -> None:
-        old = {element_of(item, schema, path): item for item in before}
-        new = {element_of(item, schema, path): item for item in after}
-        if list_kind(schema) == "map":
-            for element in old.keys() & new.keys():
-                if old[element] != new[element]:
-                    self._objects(old[element], new[element], schema.items, (*path, element))
-        for items, other, found in ((new, old, self._added), (old, new, self._removed)):
-            _index_list([item for element, item in items.items() if element not in other], schema, path, found)
+        old, new = items_of(before, schema, path), items_of(after, schema, path)
+        for name, item in new.items():
+            known = old.get(name, _ABSENT)
+            if known is _ABSENT:
+                _whole(item, schema.items, (*path, name), self._added)
+            elif known != item:
+                if isinstance(known, dict) and isinstance(item, dict):
+                    self._objects(known, item, schema.items, (*path, name))
+                else:
+                    self._added.add((*path, name))
+        for name, item in old.items():
+            if name not in new:
+                _whole(item, schema.items, (*path, name), self._removed)
+
+
+def _whole(value: Any, schema: Schema | None, path: FieldPath, found: Paths) -> None:
+    """A value that only one side has: it and all below."""
+    found.add(path)
+    if is_walked(value, schema):
+        _below(value, schema, path, found)
+
+
+def _below(value: Any, schema: Schema | None, path: FieldPath, found: Paths) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            name, child, is_leaf, _ = element(schema, key)
+            at = (*path, name)
+            found.add(at)
+            if not is_leaf and is_walked(item, child):
+                _below(item, child, at, found)
+    else:
+        assert schema is not None  # only a schema makes a list anything but atomic
+        for name, item in items_of(value, schema, path).items():
+            _whole(item, schema.items, (*path, name), found)
+
+
+def items_of(items: list[Any], schema: Schema, path: FieldPath = ()) -> dict[str, Any]:
+    """A granular list's items by their path elements. Raises BadRequest for one without its keys.
+
+    Some kinds allow several items with the same keys (`env`): these, as a tuple, are one field.
+    """
+    found: dict[str, Any] = {}
+    for item in items:
+        name = element_of(item, schema, path)
+        if name in found:
+            known = found[name]
+            found[name] = (*known, item) if isinstance(known, tuple) else (known, item)
+        else:
+            found[name] = item
+    return found
 
 
 def element_of(item: Any, schema: Schema, path: FieldPath = ()) -> str:
     """The path element of a list's item. Raises BadRequest when it lacks a key."""
-    if list_kind(schema) != "map":
+    if schema.granular != "items":
         return valued(item)
     keys: dict[str, Any] = {}
     for key in schema.list_map_keys:
@@ -176,27 +158,15 @@ def element_of(item: Any, schema: Schema, path: FieldPath = ()) -> str:
     return keyed(keys)
 
 
-def list_kind(schema: Schema | None) -> str:
-    """`map`, `set` or `atomic`."""
-    if schema is None or schema.kind != "list" or schema.list_type not in ("map", "set"):
-        return "atomic"
-    return schema.list_type
-
-
-def is_atomic_map(schema: Schema | None) -> bool:
-    """Maps marked atomic, and free-form values, are one field."""
-    return schema is not None and (schema.map_type == "atomic" or schema.kind in ("any", "schema-or-else"))
-
-
 def merge(live: Any, applied: Any, schema: Schema | None) -> Any:
     """`applied` laid over `live`: what it says wins, what it does not mention stays."""
-    if isinstance(applied, dict) and isinstance(live, dict) and not is_atomic_map(schema):
+    if isinstance(applied, dict) and isinstance(live, dict) and (schema is None or schema.granular):
         merged = dict(live)
         for key, value in applied.items():
             child = schema.child(key) if schema is not None else None
             merged[key] = merge(live[key], value, child) if key in live else value
         return merged
-    if isinstance(applied, list) and isinstance(live, list) and schema is not None and list_kind(schema) != "atomic":
+    if isinstance(applied, list) and isinstance(live, list) and schema is not None and schema.granular:
         return _merge_list(live, applied, schema)
     return applied
 
@@ -239,7 +209,7 @@ def remove(doc: Any, path: FieldPath, schema: Schema | None) -> Any:
         if not rest:
             return {key: value for key, value in doc.items() if key != name}
         return {**doc, name: remove(doc[name], rest, schema.child(name) if schema is not None else None)}
-    if isinstance(doc, list) and schema is not None and list_kind(schema) != "atomic":
+    if isinstance(doc, list) and schema is not None and schema.granular:
         if not rest:
             return [item for item in doc if element_of(item, schema) != element]
         return [remove(item, rest, schema.items) if element_of(item, schema) == element else item for item in doc]

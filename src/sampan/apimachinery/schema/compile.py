@@ -16,11 +16,13 @@ from typing import Any, Final, TypeAlias
 
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object
-from sampan.apimachinery.schema import scalars
+from sampan.apimachinery.schema import go_values, scalars
 from sampan.apimachinery.schema.scalars import Mismatch, ScalarError
 
 Json: TypeAlias = dict[str, Any]
 Resolve: TypeAlias = Callable[[str], "Schema"]
+Element: TypeAlias = "tuple[str, Schema | None, bool, bool]"
+"""A field's path element, its schema, whether it is one field whatever it holds, whether Go always has it."""
 
 _FREE_FORM: Final = frozenset({
     "io.k8s.apimachinery.pkg.runtime.RawExtension",
@@ -89,12 +91,13 @@ class Place:
 
 class Schema:
     """The shape of a value. `kind` is object, map, list, string, integer, number, boolean, quantity, int-or-string,
-    time, micro-time, bytes, schema-or-else or any; the rest are the schema's extensions, empty where it has none."""
+    time, micro-time, bytes, schema-or-else or any; `granular` is how it is owned; the rest are the schema's extensions,
+    empty where it has none."""
 
     __slots__ = (
-        "_children", "_fields", "_items", "_raw", "_resolve", "_target", "_values", "decode", "format", "kind",
-        "list_map_keys", "list_type", "map_type", "merge_key", "name", "patch_strategy", "plain", "preserves_unknown",
-        "struct",
+        "_children", "_elements", "_fields", "_items", "_raw", "_resolve", "_target", "_values", "decode", "format",
+        "granular", "kind", "list_map_keys", "list_type", "map_type", "merge_key", "name", "patch_strategy", "plain",
+        "preserves_unknown", "struct",
     )
 
     decode: Callable[[Any, Place | None, list[str]], Any]
@@ -119,10 +122,12 @@ class Schema:
         self.preserves_unknown: bool = bool(raw.get("x-kubernetes-preserve-unknown-fields", False))
         self._fields: Json = inherited._raw.get("properties", {}) if target is None else target._fields
         self._children: dict[str, Schema] = {} if target is None else target._children
+        self._elements: dict[str, Element] = {} if target is None else target._elements
         self._items: Schema | None = None
         self._values: Schema | None = None
         self.plain: type | None = {"string": str, "boolean": bool}.get(self.kind)
         self.decode = getattr(self, _DECODERS.get(self.kind, "_scalar"))
+        self.granular = granularity(self)
 
     @property
     def group_version_kinds(self) -> tuple[Mapping[str, str], ...]:
@@ -155,6 +160,17 @@ class Schema:
             found = self._children[field] = Schema(raw, self._resolve)
             return found
         return self.values if self.kind == "map" else None
+
+    def element(self, field: str) -> Element:
+        """A field as field ownership sees it."""
+        found = self._elements.get(field)
+        if found is None:
+            child = self.child(field)
+            there = self.kind == "object" and go_values.always_there(self.struct, field)
+            found = (f"f:{field}", child, child is not None and not child.granular, there)
+            if self.kind != "map":  # whose fields have no end
+                self._elements[field] = found
+        return found
 
     @property
     def items(self) -> Schema | None:
@@ -289,6 +305,15 @@ def _kind(raw: Json, name: str) -> str:
     if kind == "string":
         return {"quantity": "quantity", "int-or-string": "int-or-string", "byte": "bytes"}.get(format, "string")
     return kind or "any"
+
+
+def granularity(schema: Schema) -> str:
+    """How fields below are told apart: `object`, `map`, `items` by their keys, `set`; empty: it is one field."""
+    if schema.kind == "list":
+        return {"map": "items", "set": "set"}.get(schema.list_type, "")
+    if schema.kind in ("object", "map") and schema.map_type != "atomic":
+        return schema.kind
+    return ""
 
 
 def cannot_handle(schema: Schema, why: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from sampan.apimachinery.object import Object
-from sampan.apimachinery.schema.compile import Json, Place, Schema
+from sampan.apimachinery.schema.compile import Json, Place, Schema, granularity
 from sampan.apimachinery.schema.loader import definition
 
 _OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -39,6 +39,7 @@ class StructuralSchema(Schema):
         self.decode = {"object": self._prune_object, "map": self._prune_map, "list": self._prune_list}.get(
             self.kind, self._any
         )
+        self.granular = granularity(self)
 
     @property
     def admits_unknown(self) -> bool:

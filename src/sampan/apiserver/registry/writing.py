@@ -1,12 +1,13 @@
 """Create, update and delete: the order in which a write is completed, admitted, checked and stored.
 
-    create   admit → prepare → name, uid, time → default → hooks → validate → validating admission → store.create
-    update   read → change → default → admit → keep what is the server's → prepare → hooks → validate
+    create   default → own → admit → prepare → name, uid, time → hooks → validate → validating admission → store.create
+    update   read → change → default → own → admit → keep what is the server's → prepare → hooks → validate
              → validating admission → store.update at the revision that was read; again from the newest state on a race
     delete   read → preconditions → admission → finalizers and grace → store.update or store.delete
 
-Defaulting runs before admission, as upstream decodes, and once more after it, since plugins may add parts. Every
-write is compare-and-swap, so two of them can never overwrite each other unseen. A dry run does all but the last step.
+Who owns which field is worked out before admission, as upstream does: what plugins and allocations add belongs to
+nobody. Plugins leave complete objects behind. Every write is compare-and-swap, so two of them can never overwrite each
+other unseen. A dry run does all but the last step.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class WritePath:
         """Store a new object. Raises AlreadyExists, Invalid, and what admission raises."""
         kind = request.kind
         kind.default(obj)
+        ownership.record(request, obj, None)
         attributes = request.attributes("CREATE", obj)
         await self._admission.admit(attributes)
         assert attributes.object is not None
@@ -62,7 +64,6 @@ class WritePath:
         metadata = obj["metadata"]
         if kind.resource.namespaced:
             metadata["namespace"] = request.namespace
-        kind.prepare_create(obj)
         system_metadata.begin(metadata)
         system_metadata.tidy(metadata)
         prefix = metadata.get("generateName") if not metadata.get("name") else None
@@ -80,8 +81,7 @@ class WritePath:
         kind = request.kind
         name = obj["metadata"].get("name") or ""
         request.name = name
-        kind.default(obj)
-        ownership.record(request, obj, None)
+        kind.prepare_create(obj)
         hook = self._hooks.get((kind.resource.group, kind.resource.plural))
         reserved = await hook.prepare(obj, None, dry_run=request.dry_run) if hook else None
         written = False
@@ -136,6 +136,7 @@ class WritePath:
         new = await change(await self._from_storage(kind, codec.decode_stored(data, revision)))
         await self._check_identity(request, new, old)
         kind.default(new)
+        ownership.record(request, new, old)
         attributes = request.attributes("UPDATE", new, old)
         await self._admission.admit(attributes)
         assert attributes.object is not None
@@ -148,9 +149,6 @@ class WritePath:
             view.prepare_update(new, old)
         else:
             kind.prepare_update(new, old)
-        kind.default(new)
-        if request.managed is not None or new != old:
-            ownership.record(request, new, old)
         hook = self._hooks.get((kind.resource.group, kind.resource.plural)) if view is None else None
         reserved = await hook.prepare(new, old, dry_run=request.dry_run) if hook else None
         written = False

@@ -121,13 +121,12 @@ def _refuse_atomic(value: Any, live: Any, schema: Schema | None, path: str) -> N
     """What is atomic would be replaced whole, with all that the expression does not mention. Raises MutationFailed."""
     if schema is None or live is None:
         return
-    atomic = values.is_atomic_map(schema) if isinstance(value, dict) else values.list_kind(schema) == "atomic"
-    if isinstance(value, dict | list) and atomic and path:
+    if isinstance(value, dict | list) and not schema.granular and path:
         raise MutationFailed(f"invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {path}")
     if isinstance(value, dict) and isinstance(live, dict):
         for key, item in value.items():
             _refuse_atomic(item, live.get(key), schema.child(key), f"{path}.{key}")
-    elif isinstance(value, list) and isinstance(live, list) and values.list_kind(schema) == "map":
+    elif isinstance(value, list) and isinstance(live, list) and schema.granular == "items":
         present = {values.element_of(item, schema): item for item in live}
         for item in value:
             _refuse_atomic(item, present.get(values.element_of(item, schema)), schema.items, path)

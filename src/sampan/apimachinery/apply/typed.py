@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from sampan.apimachinery.apply.fieldset import FieldPath, display, field
-from sampan.apimachinery.apply.values import element_of, list_kind
+from sampan.apimachinery.apply.fieldset import FieldPath, display
+from sampan.apimachinery.apply.values import element_of
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.go_values import show
 from sampan.apimachinery.object import Object, name_of, namespace_of
@@ -60,16 +60,16 @@ def _object(value: Any, schema: Schema, path: FieldPath, found: list[str]) -> No
     for key, item in value.items():
         child = schema.child(key) or schema.values
         if child is not None:
-            _walk(item, child, (*path, field(key)), found)
+            _walk(item, child, (*path, f"f:{key}"), found)
         elif schema.kind == "object" and schema.field_names and not schema.admits_unknown:
-            found.append(_complaint((*path, field(key)), "field not declared in schema"))
+            found.append(_complaint((*path, f"f:{key}"), "field not declared in schema"))
 
 
 def _list(value: Any, schema: Schema, path: FieldPath, found: list[str]) -> None:
     if not isinstance(value, list):
         found.append(_complaint(path, f"expected list, got {_boxed(value)}"))
         return
-    granular, seen = list_kind(schema) != "atomic", set()
+    granular, seen = bool(schema.granular), set()
     for position, item in enumerate(value):
         element = f"i:{position}"
         if granular:

@@ -38,7 +38,7 @@ class Difference:
 
     `changed` are fields that were added or have another value, `removed` those that are no more. A container that only
     one side has is a field itself, beside all that it holds; one that was emptied or filled is not. What Go has in
-    every object (see `schema.go_values`) is never missing. As structured-merge-diff's `Compare`.
+    every object (see `schema.go_structs`) is never missing. As structured-merge-diff's `Compare`.
     """
 
     def __init__(self, before: Object, after: Object, schema: Schema | None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object
-from sampan.apimachinery.schema import go_values, scalars
+from sampan.apimachinery.schema import go_structs, scalars
 from sampan.apimachinery.schema.scalars import Mismatch, ScalarError
 
 Json: TypeAlias = dict[str, Any]
@@ -166,9 +166,9 @@ class Schema:
         found = self._elements.get(field)
         if found is None:
             child = self.child(field)
-            there = self.kind == "object" and go_values.always_there(self.struct, field)
+            there = self.kind == "object" and go_structs.always_there(self.struct, field)
             found = (f"f:{field}", child, child is not None and not child.granular, there)
-            if self.kind != "map":  # whose fields have no end
+            if field in self._fields:  # others have no end
                 self._elements[field] = found
         return found
 

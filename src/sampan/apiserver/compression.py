@@ -8,15 +8,11 @@ and is nowhere as a whole.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from sampan.apimachinery.http import CHUNK_BYTES, Pieces, Response
-
-try:
-    from isal import isal_zlib as deflate
-except ImportError:  # there are machines for which it has not been built
-    import zlib as deflate  # type: ignore[no-redef]
 
 FROM_BYTES: Final = 128 * 1024
 _LEVEL: Final = 1
@@ -45,8 +41,16 @@ def _cut(body: bytes) -> Iterable[memoryview]:
     return (view[start : start + CHUNK_BYTES] for start in range(0, len(view), CHUNK_BYTES))
 
 
+def _compressor() -> Any:
+    try:
+        from isal import isal_zlib
+    except ImportError:  # there are machines for which it has not been built
+        return zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+    return isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP_FORMAT)
+
+
 async def _compressed(chunks: Iterable[bytes | memoryview] | Pieces) -> AsyncIterator[bytes]:
-    packer = deflate.compressobj(_LEVEL, deflate.DEFLATED, _GZIP_FORMAT)
+    packer = _compressor()
     ready: list[bytes] = []
     ready_bytes = 0
     for number, chunk in enumerate(chunks, 1):

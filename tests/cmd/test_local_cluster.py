@@ -31,9 +31,9 @@ async def refusal(options: UpOptions) -> str:
     return str(refused.value)
 
 
-async def test_a_cluster_keeps_the_shape_it_was_made_with() -> None:
+async def test_a_cluster_keeps_the_shape_it_was_made_with_unless_it_grows() -> None:
     ClusterLayout("t-shape", 1, 2, "separate").save()
-    assert await refusal(UpOptions("t-shape", nodes=3)) == "t-shape has 2 nodes"
+    assert await refusal(UpOptions("t-shape", nodes=1)) == "t-shape has 2 nodes, and nodes are not taken away"
     assert await refusal(UpOptions("t-shape", store="etcd")) == "t-shape keeps its state in sqlite"
     assert await refusal(UpOptions("t-shape", separate=False)) == "t-shape runs with separate processes"
 

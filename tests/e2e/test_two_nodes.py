@@ -1,4 +1,4 @@
-"""Two nodes: pods of one reach pods of the other, and kubectl reaches the containers of both."""
+"""A second node joins a cluster: pods of one reach pods of the other, and kubectl reaches the containers of both."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ spec:
 @pytest.fixture(scope="module")
 def two(binary: str) -> Iterator[Kubectl]:
     sampan("down", "--name", NAME)
-    sampan("up", "--name", NAME, "--nodes", "2")
+    sampan("up", "--name", NAME)
     for recipe in ("nginx-1.7.9", "curl"):
         sampan("image", "build", "--name", NAME, str(MANIFESTS / f"{recipe}.yaml"))
+    sampan("up", "--name", NAME, "--nodes", "2")
     yield Kubectl(binary, Path(sampan("kubeconfig", "path", "--name", NAME).strip()))
     sampan("down", "--name", NAME)
 

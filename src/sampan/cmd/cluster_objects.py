@@ -72,8 +72,7 @@ async def ensure(client: Client, cluster: ClusterLayout) -> None:
     """Make them, or put them right; tries until it succeeds, then waits to be cancelled."""
     while True:
         try:
-            await _create_or_replace(client, SERVICES, service(cluster), replace=False)
-            await _create_or_replace(client, ENDPOINT_SLICES, endpoint_slice(cluster), replace=True)
+            await ensure_dns(client, cluster)
             await _create_or_replace(client, ROLES, IMPERSONATOR, replace=True)
             await _create_or_replace(client, ROLE_BINDINGS, IMPERSONATOR_BINDING, replace=True)
             await client.patch(NODES, cluster.first_node.name, {"metadata": {"labels": {CONTROL_PLANE_ROLE: ""}}})
@@ -84,6 +83,12 @@ async def ensure(client: Client, cluster: ClusterLayout) -> None:
             log.warning("%s; trying again", error.message)
             await asyncio.sleep(_RETRY_S)
     await asyncio.Event().wait()
+
+
+async def ensure_dns(client: Client, cluster: ClusterLayout) -> None:
+    """The Service of cluster DNS, with every node of the layout behind it. Raises APIError."""
+    await _create_or_replace(client, SERVICES, service(cluster), replace=False)
+    await _create_or_replace(client, ENDPOINT_SLICES, endpoint_slice(cluster), replace=True)
 
 
 async def _create_or_replace(client: Client, resource: Resource, obj: Object, *, replace: bool) -> None:

@@ -7,6 +7,7 @@ supervisor) and leaves alone what is there, so it creates a cluster, mends one, 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sampan import effects
+from sampan.apimachinery.errors import APIError
 from sampan.cli.operations import (
     ClusterStatus,
     Finding,
@@ -23,8 +25,8 @@ from sampan.cli.operations import (
     Progress,
     UpOptions,
 )
-from sampan.cmd import credentials, doctor, etcd, layout, readiness, supervisor, topology
-from sampan.cmd.layout import ClusterLayout
+from sampan.cmd import cluster_objects, credentials, doctor, etcd, layout, readiness, supervisor, topology
+from sampan.cmd.layout import ClusterLayout, NodeLayout
 from sampan.cmd.process import ask_health
 from sampan.machines.layout import CLUSTER_VARIABLE
 
@@ -39,14 +41,21 @@ class LocalClusters:
     async def up(self, options: UpOptions, progress: Progress) -> ClusterStatus:
         """Create the cluster or bring it back; returns when it is ready or after `wait_s`. Raises OperationError."""
         self._check_machine()
-        cluster = _load(options.name) or _new(options)
+        before = _load(options.name)
+        cluster = before or _new(options)
         _check_etcd(cluster)
         _check_unchanged(cluster, options)
+        cluster = dataclasses.replace(cluster, node_count=options.nodes or cluster.node_count)
         _check_port(cluster)
         progress("making keys, certificates and the node's network")
         await asyncio.to_thread(_prepare, cluster)
+        if before is not None and before != cluster:
+            await _release_processes(cluster)
         _ensure_supervisor(cluster)
         await self._wait(cluster, options.wait_s, progress)
+        if before is not None and before != cluster:
+            progress("bringing the images to the new nodes")
+            await self._furnish(cluster, cluster.nodes[before.node_count:])
         status = await self.status(cluster.name)
         assert status is not None, "its state was just written"
         if options.wait_s and not status.ready:
@@ -160,6 +169,22 @@ class LocalClusters:
                     raise OperationError(str(error)) from None
         return list(dict.fromkeys(loaded))
 
+    async def _furnish(self, cluster: ClusterLayout, added: Sequence[NodeLayout]) -> None:
+        """Give nodes that joined what a cluster's first nodes have from its start: images, and a part in cluster DNS."""
+        from sampan.cri import images
+
+        client = credentials.client(cluster, "admin", server=cluster.host_url)
+        try:
+            await cluster_objects.ensure_dns(client, cluster)
+            for node in added:
+                await images.copy(cluster.first_node.containerd_socket, node.containerd_socket)
+        except images.ImageError as error:
+            raise OperationError(f"the images did not reach the new nodes: {error}", "load them again") from None
+        except APIError as error:
+            raise OperationError(f"cluster DNS does not know the new nodes: {error.message}", "run it again") from None
+        finally:
+            await client.close()
+
     async def _wait(self, cluster: ClusterLayout, wait_s: float, progress: Progress) -> None:
         deadline, starts = effects.monotonic() + wait_s, 0
         client = credentials.client(cluster, "admin", server=cluster.host_url)
@@ -203,14 +228,14 @@ def _check_root() -> None:
 
 
 def _check_unchanged(cluster: ClusterLayout, options: UpOptions) -> None:
-    """A cluster keeps the shape that it was made with."""
+    """A cluster keeps the shape that it was made with, but it may grow."""
     again = f"remove it first: sampan down --name {cluster.name}"
     if options.separate is not None and options.separate != (cluster.processes == "separate"):
         raise OperationError(f"{cluster.name} runs with {cluster.processes} processes", again)
     if options.store is not None and options.store != cluster.store:
         raise OperationError(f"{cluster.name} keeps its state in {cluster.store}", again)
-    if options.nodes is not None and options.nodes != cluster.node_count:
-        raise OperationError(f"{cluster.name} has {cluster.node_count} node{'s' * (cluster.node_count > 1)}", again)
+    if options.nodes is not None and options.nodes < cluster.node_count:
+        raise OperationError(f"{cluster.name} has {cluster.node_count} nodes, and nodes are not taken away", again)
 
 
 def _check_etcd(cluster: ClusterLayout) -> None:
@@ -284,6 +309,13 @@ def _ensure_supervisor(cluster: ClusterLayout) -> bool:
         )
     supervisor.record(cluster, "supervisor", started.pid)
     return True
+
+
+async def _release_processes(cluster: ClusterLayout) -> None:
+    """End the supervisor alone. The next one adopts what runs, and starts what the layout has beyond that."""
+    _stop_supervisor(cluster)
+    while supervisor.running_pid(cluster, "supervisor"):  # noqa: ASYNC110 - SIGKILL takes a moment, no more
+        await asyncio.sleep(_POLL_S)
 
 
 def _stop_supervisor(cluster: ClusterLayout) -> None:

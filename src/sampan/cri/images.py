@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,18 @@ async def listed(socket: Path) -> list[StoredImage]:
         if not name.startswith("sha256:") and "@" not in name:
             images.append(StoredImage(name, digest, f"{number} {unit}"))
     return images
+
+
+async def copy(source: Path, target: Path) -> list[str]:
+    """Bring every named image of one containerd's store into another's; the names that it brought."""
+    held = {image.name for image in await listed(target)}
+    missing = [image.name for image in await listed(source) if image.name not in held]
+    if not missing:
+        return []
+    with tempfile.TemporaryDirectory(prefix="sampan-images-") as scratch:
+        archive = Path(scratch) / "images.tar"
+        await _ctr(source, "images", "export", str(archive), *missing)
+        return await load(target, archive)
 
 
 async def remove(socket: Path, reference: str) -> None:

@@ -189,7 +189,9 @@ def _merge(old: Any, patch: Any) -> Any:
         if value is None:
             result.pop(key, None)
         elif key == "conditions" and isinstance(result.get(key), list):
-            merged = {item["type"]: item for item in result[key]}
+            gone = {item["type"] for item in value if item.get("$patch") == "delete"}
+            value = [item for item in value if item["type"] not in gone]
+            merged = {item["type"]: item for item in result[key] if item["type"] not in gone}
             for item in value:
                 merged[item["type"]] = _merge(merged.get(item["type"], {}), item)
             result[key] = list(merged.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.kubelet.fake_runtime import FakeRuntime, Script
@@ -499,6 +500,8 @@ def test_a_pod_held_up_by_its_configuration_goes_on_when_that_is_mended(tmp_path
             mended["metadata"]["annotations"] = {"where": "inside"}
             world.add(mended)
             await world.until(world.is_ready, 2)
+            world.api.remove("pods", "web", grace_s=0)
+            await world.until(lambda: not (tmp_path / "pods" / "uid-web").exists(), 60)
 
     simulate(story)
 
@@ -518,5 +521,57 @@ def test_a_pod_that_is_ending_stays_probed_for_readiness_only(tmp_path: Path) ->
             await world.until(lambda: not world.is_ready(), 3)
             assert not any("failed liveness" in text for text in world.api.events("Killing"))
             await world.until(lambda: world.api.get("pods", "web") is None, 60)
+
+    simulate(story)
+
+
+def test_a_resize_waits_until_there_is_room_and_is_refused_when_there_never_will_be(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            def asking(name: str, cpu: str) -> dict[str, Any]:
+                return pod(name, [{"name": "main", "resources": {"requests": {"cpu": cpu}}}])
+
+            def resize(cpu: str) -> None:
+                known = copy.deepcopy(world.api.get("pods", "web") or {})
+                known["spec"]["containers"][0]["resources"] = {"requests": {"cpu": cpu}}
+                world.add(known)
+
+            world.add(asking("web", "1"))
+            world.add(asking("other", "2"))
+            await world.until(lambda: world.is_ready() and world.is_ready("other"), 10)
+            resize("3")
+            await world.until(lambda: world.condition("PodResizePending"), 5)
+            assert world.condition("PodResizePending")["reason"] == "Deferred"
+            assert world.condition("PodResizePending")["message"] == (
+                "Node didn't have enough resource: cpu, requested: 3000, used: 2000, capacity: 4000")
+            assert world.container()["allocatedResources"] == {"cpu": "1"}
+            world.api.remove("pods", "other", grace_s=0)
+            await world.until(lambda: world.container()["allocatedResources"] == {"cpu": "3"}, 10)
+            await world.until(lambda: not world.condition("PodResizePending"), 5)
+            assert world.container()["resources"] == {"requests": {"cpu": "3"}}
+            assert not world.condition("PodResizeInProgress")
+            resize("900")
+            await world.until(lambda: world.condition("PodResizePending"), 5)
+            assert world.condition("PodResizePending")["reason"] == "Infeasible"
+            assert world.condition("PodResizePending")["message"] == (
+                "Node didn't have enough capacity: cpu, requested: 900000, capacity: 4000")
+            await world.restart()
+            assert world.container()["resources"] == {"requests": {"cpu": "3"}}
+            await world.until(lambda: world.condition("PodResizePending").get("reason") == "Infeasible", 5)
+
+    simulate(story)
+
+
+def test_a_pod_over_its_deadline_is_failed_only_when_nothing_of_it_runs(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            world.add(pod(activeDeadlineSeconds=5, containers=[
+                {"name": "main", "lifecycle": {"preStop": {"sleep": {"seconds": 10}}}}]))
+            await world.until(world.is_ready, 5)
+            await world.until(lambda: not world.is_ready(), 10)
+            assert world.status()["phase"] == "Running" and world.container()["state"].get("running")
+            await world.until(lambda: world.status()["phase"] == "Failed", 30)
+            assert world.status()["reason"] == "DeadlineExceeded"
+            assert world.container()["state"].get("terminated")
 
     simulate(story)

@@ -170,7 +170,7 @@ class LocalClusters:
         return list(dict.fromkeys(loaded))
 
     async def _furnish(self, cluster: ClusterLayout, added: Sequence[NodeLayout]) -> None:
-        """Give nodes that joined what a cluster's first nodes have from its start: images, and a part in cluster DNS."""
+        """Give nodes that joined what the first ones have from the start: images, and a part in cluster DNS."""
         from sampan.cri import images
 
         client = credentials.client(cluster, "admin", server=cluster.host_url)

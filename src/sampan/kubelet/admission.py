@@ -20,7 +20,7 @@ def admit(
     return (
         sysctls.refusal(pod, unsafe_sysctls)
         or _group_policy(pod)
-        or _resources(pod, node, neighbours)
+        or shortage(pod, node, neighbours)
         or _affinity(pod, node)
         or _ports(pod, neighbours)
         or _taints(pod, node)
@@ -28,7 +28,8 @@ def admit(
     )
 
 
-def _resources(pod: Object, node: Object, others: list[Object]) -> Refusal | None:
+def shortage(pod: Object, node: Object, others: list[Object]) -> Refusal | None:
+    """What of the node's resources does not suffice for the pod beside others."""
     allocatable: Mapping[str, str] = dig(node, "status", "allocatable", default={})
     if "pods" in allocatable and len(others) + 1 > int(allocatable["pods"]):
         return _out_of("pods", "1", str(len(others)), allocatable["pods"])

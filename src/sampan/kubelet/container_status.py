@@ -28,6 +28,8 @@ class ContainerFacts:
     termination_message: Callable[[PodContainer], str] = lambda run: ""
     runtime_name: str = "containerd"
     is_ending: bool = False
+    resources: Callable[[PodContainer], Object | None] = lambda run: None
+    """What a run has, where that may differ from its container's spec."""
 
 
 def timestamp(nanoseconds: int) -> str | None:
@@ -78,6 +80,9 @@ def container_status(pod: Object, container: Object, state: PodState, facts: Con
         "imageID": latest.status.image_ref,
         "containerID": f"{facts.runtime_name}://{latest.id}",
     }
+    actual = facts.resources(latest)
+    if actual is not None:
+        result["resources"] = actual
     _of_run(pod, container, latest, facts, result)
     previous = next((run for run in runs[1:] if run.has_exited), None)
     if previous is not None and not result["lastState"]:

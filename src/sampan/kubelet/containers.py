@@ -311,8 +311,8 @@ class Containers:
             if pod is not None:
                 self.record(pod, container, "Warning", "FailedPreStopHook", "PreStopHook failed")
 
-    async def resize(self, pod: Object, container: Object, run: PodContainer) -> None:
-        """Give a running container its new limits, or end it where its resizePolicy wants a restart."""
+    async def resize(self, pod: Object, container: Object, run: PodContainer) -> bool:
+        """Give a running container its new limits; False when it was ended since its resizePolicy wants a restart."""
         before = {"resources": orjson.loads(run.status.annotations.get(RESOURCES, "{}"))}
         policies = {item["resourceName"]: item["restartPolicy"] for item in container.get("resizePolicy") or []}
         changed = [
@@ -322,9 +322,10 @@ class Containers:
         self._around.cgroups.ensure_pod(pod)
         if any(policies.get(name) == "RestartContainer" for name in changed):
             await self.kill(pod, run, f"Container {run.name} resize requires restart")
-            return
+            return False
         wanted = resources.container_resources(pod, container, self._around.memory_capacity_bytes)
         await self._runtime.update_resources(run.id, wanted)
+        return True
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         try:

@@ -125,6 +125,7 @@ class Kubelet:
             self.client, self.config, self.containers, self.images, self.pleg, self.prober, self.statuses, self.volumes,
             self.cgroups, self.mirrors, self.node.facts, lambda: self.node.network_error,
             lambda: self.node.runtime_name, asyncio.Semaphore(SANDBOXES_AT_ONCE),
+            lambda uid: self.pods.room(uid),
         )
 
     async def run(self) -> None:

@@ -136,20 +136,27 @@ class PodSet:
         pod = worker.pod
         if worker.must_end or is_being_deleted(pod) or self._place.pleg.state(worker.uid).containers:
             return
-        others = [
-            other.pod for other in self._workers.values() if other is not worker and not other.has_ended
-            and not spec.is_terminal(other.pod)
-        ]
-        refusal = admit(pod, self._node(), others, self._place.config.allowed_unsafe_sysctls)
+        node, others = self.room(worker.uid)
+        refusal = admit(pod, node, others, self._place.config.allowed_unsafe_sysctls)
         if refusal is not None:
             self._place.containers.record(pod, None, "Warning", refusal.reason, refusal.message)
             worker.end(Verdict(refusal.reason, f"Pod was rejected: {refusal.message}"))
+
+    def room(self, uid: str) -> tuple[Object, list[Object]]:
+        """The node, and its active pods besides one."""
+        return self._node(), [
+            other.pod for other in self._workers.values()
+            if other.uid != uid and not other.has_ended and not spec.is_terminal(other.pod)
+        ]
 
     def _ended(self, uid: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(uid, None)
         worker = self._workers.pop(uid, None)
         if not task.cancelled() and task.exception() is not None and worker is not None:
             log.error("worker of pod %s failed", key_of(worker.pod), exc_info=task.exception())
+        for other in self._workers.values():
+            if other.waits_for_room:
+                other.wake()
 
     async def close(self) -> None:
         """Stop working; containers go on."""

@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+
+import orjson
 
 from sampan import effects
 from sampan.api.resources import PODS
@@ -22,7 +24,7 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, name_of, namespace_of, uid_of
 from sampan.client.client import Client
 from sampan.cri.runtime import CRIError
-from sampan.kubelet import sandbox_config, spec, termination_message
+from sampan.kubelet import resize, sandbox_config, spec, termination_message
 from sampan.kubelet.cgroups import Cgroups
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.container_config import RESOURCES, resources_text
@@ -36,7 +38,8 @@ from sampan.kubelet.plan import Kill, Plan, plan_pod
 from sampan.kubelet.pleg import PLEG
 from sampan.kubelet.pod_state import PodContainer, PodState
 from sampan.kubelet.probes.prober import Prober
-from sampan.kubelet.status import PodFacts, pod_status
+from sampan.kubelet.resize import Grant
+from sampan.kubelet.status import OWNED, PodFacts, pod_status
 from sampan.kubelet.status_manager import StatusManager
 from sampan.kubelet.volumes.context import MountedVolume
 from sampan.kubelet.volumes.manager import VolumeManager
@@ -71,6 +74,8 @@ class Workplace:
     network_error: Callable[[], str]
     runtime_name: Callable[[], str]
     sandbox_slots: asyncio.Semaphore
+    room: Callable[[str], tuple[Object, list[Object]]]
+    """(pod's uid) -> the node and its other active pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,9 @@ class PodWorker:
 
     def __init__(self, place: Workplace, pod: Object) -> None:
         self._place = place
-        self.pod = pod
+        self._asked = pod
+        self._grant = Grant(pod)
+        self.pod = self._grant.of(pod)
         self.uid = uid_of(pod)
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float | None] | None = None
@@ -114,9 +121,15 @@ class PodWorker:
         """Whether nothing of it runs any more and it takes no resources."""
         return self._has_ended
 
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether it asks for more than the node had to give."""
+        return self._grant.pending is not None
+
     def update(self, pod: Object) -> None:
         """A newer version of the pod."""
         before, grace_before = self.must_end, self._grace_s()
+        self._asked, pod = pod, self._grant.of(pod)
         if _shown(pod) != _shown(self.pod):  # what kept a container from starting may be mended
             self._retry_at = {
                 name: due for name, due in self._retry_at.items() if self._reasons.get(name, ("",))[0] != CONFIG_ERROR
@@ -204,6 +217,9 @@ class PodWorker:
         if spec.is_static(pod):
             await place.mirrors.ensure(pod)
         self._check_deadline()
+        if self._grant.differs(self._asked) or self.waits_for_room:
+            self._grant.decide(self._asked, *place.room(self.uid))
+            self.pod = self._grant.of(self._asked)
         state = place.pleg.state(self.uid)
         self._watch_probes(state)
         self.report()
@@ -217,7 +233,9 @@ class PodWorker:
         volumes = await self._mount_volumes(state)
         if volumes is None:
             return self._volume_retry_s
-        await self._resize(state)
+        if self._is_resizing(state):
+            await self._resize(state)
+            self.report()
         plan = plan_pod(pod, state, place.prober.facts(self.uid))
         if not plan.is_empty:
             await self._execute(plan, state, volumes)
@@ -268,15 +286,26 @@ class PodWorker:
 
     async def _resize(self, state: PodState) -> None:
         """Bring running containers to resources that were changed in place."""
+        for container, run in self._running(state):
+            wanted = resources_text(container)
+            if self._resources_of(run) != wanted and await self._place.containers.resize(self.pod, container, run):
+                self._resources[run.id] = wanted
+
+    def _running(self, state: PodState) -> Iterator[tuple[Object, PodContainer]]:
         for container in [*spec.sidecars(self.pod), *spec.containers(self.pod)]:
             run = state.latest(container["name"])
-            if run is None or not run.is_running:
-                continue
-            wanted = resources_text(container)
-            known = self._resources.get(run.id, run.status.annotations.get(RESOURCES, wanted))
-            if known != wanted:
-                await self._place.containers.resize(self.pod, container, run)
-                self._resources[run.id] = wanted
+            if run is not None and run.is_running:
+                yield container, run
+
+    def _resources_of(self, run: PodContainer) -> str:
+        """What a run of a container has, as `resources_text` writes it; empty if that is not on record."""
+        return self._resources.get(run.id, run.status.annotations.get(RESOURCES, ""))
+
+    def _is_resizing(self, state: PodState) -> bool:
+        """Whether a running container has not what was granted."""
+        return any(
+            self._resources_of(run) not in ("", resources_text(container)) for container, run in self._running(state)
+        )
 
     async def _execute(self, plan: Plan, state: PodState, volumes: dict[str, MountedVolume]) -> None:
         """Kills, then a new sandbox if one is needed, then starts in order."""
@@ -369,8 +398,7 @@ class PodWorker:
             return dict(current)
         mine = {item["type"]: item for item in noted.get("conditions") or []}
         theirs = {item["type"]: item for item in current.get("conditions") or []}
-        owned = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
-        merged = {**mine, **{key: item for key, item in theirs.items() if key not in owned}}
+        merged = {**mine, **{key: item for key, item in theirs.items() if key not in OWNED}}
         return {**current, **noted, "conditions": list(merged.values())}
 
     def _with_known_status(self) -> Object:
@@ -390,9 +418,11 @@ class PodWorker:
             ContainerFacts(
                 self._reasons, place.prober.ready(self.uid), place.prober.facts(self.uid).started,
                 lambda run: termination_message.read(place.config.pod_dir(self.uid), run), place.runtime_name(), ending,
+                lambda run: orjson.loads(self._resources_of(run) or "null"),
             ),
             place.node().ips, effects.timestamp(),
             ("Failed", self._verdict.reason, self._verdict.message) if self._verdict else None, ending,
+            resize.conditions(self._grant.pending, in_progress=not ending and self._is_resizing(state)),
         )
         status = pod_status(pod, state, facts)
         self._is_terminal = self._is_terminal or (

@@ -15,7 +15,9 @@ from sampan.kubelet import resources, spec
 from sampan.kubelet.container_status import ContainerFacts, container_status
 from sampan.kubelet.pod_state import PodState
 
-OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+OWNED = (
+    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodResizePending", "PodResizeInProgress"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class PodFacts:
     now: str
     verdict: tuple[str, str, str] | None = None
     is_ending: bool = False
+    resize: tuple[Object, ...] = ()
+    """Conditions of a resize that is pending or in progress."""
 
 
 def pod_status(pod: Object, state: PodState, facts: PodFacts) -> Object:
@@ -49,14 +53,17 @@ def pod_status(pod: Object, state: PodState, facts: PodFacts) -> Object:
     if spec.is_terminal(pod):
         result["phase"] = known["phase"]
         result |= {key: known[key] for key in ("reason", "message") if known.get(key)}
-    elif facts.verdict is not None:
+    elif facts.verdict is not None and not state.running:  # a phase is final: nothing may run any more
         result["phase"], result["reason"], result["message"] = facts.verdict
     elif facts.is_ending and not state.running:
         result["phase"] = _final_phase(pod, result)
     result["startTime"] = known.get("startTime") or facts.now
     result["qosClass"] = known.get("qosClass") or resources.qos_class(pod)
     _addresses(pod, state, facts, known, result)
-    result["conditions"] = conditions(pod, result, state, facts)
+    judged = {**result, "phase": facts.verdict[0]} if facts.verdict is not None else result
+    result["conditions"] = conditions(pod, judged, state, facts)
+    result["containerStatuses"].sort(key=lambda item: str(item["name"]))
+    result["ephemeralContainerStatuses"].sort(key=lambda item: str(item["name"]))
     for key in ("initContainerStatuses", "ephemeralContainerStatuses", "containerStatuses"):
         if not result[key]:
             del result[key]
@@ -129,6 +136,7 @@ def conditions(pod: Object, status: Object, state: PodState, facts: PodFacts) ->
         _initialized(pod, status),
         _ready(pod, containers_ready),
         {"type": "ContainersReady", **containers_ready},
+        *facts.resize,
     ]
     known = {item["type"]: item for item in dig(pod, "status", "conditions", default=[])}
     generation = status.get("observedGeneration")

@@ -18,6 +18,9 @@ from sampan.client.client import Client
 
 log = logging.getLogger(__name__)
 
+PASSING = frozenset({"PodResizePending", "PodResizeInProgress"})
+"""Conditions that are taken away rather than made False."""
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -117,11 +120,12 @@ def status_patch(old: Object, new: Object) -> Object:
 
 
 def _changed_conditions(before: list[Object], after: list[Object]) -> list[Object]:
-    known = {item["type"]: item for item in before}
+    known, wanted = {item["type"]: item for item in before}, {item["type"] for item in after}
     changed: list[Object] = []
     for item in after:
         old = known.get(item["type"])
         if old is None or any(old.get(key) != item.get(key) for key in {*old, *item} - {"lastProbeTime"}):
             cleared = {key: None for key in (old or {}) if key not in item}
             changed.append({**item, **cleared})
-    return changed
+    gone = [{"type": item["type"], "$patch": "delete"} for item in before if item["type"] in PASSING - wanted]
+    return [*gone, *changed]

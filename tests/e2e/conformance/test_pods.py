@@ -352,7 +352,10 @@ async def test_quality_of_service(space: Space) -> None:
 @case
 async def test_streams_and_logs(space: Space) -> None:
     """exec and logs over WebSockets; tails, limits, times, previous runs."""
-    script = "for i in 1 2 3; do echo line $i; done; sleep 0.5; echo oops >&2; test -e /v/x || { touch /v/x; exit 1; }; sleep 1000"
+    script = (
+        "for i in 1 2 3; do echo line $i; done; sleep 0.5; echo oops >&2; "
+        "test -e /v/x || { touch /v/x; exit 1; }; sleep 1000"
+    )
     mounted = container(script, volumeMounts=[{"name": "v", "mountPath": "/v"}])
     await space.create(PODS, pod("web", mounted, volumes=[{"name": "v", "emptyDir": {}}]))
     await space.until(PODS, "web", lambda p: is_ready(p) and status(p)["restartCount"] == 1)

@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-
-import orjson
 
 from sampan import effects
 from sampan.api.resources import PODS
@@ -27,7 +25,6 @@ from sampan.cri.runtime import CRIError
 from sampan.kubelet import resize, sandbox_config, spec, termination_message
 from sampan.kubelet.cgroups import Cgroups
 from sampan.kubelet.config import KubeletConfig
-from sampan.kubelet.container_config import RESOURCES, resources_text
 from sampan.kubelet.container_status import ContainerFacts
 from sampan.kubelet.containers import Containers, StartContext
 from sampan.kubelet.downward import NodeFacts
@@ -38,7 +35,7 @@ from sampan.kubelet.plan import Kill, Plan, plan_pod
 from sampan.kubelet.pleg import PLEG
 from sampan.kubelet.pod_state import PodContainer, PodState
 from sampan.kubelet.probes.prober import Prober
-from sampan.kubelet.resize import Grant
+from sampan.kubelet.resize import Applied, Grant
 from sampan.kubelet.status import OWNED, PodFacts, pod_status
 from sampan.kubelet.status_manager import StatusManager
 from sampan.kubelet.volumes.context import MountedVolume
@@ -106,7 +103,7 @@ class PodWorker:
         self._has_ended = False
         self._finished = False
         self._volume_retry_s = VOLUME_RETRY_S
-        self._resources: dict[str, str] = {}
+        self._applied = Applied()
         self._volumes: dict[str, MountedVolume] | None = None
         self._volumes_due = 0.0
         self._volumes_show: object = None
@@ -233,7 +230,7 @@ class PodWorker:
         volumes = await self._mount_volumes(state)
         if volumes is None:
             return self._volume_retry_s
-        if self._is_resizing(state):
+        if self._applied.unfinished(self.pod, state):
             await self._resize(state)
             self.report()
         plan = plan_pod(pod, state, place.prober.facts(self.uid))
@@ -286,26 +283,9 @@ class PodWorker:
 
     async def _resize(self, state: PodState) -> None:
         """Bring running containers to resources that were changed in place."""
-        for container, run in self._running(state):
-            wanted = resources_text(container)
-            if self._resources_of(run) != wanted and await self._place.containers.resize(self.pod, container, run):
-                self._resources[run.id] = wanted
-
-    def _running(self, state: PodState) -> Iterator[tuple[Object, PodContainer]]:
-        for container in [*spec.sidecars(self.pod), *spec.containers(self.pod)]:
-            run = state.latest(container["name"])
-            if run is not None and run.is_running:
-                yield container, run
-
-    def _resources_of(self, run: PodContainer) -> str:
-        """What a run of a container has, as `resources_text` writes it; empty if that is not on record."""
-        return self._resources.get(run.id, run.status.annotations.get(RESOURCES, ""))
-
-    def _is_resizing(self, state: PodState) -> bool:
-        """Whether a running container has not what was granted."""
-        return any(
-            self._resources_of(run) not in ("", resources_text(container)) for container, run in self._running(state)
-        )
+        for container, run in self._applied.unfinished(self.pod, state):
+            if await self._place.containers.resize(self.pod, container, run):
+                self._applied.note(container, run)
 
     async def _execute(self, plan: Plan, state: PodState, volumes: dict[str, MountedVolume]) -> None:
         """Kills, then a new sandbox if one is needed, then starts in order."""
@@ -418,11 +398,11 @@ class PodWorker:
             ContainerFacts(
                 self._reasons, place.prober.ready(self.uid), place.prober.facts(self.uid).started,
                 lambda run: termination_message.read(place.config.pod_dir(self.uid), run), place.runtime_name(), ending,
-                lambda run: orjson.loads(self._resources_of(run) or "null"),
+                self._applied.resources,
             ),
             place.node().ips, effects.timestamp(),
             ("Failed", self._verdict.reason, self._verdict.message) if self._verdict else None, ending,
-            resize.conditions(self._grant.pending, in_progress=not ending and self._is_resizing(state)),
+            resize.conditions(self._grant.pending, in_progress=not ending and bool(self._applied.unfinished(self.pod, state))),
         )
         status = pod_status(pod, state, facts)
         self._is_terminal = self._is_terminal or (

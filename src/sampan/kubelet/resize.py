@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import orjson
+
 from sampan.apimachinery.object import Object, dig
 from sampan.kubelet import spec
 from sampan.kubelet.admission import shortage
+from sampan.kubelet.container_config import RESOURCES, resources_text
+from sampan.kubelet.pod_state import PodContainer, PodState
 
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 
@@ -58,6 +62,34 @@ class Grant:
             return False
         self._granted = {item["name"]: item.get("resources") or {} for item in _resizable(pod)}
         return True
+
+
+class Applied:
+    """What running containers have: what they were started with, or what was changed since."""
+
+    def __init__(self) -> None:
+        self._changed: dict[str, str] = {}
+
+    def note(self, container: Object, run: PodContainer) -> None:
+        """The run has now what its container was granted."""
+        self._changed[run.id] = resources_text(container)
+
+    def resources(self, run: PodContainer) -> Object | None:
+        """What a run has; None if that is not on record."""
+        text = self._text(run)
+        return dict(orjson.loads(text)) if text else None
+
+    def unfinished(self, pod: Object, state: PodState) -> list[tuple[Object, PodContainer]]:
+        """Running containers that have not what they were granted."""
+        found = []
+        for container in [*spec.sidecars(pod), *spec.containers(pod)]:
+            run = state.latest(container["name"])
+            if run is not None and run.is_running and self._text(run) not in ("", resources_text(container)):
+                found.append((container, run))
+        return found
+
+    def _text(self, run: PodContainer) -> str:
+        return self._changed.get(run.id, run.status.annotations.get(RESOURCES, ""))
 
 
 def refusal(pod: Object, node: Object, others: Sequence[Object]) -> tuple[str, str] | None:

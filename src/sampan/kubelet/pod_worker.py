@@ -402,7 +402,9 @@ class PodWorker:
             ),
             place.node().ips, effects.timestamp(),
             ("Failed", self._verdict.reason, self._verdict.message) if self._verdict else None, ending,
-            resize.conditions(self._grant.pending, in_progress=not ending and bool(self._applied.unfinished(self.pod, state))),
+            resize.conditions(
+                self._grant.pending, in_progress=not ending and bool(self._applied.unfinished(self.pod, state))
+            ),
         )
         status = pod_status(pod, state, facts)
         self._is_terminal = self._is_terminal or (

@@ -14,6 +14,7 @@ from sampan.api.resources import (
     CERTIFICATE_SIGNING_REQUESTS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
+    CLUSTER_TRUST_BUNDLES,
     CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -26,10 +27,15 @@ from sampan.api.resources import (
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    RESOURCE_CLAIM_TEMPLATES,
+    RESOURCE_CLAIMS,
     RESOURCE_QUOTAS,
     SECRETS,
+    SERVICE_CIDRS,
     SERVICES,
     STATEFUL_SETS,
+    STORAGE_VERSION_MIGRATIONS,
+    VOLUME_ATTACHMENTS,
 )
 from sampan.apimachinery.object import Object, dig
 from sampan.apimachinery.resource import Resource
@@ -65,6 +71,9 @@ def claim_spec(size: str = "1Gi") -> Object:
     return {"accessModes": MODES, "resources": {"requests": {"storage": size}}, "storageClassName": ""}
 
 
+DEVICES = {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu"}}]}}
+
+
 async def furnish(client: Client) -> None:
     """One of everything that a loop has to write for."""
 
@@ -76,6 +85,19 @@ async def furnish(client: Client) -> None:
 
     await create(NAMESPACES, "team")
     await asyncio.sleep(2)  # for the namespace's default account
+    await create(SERVICE_CIDRS, "more", spec={"cidrs": ["10.98.0.0/16"]})
+    await create(STORAGE_VERSION_MIGRATIONS, "again", spec={"resource": {"group": "", "resource": "configmaps"}})
+    await create(RESOURCE_CLAIM_TEMPLATES, "one-gpu", spec={"spec": DEVICES})
+    gated = {"schedulingGates": [{"name": "example.com/wait"}], "containers": [{"name": "main", "image": "x"}]}
+    asks = [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]
+    await create(PODS, "train", spec={**gated, "resourceClaims": asks})
+    await create(PERSISTENT_VOLUMES, "csi", spec={
+        "accessModes": MODES, "capacity": {"storage": "1Gi"},
+        "csi": {"driver": "disk.example.com", "volumeHandle": "h"},
+    })
+    await create(PERSISTENT_VOLUME_CLAIMS, "csi", spec={**claim_spec(), "volumeName": "csi"})
+    mounted = [{"name": "data", "persistentVolumeClaim": {"claimName": "csi"}}]
+    await create(PODS, "attached", spec={"containers": gated["containers"], "volumes": mounted})
     for number in range(4):
         await create(PERSISTENT_VOLUMES, f"v{number}", spec={
             "accessModes": MODES, "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/x"}})
@@ -153,14 +175,24 @@ def test_every_loop_may_do_what_it_does(make, authority, caplog: pytest.LogCaptu
                     and dig(quota, "status", "used", "configmaps") == "1"
                 )
 
+            async def all_of(resource: Resource) -> list[Object]:
+                return list((await client.list(resource))["items"])
+
+            async def done() -> bool:
+                found = [await client.get(SERVICE_CIDRS, "more"), await client.get(STORAGE_VERSION_MIGRATIONS, "again")]
+                shown = [{one["type"] for one in dig(each, "status", "conditions", default=())} for each in found]
+                made = [await all_of(one) for one in (RESOURCE_CLAIMS, VOLUME_ATTACHMENTS, CLUSTER_TRUST_BUNDLES)]
+                return "Ready" in shown[0] and "Succeeded" in shown[1] and all(made)
+
             await cluster.until(issued, within_s=60)
+            await cluster.until(done, within_s=60)
             await cluster.until(settled, within_s=120)
             assert {"token", "ca.crt", "namespace"} <= (await client.get(SECRETS, "robot", "team"))["data"].keys()
             assert (await client.get(CLUSTER_ROLES, "copy"))["rules"]
             await client.patch(STATEFUL_SETS, "db", {"spec": {"replicas": 1}}, "team")
             await asyncio.sleep(150)
             claims = (await client.list(PERSISTENT_VOLUME_CLAIMS, "team"))["items"]
-            assert sorted(one["metadata"]["name"] for one in claims) == ["data-db-0", "scratch-tmp"]
+            assert sorted(one["metadata"]["name"] for one in claims) == ["csi", "data-db-0", "scratch-tmp"]
             tokens = (await client.list(SECRETS, "kube-system"))["items"]
             assert not [one for one in tokens if one["type"] == "bootstrap.kubernetes.io/token"]
             jobs = [one["metadata"]["name"] for one in (await client.list(JOBS, "team"))["items"]]

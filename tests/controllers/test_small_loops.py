@@ -1,22 +1,34 @@
-"""ClusterRole aggregation, mirrored EndpointSlices, and the removal of tokens whose time is over."""
+"""Loops that are too small for a file of tests each."""
 
 from __future__ import annotations
 
 import base64
+import warnings
 from datetime import timedelta
 
 import jwt
 
+from sampan.api.resources import CONFIG_MAPS, STORAGE_VERSION_MIGRATIONS
 from sampan.apimachinery.object import Object, labels_of, name_of
 from sampan.controllers import (
+    bootstrap_signer,
     bootstrap_token_cleaner,
     clusterrole_aggregation,
     endpointslice_mirroring,
+    node_ttl,
+    pod_certificate_cleaner,
+    service_cidr,
     serviceaccount_tokens,
+    storage_version_migrator,
+    trust_bundle_publisher,
+    volume_expansion,
 )
 from sampan.controllers.legacy_token_cleaner import INVALID_SINCE, LAST_USED, TYPE, generated, mounted, plan_token
+from sampan.controllers.volume_protection import attributes_classes_of
 from sampan.pki.service_account import SigningKey
 from sampan.reconcile.plan import Create, Delete, Patch, Update
+from sampan.sim.cluster import SimCluster
+from sampan.sim.loop import run
 
 
 def role(make, name: str, *rules: Object, **labels: str) -> Object:
@@ -115,3 +127,129 @@ def test_a_token_secret_is_filled_and_goes_with_its_account(make, tmp_path) -> N
     for gone in (None, {"metadata": {**make.meta("robot"), "uid": "another"}}):
         [deletion] = serviceaccount_tokens.plan(update.obj, gone, issuer).steps
         assert isinstance(deletion, Delete)
+
+
+def test_the_ttl_of_secrets_grows_with_the_cluster_and_shrinks_later(make) -> None:
+    assert [node_ttl.step_for(count, 0) for count in (1, 100, 101, 3000)] == [0, 0, 1, 4]
+    assert (node_ttl.step_for(95, 1), node_ttl.step_for(89, 1)) == (1, 0)
+    [patch] = node_ttl.plan(make.node(), 15).steps
+    assert patch.patch["metadata"]["annotations"] == {"node.alpha.kubernetes.io/ttl": "15"}
+    node = make.node()
+    node["metadata"]["annotations"] = {"node.alpha.kubernetes.io/ttl": "0"}
+    assert not node_ttl.plan(node, 0)
+
+
+def signing(make, name: str, **data: str) -> Object:
+    fields = {"token-id": name, "token-secret": "f395accd246ae52d", "usage-bootstrap-signing": "true", **data}
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in fields.items()}
+    return {"metadata": make.meta(f"bootstrap-token-{name}"), "data": encoded}
+
+
+def test_cluster_info_is_signed_by_every_token_that_may(make) -> None:
+    tokens = [
+        signing(make, "07401b"), signing(make, "expire", expiration="2026-01-02T03:04:05Z"),
+        signing(make, "nosign", **{"usage-bootstrap-signing": "false"}),
+    ]
+    info = {"metadata": make.meta("cluster-info"), "data": {"kubeconfig": "content", "jws-kubeconfig-gone": "x..y"}}
+    [update] = bootstrap_signer.plan(info, tokens, make.now).steps
+    assert update.obj["data"].keys() == {"kubeconfig", "jws-kubeconfig-07401b"}
+    header, _, mac = update.obj["data"]["jws-kubeconfig-07401b"].split(".")
+    body = base64.urlsafe_b64encode(b"content").decode().rstrip("=")
+    with warnings.catch_warnings():  # a bootstrap token's secret is as short as upstream makes it
+        warnings.simplefilter("ignore")
+        whole = jwt.api_jws.PyJWS().decode(f"{header}.{body}.{mac}", b"f395accd246ae52d", algorithms=["HS256"])
+    assert whole == b"content" and jwt.get_unverified_header(f"{header}.{body}.{mac}")["kid"] == "07401b"
+    assert not bootstrap_signer.plan(update.obj, tokens, make.now)
+
+
+def cidr(make, name: str, text: str, **metadata) -> Object:
+    return {"metadata": make.meta(name, **metadata), "spec": {"cidrs": [text]}}
+
+
+def test_a_service_range_is_ready_and_stays_while_addresses_need_it(make) -> None:
+    fresh = cidr(make, "more", "10.98.0.0/16")
+    [update] = service_cidr.plan(fresh, [], [], make.now).steps
+    assert update.obj["metadata"]["finalizers"] == [service_cidr.FINALIZER]
+    [update] = service_cidr.plan(update.obj, [], [], make.now).steps
+    assert update.obj["status"]["conditions"][0]["status"] == "True"
+    assert not service_cidr.plan(update.obj, [], [], make.now)
+    going = cidr(make, "more", "10.98.0.0/16", deletionTimestamp=make.now_text, finalizers=[service_cidr.FINALIZER])
+    address = {"metadata": {"name": "10.98.0.7"}}
+    [held] = service_cidr.plan(going, [], [address], make.now).steps
+    assert held.obj["status"]["conditions"][0]["reason"] == "Terminating"
+    for others, addresses in (([], []), ([cidr(make, "wide", "10.96.0.0/12")], [address])):
+        [free] = service_cidr.plan(going, others, addresses, make.now).steps
+        assert free.obj["metadata"]["finalizers"] == []
+
+
+def test_a_claim_that_grew_is_handed_to_the_drivers_resizer(make) -> None:
+    claim = {
+        "metadata": make.meta("data"), "spec": {"resources": {"requests": {"storage": "2Gi"}}},
+        "status": {"phase": "Bound"},
+    }
+    volume = {"spec": {"capacity": {"storage": "1Gi"}, "csi": {"driver": "disk.example.com"}}}
+    decided = volume_expansion.plan(claim, volume, {"allowVolumeExpansion": True})
+    [update] = decided.steps
+    assert update.obj["metadata"]["annotations"] == {"volume.kubernetes.io/storage-resizer": "disk.example.com"}
+    assert [note.reason for note in decided.notes] == ["ExternalExpanding"]
+    assert not volume_expansion.plan(claim, volume, {"allowVolumeExpansion": False})
+    assert not volume_expansion.plan(update.obj, volume, {"allowVolumeExpansion": True})
+
+
+def test_pod_certificate_requests_go_after_a_quarter_of_an_hour(make) -> None:
+    asked = {"metadata": make.meta("a")}
+    assert pod_certificate_cleaner.plan(asked, make.now).requeue_after_s == 655
+    [delete] = pod_certificate_cleaner.plan(asked, make.now + timedelta(minutes=11)).steps
+    assert isinstance(delete, Delete)
+
+
+def test_a_new_ca_makes_a_new_bundle_and_the_old_one_goes(make) -> None:
+    [create] = trust_bundle_publisher.plan([], "one").steps
+    assert create.obj["metadata"]["name"].startswith("kubernetes.io:kube-apiserver-serving:")
+    stored = {**create.obj, "metadata": {**create.obj["metadata"], "uid": "u"}}
+    assert not trust_bundle_publisher.plan([stored], "one")
+    create, delete = trust_bundle_publisher.plan([stored], "two").steps
+    assert isinstance(create, Create) and delete.uid == "u"
+    [update] = trust_bundle_publisher.plan([{**stored, "spec": {}}], "one").steps
+    assert isinstance(update, Update)
+
+
+def test_an_attributes_class_is_used_by_what_names_it_now_or_soon() -> None:
+    claim = {
+        "spec": {"volumeAttributesClassName": "gold"},
+        "status": {
+            "currentVolumeAttributesClassName": "silver",
+            "modifyVolumeStatus": {"targetVolumeAttributesClassName": "gold"},
+        },
+    }
+    assert attributes_classes_of(claim) == ["gold", "silver"]
+
+
+def test_a_migration_writes_every_object_again_and_says_so() -> None:
+    async def scenario() -> None:
+        async with SimCluster(seed=4) as cluster:
+            client = cluster.client
+            for number in range(3):
+                await client.create(CONFIG_MAPS, {
+                    "apiVersion": "v1", "kind": "ConfigMap",
+                    "metadata": {"name": f"c{number}", "namespace": "default"}, "data": {"a": "b"},
+                })
+            for name, plural in (("good", "configmaps"), ("bad", "nonsense")):
+                await client.create(STORAGE_VERSION_MIGRATIONS, {
+                    "apiVersion": STORAGE_VERSION_MIGRATIONS.api_version, "kind": STORAGE_VERSION_MIGRATIONS.kind,
+                    "metadata": {"name": name}, "spec": {"resource": {"group": "", "resource": plural}},
+                })
+
+            async def over() -> bool:
+                found = (await client.list(STORAGE_VERSION_MIGRATIONS))["items"]
+                return all(storage_version_migrator.is_over(one) for one in found)
+
+            await cluster.until(over, within_s=60)
+            good = await client.get(STORAGE_VERSION_MIGRATIONS, "good")
+            shown = {one["type"]: one["status"] for one in good["status"]["conditions"]}
+            assert shown == {"Running": "False", "Succeeded": "True"} and good["status"]["resourceVersion"]
+            bad = await client.get(STORAGE_VERSION_MIGRATIONS, "bad")
+            shown = {one["type"]: one["status"] for one in bad["status"]["conditions"]}
+            assert shown == {"Running": "False", "Failed": "True"}
+
+    run(scenario())

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sampan.controllers.attach_detach import AttachDetachReconciler
+from sampan.controllers.bootstrap_signer import BootstrapSigner
 from sampan.controllers.bootstrap_token_cleaner import BootstrapTokenCleaner
 from sampan.controllers.certificate_approver import CertificateApprover
 from sampan.controllers.certificate_cleaner import CertificateCleaner
@@ -29,17 +31,28 @@ from sampan.controllers.legacy_token_cleaner import LegacyTokenCleaner
 from sampan.controllers.namespace import NamespaceReconciler
 from sampan.controllers.node_ipam import NodeIPAMReconciler
 from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
+from sampan.controllers.node_ttl import NodeTTLReconciler
 from sampan.controllers.persistentvolume_binder import PersistentVolumeBinder
+from sampan.controllers.pod_certificate_cleaner import PodCertificateCleaner
 from sampan.controllers.pod_gc import PodGCReconciler
 from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
+from sampan.controllers.resource_claim import ResourceClaimReconciler
 from sampan.controllers.resourcequota import ResourceQuotaReconciler
 from sampan.controllers.root_ca_publisher import RootCAPublisher
+from sampan.controllers.service_cidr import ServiceCIDRReconciler
 from sampan.controllers.serviceaccount import ServiceAccountReconciler
 from sampan.controllers.serviceaccount_tokens import Issuer, ServiceAccountTokens
 from sampan.controllers.statefulset import StatefulSetReconciler
+from sampan.controllers.storage_version_migrator import StorageVersionMigrator
 from sampan.controllers.taint_eviction import TaintEvictionReconciler
+from sampan.controllers.trust_bundle_publisher import TrustBundlePublisher
 from sampan.controllers.ttl_after_finished import TTLAfterFinishedReconciler
-from sampan.controllers.volume_protection import ClaimProtectionReconciler, VolumeProtectionReconciler
+from sampan.controllers.volume_expansion import VolumeExpansionReconciler
+from sampan.controllers.volume_protection import (
+    AttributesClassProtectionReconciler,
+    ClaimProtectionReconciler,
+    VolumeProtectionReconciler,
+)
 from sampan.reconcile.controller import Reconciler, Wiring
 
 
@@ -130,6 +143,22 @@ CONTROLLERS: tuple[Loop, ...] = (
         lambda wiring, config: VolumeProtectionReconciler(wiring), workers=1,
     ),
     Loop(
+        "volumeattributesclass-protection-controller", "volumeattributesclass-protection-controller",
+        lambda wiring, config: AttributesClassProtectionReconciler(wiring), workers=1,
+    ),
+    Loop(
+        "persistentvolume-attach-detach-controller", "attachdetach-controller",
+        lambda wiring, config: AttachDetachReconciler(wiring), component="attachdetach-controller",
+    ),
+    Loop(
+        "persistentvolume-expander-controller", "expand-controller",
+        lambda wiring, config: VolumeExpansionReconciler(wiring), workers=1, component="volume_expand",
+    ),
+    Loop(
+        "resourceclaim-controller", "resource-claim-controller",
+        lambda wiring, config: ResourceClaimReconciler(wiring), component="resource_claim",
+    ),
+    Loop(
         "ephemeral-volume-controller", "ephemeral-volume-controller",
         lambda wiring, config: EphemeralVolumeReconciler(wiring), component="ephemeral_volume",
     ),
@@ -150,6 +179,10 @@ CONTROLLERS: tuple[Loop, ...] = (
         lambda wiring, config: EndpointSliceMirroring(wiring),
     ),
     Loop(
+        "service-cidr-controller", "service-cidrs-controller",
+        lambda wiring, config: ServiceCIDRReconciler(wiring), workers=1,
+    ),
+    Loop(
         "clusterrole-aggregation-controller", "clusterrole-aggregation-controller",
         lambda wiring, config: ClusterRoleAggregation(wiring), workers=1,
     ),
@@ -165,6 +198,20 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "certificatesigningrequest-cleaner-controller", "certificate-controller",
         lambda wiring, config: CertificateCleaner(wiring), workers=1,
+    ),
+    Loop(
+        "podcertificaterequest-cleaner-controller", "podcertificaterequestcleaner-controller",
+        lambda wiring, config: PodCertificateCleaner(wiring), workers=1,
+    ),
+    Loop(
+        "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+        "kube-apiserver-serving-clustertrustbundle-publisher",
+        lambda wiring, config: TrustBundlePublisher(wiring, config.root_ca), workers=1,
+        wanted=lambda config: bool(config.root_ca),
+    ),
+    Loop(
+        "bootstrap-signer-controller", "bootstrap-signer",
+        lambda wiring, config: BootstrapSigner(wiring), workers=1,
     ),
     Loop(
         "token-cleaner-controller", "token-cleaner",
@@ -185,6 +232,11 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "taint-eviction-controller", "node-controller",
         lambda wiring, config: TaintEvictionReconciler(wiring),
+    ),
+    Loop("ttl-controller", "ttl-controller", lambda wiring, config: NodeTTLReconciler(wiring)),
+    Loop(
+        "storage-version-migrator-controller", "storage-version-migrator-controller",
+        lambda wiring, config: StorageVersionMigrator(wiring), workers=1,
     ),
     Loop(
         "node-ipam-controller", "node-controller",

@@ -1,14 +1,15 @@
-"""Claims and volumes are kept while somebody uses them.
+"""Claims, volumes and VolumeAttributesClasses are kept while somebody uses them.
 
 Each carries a finalizer (admission adds it). A claim that is being deleted loses it when no pod that has a node uses
-the claim, which the server and not only a copy must confirm; a volume when it is not bound any more.
+the claim, which the server and not only a copy must confirm; a volume when it is not bound any more; a class when no
+claim and no volume names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTRIBUTES_CLASSES
 from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name_of, namespace_of, split_key
 from sampan.apimachinery.resource import Resource
 from sampan.controllers.pods import is_finished
@@ -17,6 +18,7 @@ from sampan.reconcile.plan import NOTHING, Plan, Update
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+CLASS_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def claims_of(pod: Object) -> list[str]:
@@ -82,3 +84,29 @@ class VolumeProtectionReconciler:
             return NOTHING
         bound = dig(volume, "status", "phase") == "Bound"
         return plan(PERSISTENT_VOLUMES, volume, VOLUME_FINALIZER, used=bound)
+
+
+class AttributesClassProtectionReconciler:
+    """Keys are VolumeAttributesClasses; a claim or volume concerns the classes that it names."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._classes = wiring.watch(VOLUME_ATTRIBUTES_CLASSES)
+        self._claims = wiring.watch(PERSISTENT_VOLUME_CLAIMS, attributes_classes_of)
+        self._volumes = wiring.watch(PERSISTENT_VOLUMES, attributes_classes_of)
+
+    async def reconcile(self, key: str) -> Plan:
+        found = self._classes.get_by_key(key)
+        if found is None:
+            return NOTHING
+        users = [*self._claims.list(), *self._volumes.list()] if is_being_deleted(found) else []
+        used = any(key in attributes_classes_of(user) for user in users)
+        return plan(VOLUME_ATTRIBUTES_CLASSES, found, CLASS_FINALIZER, used=used)
+
+
+def attributes_classes_of(obj: Object) -> list[str]:
+    """The classes that a claim or volume asks for, has, or is on the way to."""
+    names = (
+        dig(obj, "spec", "volumeAttributesClassName"), dig(obj, "status", "currentVolumeAttributesClassName"),
+        dig(obj, "status", "modifyVolumeStatus", "targetVolumeAttributesClassName"),
+    )
+    return sorted({name for name in names if name})

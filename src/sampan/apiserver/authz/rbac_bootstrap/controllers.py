@@ -207,6 +207,19 @@ RULES: dict[str, list[Object]] = {
         rule("get patch update", "admissionregistration.k8s.io", "validatingadmissionpolicies/status"),
         EVENTS,
     ],
+    "storage-version-migrator-controller": [
+        rule("list patch", "*", "*"),
+        rule("update", "storagemigration.k8s.io", "storageversionmigrations/status"),
+        rule(READ, "storagemigration.k8s.io", "storageversionmigrations"),
+    ],
+    "podcertificaterequestcleaner-controller": [
+        rule("get list watch delete", _CERTIFICATES, "podcertificaterequests"), EVENTS,
+    ],
+    "kube-apiserver-serving-clustertrustbundle-publisher": [
+        rule("attest", _CERTIFICATES, "signers", names="kubernetes.io/kube-apiserver-serving"),
+        rule("create update delete list watch", _CERTIFICATES, "clustertrustbundles"),
+        EVENTS,
+    ],
     "legacy-service-account-token-cleaner": [
         rule("get", "core", "configmaps", names="kube-apiserver-legacy-service-account-token-tracking"),
         rule("patch delete", "core", "secrets"),

@@ -1,0 +1,146 @@
+"""ResourceClaim (dynamic resource allocation): claims are made for pods, kept for their users, and freed after them.
+
+Observed: pods that have `spec.resourceClaims`, claims, claim templates. Pods that name a template get a claim of their
+own (see `resource_claim_pods.py`). A pod that has a node without having passed the scheduler is entered into
+`status.reservedFor` of its allocated claims, as the scheduler would have done. Entries of pods that are gone or have
+finished are taken out; with the last one the allocation is given back and the finalizer
+`resource.kubernetes.io/delete-protection` removed. A claim made for a pod that has finished is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sampan.api.resources import PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS
+from sampan.apimachinery import errors
+from sampan.apimachinery.object import (
+    Object,
+    dig,
+    is_being_deleted,
+    key_of,
+    meta,
+    name_of,
+    namespace_of,
+    split_key,
+    uid_of,
+)
+from sampan.controllers import resource_claim_pods
+from sampan.controllers.pods import index_by_owner, is_finished, owned
+from sampan.controllers.resource_claim_pods import Claims, names_of, owning_pod
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Delete, Plan, Step, Update
+
+PROTECTION = "resource.kubernetes.io/delete-protection"
+POD = "pod:"
+
+
+def plan_claim(claim: Object, pods: Mapping[str, Object]) -> Plan:
+    """The next step of a claim. `pods` are those that it is reserved for and that are there, by uid."""
+    reserved = list(dig(claim, "status", "reservedFor", default=()))
+    valid = [one for one in reserved if one.get("resource") != "pods" or _uses(pods.get(one.get("uid", "")))]
+    if len(valid) < len(reserved):
+        status = {**claim["status"], "reservedFor": valid}
+        if not valid:
+            status = {key: value for key, value in status.items() if key not in ("reservedFor", "allocation")}
+        return Plan((Update(RESOURCE_CLAIMS, {**claim, "status": status}, subresource="status"),))
+    if valid:
+        return NOTHING
+    if dig(claim, "status", "allocation") is not None and is_being_deleted(claim):
+        status = {key: value for key, value in claim["status"].items() if key != "allocation"}
+        return Plan((Update(RESOURCE_CLAIMS, {**claim, "status": status}, subresource="status"),))
+    steps: list[Step] = []
+    finalizers = meta(claim).get("finalizers") or []
+    if dig(claim, "status", "allocation") is None and PROTECTION in finalizers:
+        kept = [one for one in finalizers if one != PROTECTION]
+        steps.append(Update(RESOURCE_CLAIMS, {**claim, "metadata": {**meta(claim), "finalizers": kept}}))
+    pod = pods.get(owning_pod(claim)[1])
+    if pod is not None and is_finished(pod) and not is_being_deleted(claim) and not steps:
+        steps.append(Delete(RESOURCE_CLAIMS, name_of(claim), namespace_of(claim), uid=uid_of(claim)))
+    return Plan(tuple(steps))
+
+
+def _uses(pod: Object | None) -> bool:
+    """Whether the pod still needs what it has: one without a node that is being deleted will never run."""
+    if pod is None or is_finished(pod):
+        return False
+    return not (is_being_deleted(pod) and not dig(pod, "spec", "nodeName"))
+
+
+def reservation(pod: Object, claim: Object) -> Update | None:
+    """Enter a pod that has a node into an allocated claim; None if it is there, or the claim cannot be used."""
+    reserved = list(dig(claim, "status", "reservedFor", default=()))
+    if dig(claim, "status", "allocation") is None or any(one.get("uid") == uid_of(pod) for one in reserved):
+        return None
+    entry = {"resource": "pods", "name": name_of(pod), "uid": uid_of(pod)}
+    status = {**claim["status"], "reservedFor": [*reserved, entry]}
+    return Update(RESOURCE_CLAIMS, {**claim, "status": status}, subresource="status")
+
+
+class ResourceClaimReconciler:
+    """Keys are claims, and `pod:` with a pod's key."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._client = wiring.client
+        self._pods = wiring.watch(PODS, _keys_of_pod)
+        self._pods.add_index("claim", lambda pod: [f"{namespace_of(pod)}/{name}" for name in names_of(pod)])
+        self._templates = wiring.watch(RESOURCE_CLAIM_TEMPLATES, self._waiting)
+        self._claims = wiring.watch(RESOURCE_CLAIMS, self._keys_of_claim)
+        index_by_owner(self._claims)
+
+    async def reconcile(self, key: str) -> Plan:
+        if key.startswith(POD):
+            pod = self._pods.get_by_key(key.removeprefix(POD))
+            return self._of_pod(pod) if pod is not None else NOTHING
+        claim = self._claims.get_by_key(key)
+        return NOTHING if claim is None else plan_claim(claim, await self._users(claim))
+
+    def _of_pod(self, pod: Object) -> Plan:
+        if is_being_deleted(pod) or is_finished(pod):
+            return NOTHING
+        namespace = namespace_of(pod)
+        decided = resource_claim_pods.plan(pod, Claims(
+            lambda name: self._claims.get(name, namespace), lambda name: self._templates.get(name, namespace),
+            sorted(owned(self._claims, pod), key=key_of),
+        ))
+        if decided or not dig(pod, "spec", "nodeName"):
+            return decided
+        found = [claim for name in names_of(pod) if (claim := self._claims.get(name, namespace)) is not None]
+        return Plan(tuple(step for claim in found if (step := reservation(pod, claim)) is not None))
+
+    async def _users(self, claim: Object) -> dict[str, Object]:
+        """The pods that the claim names. That one is gone is asked of the server: its devices are then given away."""
+        namespace = namespace_of(claim)
+        named = [(one.get("name", ""), one.get("uid", "")) for one in dig(claim, "status", "reservedFor", default=())]
+        found: dict[str, Object] = {}
+        for name, uid in [*named, owning_pod(claim)]:
+            pod = self._pods.get(name, namespace) if name else None
+            if pod is None and name:
+                try:
+                    pod = await self._client.get(PODS, name, namespace)
+                except errors.NotFound:
+                    continue
+            if pod is not None and uid_of(pod) == uid:
+                found[uid] = pod
+        return found
+
+    def _keys_of_claim(self, claim: Object) -> list[str]:
+        users = [f"{POD}{key_of(pod)}" for pod in self._pods.by_index("claim", key_of(claim))]
+        name, _ = owning_pod(claim)
+        owner = [f"{POD}{namespace_of(claim)}/{name}"] if name else []
+        return [key_of(claim), *sorted({*users, *owner})]
+
+    def _waiting(self, template: Object) -> list[str]:
+        return sorted(
+            f"{POD}{key_of(pod)}" for pod in self._pods.list(namespace_of(template))
+            if any(
+                one.get("resourceClaimTemplateName") == name_of(template)
+                for one in resource_claim_pods.entries_of(pod)
+            )
+        )
+
+
+def _keys_of_pod(pod: Object) -> list[str]:
+    if not resource_claim_pods.entries_of(pod):
+        return []
+    namespace, _ = split_key(key_of(pod))
+    return [f"{POD}{key_of(pod)}", *(f"{namespace}/{name}" for name in names_of(pod))]

@@ -1,0 +1,81 @@
+"""ServiceCIDR: says that a range is ready for use, and keeps it while Services have addresses of it.
+
+A range carries a finalizer. One that is being deleted is not Ready any more, so that no new address is taken from it;
+it goes once every address in it (an IPAddress object) is gone, or lies in another range that stays too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from sampan import effects
+from sampan.api.resources import IP_ADDRESSES, SERVICE_CIDRS
+from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name_of
+from sampan.controllers import conditions
+from sampan.controllers.conditions import Condition
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Plan, Update
+
+FINALIZER = "networking.k8s.io/service-cidr-finalizer"
+READY = Condition("Ready", True, "", "Kubernetes Service CIDR is ready")
+HELD = Condition(
+    "Ready", False, "Terminating",
+    "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR",
+)
+
+
+def plan(cidr: Object, others: Iterable[Object], addresses: Iterable[Object], now: datetime) -> Plan:
+    """Mark the range ready; or let it go when nothing needs it."""
+    finalizers = list(meta(cidr).get("finalizers") or ())
+    if not is_being_deleted(cidr):
+        if FINALIZER not in finalizers:
+            metadata = {**meta(cidr), "finalizers": [*finalizers, FINALIZER]}
+            return Plan((Update(SERVICE_CIDRS, {**cidr, "metadata": metadata}),))
+        return _condition(cidr, READY, now)
+    if FINALIZER not in finalizers:
+        return NOTHING
+    if _is_needed(networks_of(cidr), [net for one in others for net in networks_of(one)], addresses):
+        return _condition(cidr, HELD, now)
+    metadata = {**meta(cidr), "finalizers": [one for one in finalizers if one != FINALIZER]}
+    return Plan((Update(SERVICE_CIDRS, {**cidr, "metadata": metadata}),))
+
+
+def networks_of(cidr: Object) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(text, strict=False) for text in dig(cidr, "spec", "cidrs", default=())]
+
+
+def _is_needed(
+    mine: Sequence[IPv4Network | IPv6Network], others: Sequence[IPv4Network | IPv6Network], addresses: Iterable[Object]
+) -> bool:
+    found = (ip_address(name_of(one)) for one in addresses)
+    return any(
+        any(address in net for net in mine) and not any(address in net for net in others) for address in found
+    )
+
+
+def _condition(cidr: Object, condition: Condition, now: datetime) -> Plan:
+    known = dig(cidr, "status", "conditions", default=())
+    found = conditions.with_condition(known, condition, now)
+    if found == list(known):
+        return NOTHING
+    return Plan((Update(SERVICE_CIDRS, {**cidr, "status": {"conditions": found}}, subresource="status"),))
+
+
+class ServiceCIDRReconciler:
+    """Keys are ranges. An address that goes concerns those that are being deleted, as a range that comes does."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._cidrs = wiring.watch(SERVICE_CIDRS, lambda cidr: [name_of(cidr), *self._going()])
+        self._addresses = wiring.watch(IP_ADDRESSES, lambda address: self._going())
+
+    async def reconcile(self, key: str) -> Plan:
+        cidr = self._cidrs.get(key)
+        if cidr is None:
+            return NOTHING
+        others = [one for one in self._cidrs.list() if name_of(one) != key and not is_being_deleted(one)]
+        return plan(cidr, others, self._addresses.list(), effects.now())
+
+    def _going(self) -> list[str]:
+        return sorted(name_of(one) for one in self._cidrs.list() if is_being_deleted(one))

@@ -1,0 +1,39 @@
+"""nodeSelector and required node affinity must both hold; preferred terms that match add their weights.
+
+Terms are alternatives, what is in a term must hold together, an empty term matches no node.
+"""
+
+from __future__ import annotations
+
+from tests.scheduler.reference import normalize, selectors
+from tests.scheduler.reference.cluster import Cluster, Document, labels, name
+
+
+def fits(cluster: Cluster, pod: Document, node: Document) -> bool:
+    wanted = pod["spec"].get("nodeSelector") or {}
+    if any(labels(node).get(key) != value for key, value in wanted.items()):
+        return False
+    required = _affinity(pod).get("requiredDuringSchedulingIgnoredDuringExecution")
+    return required is None or any(term_matches(term, node) for term in required["nodeSelectorTerms"])
+
+
+def scores(cluster: Cluster, pod: Document, nodes: list[Document]) -> dict[str, int]:
+    preferred = _affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution") or []
+    return normalize.share({
+        name(node): sum(wish["weight"] for wish in preferred if term_matches(wish["preference"], node))
+        for node in nodes
+    })
+
+
+def term_matches(term: Document, node: Document) -> bool:
+    expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
+    if not expressions and not fields:
+        return False
+    return (
+        all(selectors.requirement_holds(one, labels(node)) for one in expressions)
+        and all(selectors.requirement_holds(one, {"metadata.name": name(node)}) for one in fields)
+    )
+
+
+def _affinity(pod: Document) -> Document:
+    return (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}

@@ -10,11 +10,11 @@ import pytest
 
 from sampan import effects
 from sampan.apimachinery.object import Object
-from sampan.scheduler.cycle import CycleTrial, Decision, decide
-from sampan.scheduler.framework.framework import Enabled, Framework
-from sampan.scheduler.framework.interface import Handle
-from sampan.scheduler.plugins.table import SCHEDULER_PLUGINS
+from sampan.scheduler.config import Profile
+from sampan.scheduler.cycle import CycleTrial, Decision, decide, verdicts
+from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.pod_info import parse
+from sampan.scheduler.profiles import make_framework
 from sampan.scheduler.snapshot import Snapshot
 
 
@@ -36,15 +36,15 @@ class World:
     """Nodes and pods, and what the scheduler decides about another pod."""
 
     def __init__(self) -> None:
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(lambda: self.namespaces)
         self.namespaces: dict[str, Mapping[str, str]] = {"default": {}}
         self.services: list[Object] = []
         self.budgets: list[Object] = []
         self.handle = Handle(
-            self.snapshot, None, lambda: self.namespaces, lambda ns: self.services, lambda ns: (),
-            lambda ns: self.budgets,
+            self.snapshot, None, lambda: self.namespaces, lambda ns: self.services,
+            disruption_budgets=lambda ns: self.budgets,
         )
-        self.framework = Framework([Enabled(e.make(self.handle, {}), e.weight) for e in SCHEDULER_PLUGINS])
+        self.framework = make_framework(Profile(), self.handle)
         self.handle.trial = CycleTrial(self.framework, self.snapshot)
         self._names = itertools.count()
 
@@ -98,8 +98,10 @@ class World:
 
     def possible(self, **pod: Any) -> set[str]:
         """Every node that fits."""
-        decision = self.decide(**pod)
-        return {node.name for node in self.snapshot.nodes()} - decision.diagnosis.statuses.keys()
+        info = parse(self.pod(**pod))
+        refused = verdicts(self.framework, self.snapshot, info).keys()
+        assert bool(self.where(**pod)) is (len(refused) < len(self.snapshot.nodes()))
+        return {node.name for node in self.snapshot.nodes()} - refused
 
 
 @pytest.fixture

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from sampan.scheduler.framework.interface import PostFilterResult
-from sampan.scheduler.plugins.default_preemption import DefaultPreemption
+from sampan.scheduler.plugins.preemption_candidates import Candidates
 from sampan.scheduler.pod_info import parse
 
 
 def preempt(world: Any, **pod: Any) -> PostFilterResult:
     decision = world.decide(**pod)
     assert not decision.node_name
-    return asyncio.run(world.framework.post_filter(decision.state, decision.pod, decision.diagnosis.statuses))
+    result: PostFilterResult = world.framework.post_filter(decision.state, decision.pod, decision.diagnosis.statuses)
+    return result
 
 
 def victims(world: Any, **pod: Any) -> dict[str, set[str]]:
     """By node, the pods that would have to go."""
     decision = world.decide(**pod)
-    plugin = world.framework.plugins["DefaultPreemption"]
-    assert isinstance(plugin, DefaultPreemption)
-    found, _ = plugin._candidates(decision.state, decision.pod, decision.diagnosis.statuses)
-    return {candidate.node.name: {victim.name for victim in candidate.victims} for candidate in found}
+    candidates = Candidates(world.handle, 10, 100)
+    found = {}
+    for node in world.snapshot.nodes():
+        tried = candidates.on(decision.state, decision.pod, node)
+        if world.handle.trial.only_resources_can_refuse(decision.state):
+            assert candidates._by_arithmetic(decision.pod, node) == tried
+        if tried is not None:
+            found[tried.node_name] = {victim.name for victim in tried.victims}
+    return found
 
 
 def test_equals_are_never_victims(world: Any) -> None:

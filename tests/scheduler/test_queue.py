@@ -24,16 +24,24 @@ def pod(name: str, priority: int = 0, **spec: Any) -> PodInfo:
     return parse({"metadata": meta, "spec": {"priority": priority, **spec}})
 
 
-def gate(info: PodInfo) -> Status | None:
-    return unresolvable("gated") if info.gates else None
+class Rules:
+    """The plugin Fit is concerned by freed pods only, and helped by those named big."""
+
+    def sort_key(self, info: PodInfo, queued_at: float) -> tuple[Any, ...]:
+        return (-info.priority, queued_at)
+
+    def pre_enqueue(self, info: PodInfo) -> Status | None:
+        return unresolvable("gated").of("Gates") if info.gates else None
+
+    def concerns(self, scheduler_name: str, plugin: str, event: ClusterEvent) -> bool:
+        return plugin == "Fit" and event is ClusterEvent.POD_FREED
+
+    def hint(self, info: PodInfo, plugin: str, event: ClusterEvent, old: Any, new: Any) -> bool:
+        return old is None or old.name == "big"
 
 
-def make_queue() -> SchedulingQueue:
-    """The plugin Fit is concerned by freed pods only."""
-    return SchedulingQueue(
-        lambda info, queued_at: (-info.priority, queued_at), gate,
-        lambda plugin, event: plugin == "Fit" and event is ClusterEvent.POD_FREED,
-    )
+def make_queue(*, pops_from_backoff: bool = False) -> SchedulingQueue:
+    return SchedulingQueue(Rules(), pops_from_backoff=pops_from_backoff)
 
 
 def virtually(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:

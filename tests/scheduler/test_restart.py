@@ -14,7 +14,7 @@ from sampan.apimachinery.http import Request, Response
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 from sampan.scheduler import scheduler
-from sampan.scheduler.config import SchedulerConfig
+from sampan.scheduler.config import Profile, SchedulerConfig
 from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.loop import run
 from sampan.sim.node import NodeSpec
@@ -58,7 +58,7 @@ async def kill_again_and_again(seed: int) -> list[int]:
     capacity = {"cpu": "2", "memory": "4Gi", "pods": "10"}
     config = SimConfig(
         [NodeSpec(f"n{i}", f"172.31.0.{i + 1}", capacity) for i in range(3)],
-        scheduler=SchedulerConfig(scheduler_name="nobody's"),
+        scheduler=SchedulerConfig((Profile("nobody's"),)),
     )
     async with SimCluster(seed, config=config) as cluster:
 

@@ -16,7 +16,7 @@ from sampan.api.resources import (
     STORAGE_CLASSES,
 )
 from sampan.apimachinery.object import Object
-from sampan.scheduler.framework.interface import Storage
+from sampan.scheduler.framework.handle import Storage
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from sampan.apimachinery.object import Object, key_of, labels_of, name_of
+from collections.abc import Collection
+
+from sampan.apimachinery.object import Object, labels_of, name_of
 from sampan.scheduler.framework.events import ClusterEvent, node_changes
 from sampan.scheduler.listers import Listers
-from sampan.scheduler.pod_info import PodInfo, parse
+from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.queue import SchedulingQueue
 from sampan.scheduler.snapshot import Snapshot
 
 
-def follow(snapshot: Snapshot, queue: SchedulingQueue, listers: Listers, scheduler_name: str) -> None:
-    """Begin to follow. Nodes come first, so that the pods that are listed next find theirs."""
+def follow(snapshot: Snapshot, queue: SchedulingQueue, listers: Listers, scheduler_names: Collection[str]) -> None:
+    """Begin to follow, for the pods of these schedulers."""
+    listers.happened = queue.move
     nodes = _Nodes(snapshot, queue)
     listers.node_informer.add_handler(nodes.added, nodes.updated, nodes.deleted)
-    pods = _Pods(snapshot, queue, scheduler_name)
-    listers.pod_informer.add_handler(pods.added, pods.updated, pods.deleted)
-    listers.namespace_informer.add_handler(
-        lambda namespace: queue.move(ClusterEvent.NAMESPACE),
-        lambda old, new: queue.move(ClusterEvent.NAMESPACE) if labels_of(old) != labels_of(new) else None,
-    )
-    for informer in listers.storage_informers:
-        informer.add_handler(
-            lambda obj: queue.move(ClusterEvent.STORAGE), lambda old, new: queue.move(ClusterEvent.STORAGE),
-            lambda obj: queue.move(ClusterEvent.STORAGE),
-        )
+    listers.pods.handler = _Pods(snapshot, queue, scheduler_names)
+    namespaces = _Namespaces(snapshot, queue)
+    listers.namespace_informer.add_handler(namespaces.added, namespaces.updated)
+
+
+class _Namespaces:
+    def __init__(self, snapshot: Snapshot, queue: SchedulingQueue) -> None:
+        self._snapshot = snapshot
+        self._queue = queue
+
+    def added(self, namespace: Object) -> None:
+        self._snapshot.counts.namespaces_changed()
+        self._queue.move(ClusterEvent.NAMESPACE, None, namespace)
+
+    def updated(self, old: Object, new: Object) -> None:
+        if labels_of(old) != labels_of(new):
+            self._snapshot.counts.namespaces_changed()
+            self._queue.move(ClusterEvent.NAMESPACE, old, new)
 
 
 class _Nodes:
@@ -34,56 +44,57 @@ class _Nodes:
 
     def added(self, node: Object) -> None:
         self._snapshot.set_node(node)
-        self._queue.move(ClusterEvent.NODE_ADDED)
+        self._queue.move(ClusterEvent.NODE_ADDED, None, node)
 
     def updated(self, old: Object, new: Object) -> None:
         self._snapshot.set_node(new)
-        for change in sorted(node_changes(old, new), key=lambda change: change.value):
-            self._queue.move(change)
+        for change in node_changes(old, new):
+            self._queue.move(change, old, new)
 
     def deleted(self, node: Object) -> None:
         self._snapshot.remove_node(name_of(node))
-        self._queue.move(ClusterEvent.NODE_DELETED)
+        self._queue.move(ClusterEvent.NODE_DELETED, node, None)
 
 
 class _Pods:
     """A pod is either placed (in the snapshot) or waits (in the queue, if it is ours)."""
 
-    def __init__(self, snapshot: Snapshot, queue: SchedulingQueue, scheduler_name: str) -> None:
+    def __init__(self, snapshot: Snapshot, queue: SchedulingQueue, scheduler_names: Collection[str]) -> None:
         self._snapshot = snapshot
         self._queue = queue
-        self._scheduler_name = scheduler_name
+        self._scheduler_names = scheduler_names
 
-    def added(self, obj: Object) -> None:
-        pod = parse(obj)
+    def added(self, pod: PodInfo) -> None:
         if pod.node_name:
             self._placed(pod)
-            self._queue.move(ClusterEvent.POD_PLACED)
+            self._queue.move(ClusterEvent.POD_PLACED, None, pod)
         elif self._is_ours(pod) and not pod.terminating:
             if pod.nominated_node:
                 self._snapshot.nominate(pod, pod.nominated_node)
             self._queue.add(pod)
+            self._queue.move(ClusterEvent.POD_WAITING, None, pod)
 
-    def updated(self, old: Object, new: Object) -> None:
-        pod = parse(new)
-        if not pod.node_name:
-            self._waiting_changed(pod)
+    def updated(self, old: PodInfo, new: PodInfo) -> None:
+        if not new.node_name:
+            self._waiting_changed(old, new)
             return
-        before = self._placed(pod)
-        if before is None or not (old.get("spec") or {}).get("nodeName"):
-            self._queue.move(ClusterEvent.POD_PLACED)
+        before = self._placed(new)
+        if before is None or not old.node_name:
+            self._queue.move(ClusterEvent.POD_PLACED, None, new)
             return
-        if before.labels != pod.labels:
-            self._queue.move(ClusterEvent.POD_LABELS)
-        if before.requests != pod.requests:
-            self._queue.move(ClusterEvent.POD_SCALED_DOWN)
+        if before.signature is new.signature:
+            return
+        if before.labels != new.labels:
+            self._queue.move(ClusterEvent.POD_LABELS, before, new)
+        if before.requests != new.requests:
+            self._queue.move(ClusterEvent.POD_SCALED_DOWN, before, new)
 
-    def deleted(self, obj: Object) -> None:
-        key = key_of(obj)
-        self._queue.delete(key)
-        self._snapshot.withdraw_nomination(key)
-        if self._snapshot.remove_pod(key) is not None:
-            self._queue.move(ClusterEvent.POD_FREED)
+    def deleted(self, pod: PodInfo) -> None:
+        self._queue.delete(pod.key)
+        self._snapshot.withdraw_nomination(pod.key)
+        before = self._snapshot.remove_pod(pod.key)
+        if before is not None:
+            self._queue.move(ClusterEvent.POD_FREED, before, None)
 
     def _placed(self, pod: PodInfo) -> PodInfo | None:
         """The pod is on a node; what was known of it there."""
@@ -91,12 +102,14 @@ class _Pods:
         self._snapshot.withdraw_nomination(pod.key)
         return self._snapshot.put_pod(pod)
 
-    def _waiting_changed(self, pod: PodInfo) -> None:
-        if pod.terminating or not self._is_ours(pod):
-            self._queue.delete(pod.key)
-            self._snapshot.withdraw_nomination(pod.key)
-        else:
-            self._queue.update(pod)
+    def _waiting_changed(self, old: PodInfo, new: PodInfo) -> None:
+        if new.terminating or not self._is_ours(new):
+            self._queue.delete(new.key)
+            self._snapshot.withdraw_nomination(new.key)
+            return
+        self._queue.update(new)
+        if old.signature is not new.signature:
+            self._queue.move(ClusterEvent.POD_WAITING, old, new)
 
     def _is_ours(self, pod: PodInfo) -> bool:
-        return ((pod.obj.get("spec") or {}).get("schedulerName") or "default-scheduler") == self._scheduler_name
+        return pod.signature.scheduler_name in self._scheduler_names

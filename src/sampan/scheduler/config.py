@@ -1,4 +1,4 @@
-"""What a scheduler can be told: which pods are its own, how long to back off, which plugins with which arguments."""
+"""What a scheduler can be told: its profiles, each with a name, plugins and their arguments, and how to back off."""
 
 from __future__ import annotations
 
@@ -8,12 +8,38 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulerConfig:
-    """`plugin_arguments` are by plugin name, as in KubeSchedulerConfiguration; `disabled` plugins are left out."""
+class PluginChoice:
+    """A plugin that a profile enables, at some extension points (None: at all that it has).
+
+    Points are named as in KubeSchedulerConfiguration: preEnqueue, queueSort, preFilter, filter, postFilter, preScore,
+    score, reserve, permit, preBind, bind, postBind. A weight of 0 is the plugin's default.
+    """
+
+    name: str
+    weight: int = 0
+    points: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Schedules the pods whose spec.schedulerName is `scheduler_name`.
+
+    `plugins` run in their order, the same plugin may be listed once for each set of points; None is the built-in table.
+    `arguments` are by plugin name, as in KubeSchedulerConfiguration.
+    """
 
     scheduler_name: str = "default-scheduler"
+    plugins: tuple[PluginChoice, ...] | None = None
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """Profiles work side by side on one queue; all must sort it alike."""
+
+    profiles: tuple[Profile, ...] = (Profile(),)
     initial_backoff_s: float = 1.0
     max_backoff_s: float = 10.0
-    parallel_bindings: int = 32
-    plugin_arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    disabled: frozenset[str] = frozenset()
+    pops_from_backoff: bool = True
+    """The feature gate SchedulerPopFromBackoffQ: when nothing is active, do not wait for the back-off to end."""
+    parallel_bindings: int = 64

@@ -2,45 +2,73 @@
 
     pre-filter → filter every node → score those that fit → the best; among equals, chance decides
 
-Ties are broken by `effects.rng()` over the nodes in name order, so a seeded run decides the same way again.
+All nodes are judged, over columns (`node_table.py`). Ties are broken by `effects.rng()`: of n best nodes, in the order
+of their rows, the one at `randrange(n)`; a single best node needs no chance. So a seeded run decides the same again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from sampan import effects
 from sampan.scheduler.diagnosis import Diagnosis
-from sampan.scheduler.framework.framework import Framework
+from sampan.scheduler.framework.framework import Framework, PreFiltered
 from sampan.scheduler.framework.interface import CycleState
+from sampan.scheduler.framework.per_node import PerNodeFilter
+from sampan.scheduler.framework.row_cache import RankedFilter, RowCache
 from sampan.scheduler.framework.status import Status, unresolvable
+from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_table import Bools, Indexes, Ints, Rows
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`node_name` is empty when no node fits; then `diagnosis` says why."""
+    """`node_name` is empty when no node fits; then `diagnosis` says why. `feasible` is how many nodes fit."""
 
     pod: PodInfo
     node_name: str
     state: CycleState
     diagnosis: Diagnosis
+    feasible: int = 0
 
 
 def decide(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> Decision:
     """Where the pod should go."""
     state: CycleState = {}
-    diagnosis = Diagnosis(len(snapshot.nodes()))
-    feasible = _feasible(framework, snapshot, pod, state, diagnosis)
-    if not feasible:
-        return Decision(pod, "", state, diagnosis)
-    if len(feasible) == 1:
-        return Decision(pod, feasible[0].name, state, diagnosis)
-    scores = framework.score(state, pod, feasible)
-    return Decision(pod, _best(feasible, scores).name, state, diagnosis)
+    table = snapshot.table
+    before, cache = framework.pre_filter(state, pod)
+    if before.rejection is not None:
+        return _rejected(before.rejection, snapshot, pod, state)
+    nominated = snapshot.node(pod.nominated_node or snapshot.nominated_node(pod.key))
+    if (
+        nominated is not None and _is_possible(before, nominated)
+        and fits(framework, snapshot, state, pod, nominated) is None
+    ):
+        return Decision(pod, nominated.name, state, Diagnosis(0), 1)
+    cycle = _Cycle(framework, snapshot, pod, state, before, cache)
+    fitting = cycle.filter()
+    count = int(np.count_nonzero(fitting))
+    if not count:
+        return Decision(pod, "", state, cycle.diagnosis())
+    rows: Rows = table.every if count == table.size else np.flatnonzero(fitting)
+    row = _first(rows) if count == 1 else _best(rows, framework.score(state, pod, cache, rows))
+    return Decision(pod, table.info(row).name, state, Diagnosis(0), count)
+
+
+def verdicts(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> Verdicts:
+    """What the filters say about every node at this moment, whether the pod fits somewhere or not."""
+    state: CycleState = {}
+    before, cache = framework.pre_filter(state, pod)
+    if before.rejection is not None:
+        return _rejected(before.rejection, snapshot, pod, state).diagnosis.statuses
+    cycle = _Cycle(framework, snapshot, pod, state, before, cache)
+    cycle.filter()
+    return cycle.verdicts()
 
 
 def fits(framework: Framework, snapshot: Snapshot, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
@@ -50,7 +78,7 @@ def fits(framework: Framework, snapshot: Snapshot, state: CycleState, pod: PodIn
         if other.priority >= pod.priority and other.key != pod.key and other.key not in node.pods
     ]
     if nominated:
-        crowded, crowded_state = node.copy(), _copied(state)
+        crowded, crowded_state = node.copy(), copied(state)
         for other in nominated:
             framework.add_pod(crowded_state, pod, other, crowded)
         refusal = framework.filter(crowded_state, pod, crowded)
@@ -60,54 +88,134 @@ def fits(framework: Framework, snapshot: Snapshot, state: CycleState, pod: PodIn
 
 
 class CycleTrial:
-    """See `framework.interface.Trial`."""
+    """See `framework.handle.Trial`."""
 
     def __init__(self, framework: Framework, snapshot: Snapshot) -> None:
         self._framework = framework
         self._snapshot = snapshot
         self.add_pod = framework.add_pod
         self.remove_pod = framework.remove_pod
+        self.only_resources_can_refuse = framework.only_resources_can_refuse
 
     def copy_state(self, state: CycleState) -> CycleState:
-        return _copied(state)
+        return copied(state)
 
     def refusal(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
         return fits(self._framework, self._snapshot, state, pod, node)
 
 
-def _feasible(
-    framework: Framework, snapshot: Snapshot, pod: PodInfo, state: CycleState, diagnosis: Diagnosis
-) -> list[NodeInfo]:
-    """The nodes that fit; fills in the diagnosis for the others."""
-    before = framework.pre_filter(state, pod, snapshot)
-    nodes = snapshot.nodes()
-    if before.rejection is not None:
-        diagnosis.pre_filter_message = before.rejection.message
-        diagnosis.statuses = {node.name: before.rejection for node in nodes}
-        diagnosis.plugins.add(before.rejection.plugin)
-        return []
-    excluded = unresolvable(f"node(s) didn't satisfy plugin(s) [{' '.join(before.limited_by)}]")
-    feasible = []
-    for node in nodes:
-        if before.node_names is not None and node.name not in before.node_names:
-            diagnosis.statuses[node.name] = excluded
-            diagnosis.plugins.update(before.limited_by)
-            continue
-        refusal = fits(framework, snapshot, state, pod, node)
-        if refusal is None:
-            feasible.append(node)
-        else:
-            diagnosis.statuses[node.name] = refusal
-            diagnosis.plugins.add(refusal.plugin)
-    return feasible
+class _Cycle:
+    """One attempt's filters: the row-local ones are in the cache, the others are asked now."""
+
+    def __init__(
+        self, framework: Framework, snapshot: Snapshot, pod: PodInfo, state: CycleState, before: PreFiltered,
+        cache: RowCache,
+    ) -> None:
+        self._framework = framework
+        self._snapshot = snapshot
+        self._pod = pod
+        self._state = state
+        self._before = before
+        self._cache = cache
+        self._answers: list[tuple[RankedFilter, Rows, Ints]] = []
+        self._crowded: dict[int, Status] = {}
+
+    def filter(self) -> Bools:
+        """Which rows fit."""
+        table = self._snapshot.table
+        fitting = self._cache.fits[: table.size]
+        if self._before.node_names is not None:
+            limited = np.zeros(table.size, np.bool_)
+            limited[table.rows_of(self._before.node_names)] = True
+            fitting = fitting & limited
+        for entry in self._framework.global_filters(self._state):
+            rows: Rows = np.flatnonzero(fitting) if isinstance(entry.plugin, PerNodeFilter) else table.every
+            codes = entry.plugin.filter_rows(self._state, self._pod, rows)
+            if codes is not None:
+                self._answers.append((entry, rows, codes))
+                passed = np.ones(table.size, np.bool_)
+                passed[rows] = codes == 0
+                fitting = fitting & passed
+        if self._snapshot.nominated and self._framework.global_filters(self._state):
+            fitting = self._without_crowded(fitting)
+        return fitting
+
+    def diagnosis(self) -> Diagnosis:
+        found = self.verdicts()
+        return Diagnosis(len(self._snapshot.table), found, plugins=found.plugins() | set(self._before.limited_by))
+
+    def verdicts(self) -> Verdicts:
+        """Which filter refused each row first; a copy that later changes leave alone."""
+        table, size = self._snapshot.table, self._snapshot.table.size
+        by, code = self._cache.by[:size].copy(), self._cache.code[:size].copy()
+        for entry, rows, codes in self._answers:
+            present_by, present_code = by[rows], code[rows]
+            earlier = (codes != 0) & ((present_by == 0) | (present_by > entry.by)) & table.exists[:size][rows]
+            by[rows] = np.where(earlier, entry.by, present_by)
+            code[rows] = np.where(earlier, codes, present_code)
+        for row, status in self._crowded.items():
+            by[row] = next(entry.by for entry in self._framework.filters if entry.name == status.plugin)
+            code[row] = -row - 1 - _CROWDED
+        if self._before.node_names is not None:
+            limited = table.exists[:size].copy()
+            limited[table.rows_of(self._before.node_names)] = False
+            by[limited], code[limited] = len(self._framework.filters) + 1, 1
+        return Verdicts(table.names(), by, code, self._explain)
+
+    def _explain(self, by: int, code: int) -> Status:
+        if by > len(self._framework.filters):
+            names = " ".join(self._before.limited_by)
+            return unresolvable(f"node(s) didn't satisfy plugin(s) [{names}]").of(self._before.limited_by[0])
+        if code < -_CROWDED:
+            return self._crowded[-code - 1 - _CROWDED]
+        if code < 0:
+            return self._cache.crowded_status(code)
+        entry = self._framework.filters[by - 1]
+        return entry.plugin.refusal(self._state, self._pod, code).of(entry.name)
+
+    def _without_crowded(self, fitting: Bools) -> Bools:
+        """Leave out nodes that do not fit once the pods count for which room is being made there.
+
+        The row-local filters have counted them already; but a nominated pod can also keep the pod away by affinity.
+        """
+        snapshot = self._snapshot
+        for node_name in snapshot.nominated:
+            node = snapshot.node(node_name)
+            if node is None or not fitting[node.row]:
+                continue
+            refusal = fits(self._framework, snapshot, self._state, self._pod, node)
+            if refusal is not None:
+                fitting = fitting.copy()
+                fitting[node.row] = False
+                self._crowded[node.row] = refusal
+        return fitting
 
 
-def _best(nodes: Sequence[NodeInfo], scores: Sequence[int]) -> NodeInfo:
-    most = max(scores)
-    tied = [node for node, score in zip(nodes, scores, strict=True) if score == most]
-    return tied[0] if len(tied) == 1 else effects.rng().choice(tied)
+_CROWDED = 1 << 20
 
 
-def _copied(state: CycleState) -> CycleState:
+def _rejected(rejection: Status, snapshot: Snapshot, pod: PodInfo, state: CycleState) -> Decision:
+    """PreFilter says no for all nodes."""
+    statuses = Verdicts.unanimous(snapshot.table.names(), rejection)
+    diagnosis = Diagnosis(len(snapshot.table), statuses, rejection.message, plugins={rejection.plugin})
+    return Decision(pod, "", state, diagnosis)
+
+
+def _is_possible(before: PreFiltered, node: NodeInfo) -> bool:
+    return before.node_names is None or node.name in before.node_names
+
+
+def _first(rows: Rows) -> int:
+    return 0 if isinstance(rows, slice) else int(rows[0])
+
+
+def _best(rows: Rows, scores: Ints) -> int:
+    """The row with the highest score."""
+    tied: Indexes = np.flatnonzero(scores == scores.max())
+    position = int(tied[0] if len(tied) == 1 else tied[effects.rng().randrange(len(tied))])
+    return position if isinstance(rows, slice) else int(rows[position])
+
+
+def copied(state: CycleState) -> CycleState:
     """A copy that a trial may change: plugins keep values there that can copy themselves."""
     return {name: value.copy() if hasattr(value, "copy") else value for name, value in state.items()}

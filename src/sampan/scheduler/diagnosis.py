@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sampan.scheduler.framework.status import Status
+from sampan.scheduler.framework.verdicts import NO_VERDICTS, Verdicts
 
 NO_NODES = "no nodes available to schedule pods"
 
@@ -19,11 +20,13 @@ class Diagnosis:
     """`statuses` has each refusing node's verdict; `pre_filter_message` stands for all of them when it is set."""
 
     node_count: int
-    statuses: dict[str, Status] = field(default_factory=dict)
+    statuses: Verdicts = field(default_factory=lambda: NO_VERDICTS)
     pre_filter_message: str = ""
     post_filter_message: str = ""
     plugins: set[str] = field(default_factory=set)
     """The plugins that refused: only what concerns one of them can help."""
+    overruled: dict[str, Status] = field(default_factory=dict)
+    """Nodes that fitted but were refused later, when the pod was to be reserved or bound there."""
 
     @property
     def message(self) -> str:
@@ -32,14 +35,17 @@ class Diagnosis:
         text = f"0/{self.node_count} nodes are available:"
         if self.pre_filter_message:
             text += f" {self.pre_filter_message}."
-        elif self.statuses:
-            text += f" {histogram(self.statuses)}."
+        elif self.statuses or self.overruled:
+            text += f" {histogram(self.statuses.tally() + Counter(self.overruled.values()))}."
         if self.post_filter_message:
             text += f" {self.post_filter_message}"
         return text
 
 
-def histogram(statuses: Mapping[str, Status]) -> str:
+def histogram(tally: Mapping[Status, int]) -> str:
     """`2 Insufficient cpu, 1 node(s) were unschedulable`: how many nodes have each reason, sorted as text."""
-    counts = Counter(reason for status in statuses.values() for reason in status.reasons)
+    counts: Counter[str] = Counter()
+    for status, nodes in tally.items():
+        for reason in status.reasons:
+            counts[reason] += nodes
     return ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items()))

@@ -1,7 +1,7 @@
 """A node as the scheduler sees it: what it offers, and running sums of what its pods take.
 
-The sums are kept, not recomputed: adding or removing a pod costs what that pod asks for. They are plain numbers by
-resource, so that a table of all nodes can hold them as columns.
+The sums are kept, not recomputed: adding or removing a pod costs what that pod asks for. The same sums of all nodes are
+columns of the node table; here they serve whoever looks at one node, and trials on a copy of it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ class NodeInfo:
     """One node and the pods on it, assumed ones included. `node` is None while only its pods are known."""
 
     __slots__ = (
-        "affine_pods", "allocatable", "anti_affine_pods", "images", "labels", "max_pods", "name", "node", "pods",
-        "ports", "requested", "scoring_requested", "taints", "unschedulable",
+        "allocatable", "images", "labels", "max_pods", "name", "node", "pods", "ports", "requested", "row",
+        "scoring_requested", "taints", "unschedulable",
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.row = -1
+        """Its row in the node table."""
         self.node: Object | None = None
         self.labels: Mapping[str, str] = {}
         self.taints: tuple[Object, ...] = ()
@@ -33,8 +35,6 @@ class NodeInfo:
         self.max_pods = 0
         self.images: dict[str, int] = {}
         self.pods: dict[str, PodInfo] = {}
-        self.affine_pods: dict[str, PodInfo] = {}
-        self.anti_affine_pods: dict[str, PodInfo] = {}
         self.requested: Amounts = {}
         self.scoring_requested: Amounts = {CPU: 0, MEMORY: 0}
         self.ports: dict[HostPort, int] = {}
@@ -58,10 +58,6 @@ class NodeInfo:
     def add(self, pod: PodInfo) -> None:
         assert pod.key not in self.pods, f"{pod.key} is on {self.name} already"
         self.pods[pod.key] = pod
-        if pod.affinity:
-            self.affine_pods[pod.key] = pod
-            if pod.affinity.required_anti:
-                self.anti_affine_pods[pod.key] = pod
         self._count(pod, 1)
 
     def remove(self, key: str) -> PodInfo | None:
@@ -69,8 +65,6 @@ class NodeInfo:
         pod = self.pods.pop(key, None)
         if pod is None:
             return None
-        self.affine_pods.pop(key, None)
-        self.anti_affine_pods.pop(key, None)
         self._count(pod, -1)
         return pod
 
@@ -92,12 +86,12 @@ class NodeInfo:
         return any(held[1] == protocol and held[2] == port for held in self.ports)
 
     def _count(self, pod: PodInfo, sign: int) -> None:
-        requested = self.requested
-        for name, amount in pod.requests.items():
+        signature, requested, scoring = pod.signature, self.requested, self.scoring_requested
+        for name, amount in signature.requests.items():
             requested[name] = requested.get(name, 0) + sign * amount
         for name in (CPU, MEMORY):
-            self.scoring_requested[name] += sign * pod.scoring_requests.get(name, 0)
-        for port in pod.ports:
+            scoring[name] += sign * signature.scoring_requests.get(name, 0)
+        for port in signature.ports:
             held = self.ports.get(port, 0) + sign
             if held:
                 self.ports[port] = held

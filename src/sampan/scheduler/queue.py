@@ -5,8 +5,12 @@
     unschedulable   refused by some plugins; waits for an event that concerns one of them, five minutes at most
 
 A pod that is being decided or bound is in flight: events that arrive meanwhile are remembered, so that one that
-would have helped it sends it to back-off, not to wait for the next. Gated pods wait apart until they are ungated.
-Time comes from `effects`, waiting from asyncio; nothing runs while nothing is due.
+would have helped it sends it to back-off, not to wait for the next. Gated pods wait apart until they are ungated. When
+nothing is active, pods that back off after a refusal (not after an error) are tried before their time (KEP-5142).
+
+Pods that wait are filed by the plugins that refused them, so an event that concerns none of these costs nothing,
+however many wait; of the others each pod's plugins are asked with what happened (KEP-4247). Time comes from `effects`,
+waiting from asyncio; nothing runs while nothing is due.
 """
 
 from __future__ import annotations
@@ -15,23 +19,38 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from sampan import effects
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.status import Status
 from sampan.scheduler.pod_info import PodInfo
 
-SortKey: TypeAlias = Callable[[PodInfo, float], tuple[Any, ...]]
-Concerns: TypeAlias = Callable[[str, ClusterEvent], bool]
-"""`concerns(plugin, event)`: whether the event may change the plugin's mind."""
-
 UNSCHEDULABLE_LIMIT_S = 300.0
 
+Group: TypeAlias = tuple[str, frozenset[str]]
+"""The scheduler's name and the plugins that refused."""
 
-@dataclass(slots=True)
+
+class QueueRules(Protocol):
+    """What the profiles' plugins say about queueing."""
+
+    def sort_key(self, pod: PodInfo, queued_at: float) -> tuple[Any, ...]:
+        """Pods are taken in ascending order of this."""
+
+    def pre_enqueue(self, pod: PodInfo) -> Status | None:
+        """Why the pod may not be queued yet."""
+
+    def concerns(self, scheduler_name: str, plugin: str, event: ClusterEvent) -> bool:
+        """Whether a plugin has registered for the event."""
+
+    def hint(self, pod: PodInfo, plugin: str, event: ClusterEvent, old: Any, new: Any) -> bool:
+        """Whether what happened may change the plugin's mind about the pod."""
+
+
+@dataclass(slots=True, eq=False)
 class QueuedPod:
     """A pod with its history in the queue. `plugins` are those that refused it last."""
 
@@ -41,30 +60,50 @@ class QueuedPod:
     failures: int = 0
     plugins: frozenset[str] = frozenset()
     since: float = 0.0
+    erred: bool = False
+    is_gated: bool = False
     ticket: int = 0
     """Changes whenever the pod moves, so that a heap's old entry can be told from its present one."""
-    missed: set[ClusterEvent] = field(default_factory=set)
+    seen: int = 0
+    """In flight: how many events there had been when it was taken."""
+    changed: bool = False
+    """In flight: its own document changed in a way that matters."""
+
+    @property
+    def group(self) -> Group:
+        return self.pod.signature.scheduler_name, self.plugins
+
+
+@dataclass(frozen=True, slots=True)
+class _Happened:
+    event: ClusterEvent
+    old: Any
+    new: Any
 
 
 class SchedulingQueue:
-    """One per scheduler. Everything but `pop` is synchronous."""
+    """One for all profiles. Everything but `pop` is synchronous."""
 
     def __init__(
-        self, sort_key: SortKey, pre_enqueue: Callable[[PodInfo], Status | None], concerns: Concerns, *,
-        initial_backoff_s: float = 1.0, max_backoff_s: float = 10.0,
+        self, rules: QueueRules, *, initial_backoff_s: float = 1.0, max_backoff_s: float = 10.0,
+        pops_from_backoff: bool = True,
     ) -> None:
-        self._sort_key = sort_key
-        self._pre_enqueue = pre_enqueue
-        self._concerns = concerns
+        self._rules = rules
         self._initial_backoff_s = initial_backoff_s
         self._max_backoff_s = max_backoff_s
+        self._pops_from_backoff = pops_from_backoff
         self._active: list[tuple[tuple[Any, ...], int, QueuedPod]] = []
         self._backoff: list[tuple[float, int, QueuedPod]] = []
+        self._error_backoff: list[tuple[float, int, QueuedPod]] = []
         self._unschedulable: dict[str, QueuedPod] = {}
         """In the order of their `since`."""
         self._gated: dict[str, QueuedPod] = {}
+        self._groups: dict[Group, dict[str, QueuedPod]] = {}
+        """Unschedulable and gated pods."""
         self._known: dict[str, QueuedPod] = {}
         self._in_flight: dict[str, QueuedPod] = {}
+        self._happened: deque[_Happened] = deque()
+        self._first_happened = 0
         self._tickets = itertools.count(1)
         self._changed = asyncio.Event()
 
@@ -73,6 +112,22 @@ class SchedulingQueue:
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
+
+    def get(self, key: str) -> QueuedPod | None:
+        return self._known.get(key)
+
+    def pending(self) -> dict[str, int]:
+        """How many pods wait where: active, backoff, unschedulable, gated."""
+        unschedulable, gated, in_flight = len(self._unschedulable), len(self._gated), len(self._in_flight)
+        heaps = self._backoff + self._error_backoff
+        backoff = sum(queued.ticket == ticket for _, ticket, queued in heaps)
+        active = len(self._known) - unschedulable - gated - in_flight - backoff
+        return {"active": active, "backoff": backoff, "unschedulable": unschedulable, "gated": gated}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be tried now."""
+        return not self._active
 
     def is_in_flight(self, queued: QueuedPod) -> bool:
         """Whether it was popped and is still to be placed."""
@@ -91,12 +146,13 @@ class SchedulingQueue:
             self.delete(pod.key)
             self.add(pod)
             return
+        group = queued.group
         old, queued.pod = queued.pod, pod
-        if not _matters(old, pod):
+        if old.signature is pod.signature and old.terminating == pod.terminating:
             return
         if pod.key in self._in_flight:
-            queued.missed.add(ClusterEvent.FLUSH)
-        elif self._unschedulable.pop(pod.key, None) or self._gated.pop(pod.key, None):
+            queued.changed = True
+        elif self._unfile(queued, group):
             self._after_backoff(queued)
 
     def delete(self, key: str) -> None:
@@ -104,57 +160,88 @@ class SchedulingQueue:
         queued = self._known.pop(key, None)
         if queued is not None:
             queued.ticket = 0
-        for place in (self._unschedulable, self._gated, self._in_flight):
-            place.pop(key, None)
+            self._unfile(queued, queued.group)
+            self._landed(queued)
 
     def failed(self, queued: QueuedPod, plugins: frozenset[str], *, error: bool = False) -> None:
         """An attempt ended without a placement: by a verdict of these plugins, or by an error."""
         key = queued.pod.key
-        if self._in_flight.pop(key, None) is None or self._known.get(key) is not queued:
+        if self._in_flight.get(key) is not queued or self._known.get(key) is not queued:
             return
         queued.failures += 1
         queued.plugins = plugins
         queued.since = effects.monotonic()
-        missed, queued.missed = queued.missed, set()
-        if error or any(self._helps(queued, event) for event in missed):
+        queued.erred = error
+        skipped = queued.seen - self._first_happened
+        missed = queued.changed or any(
+            self._helps(queued, one) for one in itertools.islice(self._happened, skipped, None)
+        )
+        self._landed(queued)
+        if error or missed:
             self._after_backoff(queued)
         else:
             self._unschedulable[key] = queued
+            self._file(queued)
             self._changed.set()
 
-    def move(self, event: ClusterEvent) -> None:
+    def move(self, event: ClusterEvent, old: Any = None, new: Any = None) -> None:
         """Something happened in the cluster: what it concerns is tried again."""
-        for queued in self._in_flight.values():
-            queued.missed.add(event)
-        for key, queued in list(self._unschedulable.items()):
-            if self._helps(queued, event):
-                del self._unschedulable[key]
-                self._after_backoff(queued)
+        happened = _Happened(event, old, new)
+        if self._in_flight:
+            self._happened.append(happened)
+        for group, pods in list(self._groups.items()):
+            if not self._concerns(group, event):
+                continue
+            for queued in list(pods.values()):
+                if self._helps(queued, happened):
+                    self._unfile(queued, group)
+                    self._after_backoff(queued)
+
+    def activate(self, key: str) -> None:
+        """Try a waiting pod now, without further back-off."""
+        queued = self._known.get(key)
+        if queued is None or key in self._in_flight:
+            return
+        if self._unfile(queued, queued.group) or any(queued.ticket == entry[1] for entry in self._backoff):
+            self._enqueue(queued)
 
     async def pop(self) -> QueuedPod:
         """The next pod to decide on; waits for one. It is in flight until `failed` or `delete`."""
         while True:
-            self._release_due(effects.monotonic())
-            while self._active:
-                _, ticket, queued = heapq.heappop(self._active)
-                if queued.ticket == ticket:
-                    queued.ticket = 0
-                    queued.attempts += 1
-                    self._in_flight[queued.pod.key] = queued
-                    return queued
+            queued = self.pop_nowait()
+            if queued is not None:
+                return queued
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._next_due(effects.monotonic())):
                     await self._changed.wait()
 
+    def pop_nowait(self) -> QueuedPod | None:
+        """As `pop`, but None instead of waiting."""
+        if self._backoff or self._error_backoff or self._unschedulable:
+            self._release_due(effects.monotonic())
+        queued = _first_valid(self._active)
+        if queued is None and self._pops_from_backoff:
+            queued = _first_valid(self._backoff)
+        if queued is not None:
+            queued.ticket = 0
+            queued.attempts += 1
+            queued.seen = self._first_happened + len(self._happened)
+            queued.changed = False
+            self._in_flight[queued.pod.key] = queued
+        return queued
+
     def _enqueue(self, queued: QueuedPod) -> None:
         """To the active queue, unless the pod is gated."""
-        status = self._pre_enqueue(queued.pod)
+        status = self._rules.pre_enqueue(queued.pod)
         if status is not None:
+            queued.plugins = frozenset((status.plugin,))
+            queued.is_gated = True
             self._gated[queued.pod.key] = queued
+            self._file(queued)
             return
         queued.ticket = next(self._tickets)
-        heapq.heappush(self._active, (self._sort_key(queued.pod, queued.queued_at), queued.ticket, queued))
+        heapq.heappush(self._active, (self._rules.sort_key(queued.pod, queued.queued_at), queued.ticket, queued))
         self._changed.set()
 
     def _after_backoff(self, queued: QueuedPod) -> None:
@@ -164,41 +251,82 @@ class SchedulingQueue:
             self._enqueue(queued)
             return
         queued.ticket = next(self._tickets)
-        heapq.heappush(self._backoff, (due, queued.ticket, queued))
+        heapq.heappush(self._error_backoff if queued.erred else self._backoff, (due, queued.ticket, queued))
         self._changed.set()
 
     def _backoff_s(self, queued: QueuedPod) -> float:
         doublings = min(queued.failures - 1, 30)
         return float(min(self._initial_backoff_s * 2**doublings, self._max_backoff_s))
 
-    def _helps(self, queued: QueuedPod, event: ClusterEvent) -> bool:
-        if event is ClusterEvent.FLUSH:
+    def _concerns(self, group: Group, event: ClusterEvent) -> bool:
+        scheduler_name, plugins = group
+        return not plugins or any(self._rules.concerns(scheduler_name, plugin, event) for plugin in plugins)
+
+    def _helps(self, queued: QueuedPod, happened: _Happened) -> bool:
+        if not queued.plugins:
             return True
-        return not queued.plugins or any(self._concerns(plugin, event) for plugin in queued.plugins)
+        pod, event, rules = queued.pod, happened.event, self._rules
+        return any(
+            rules.concerns(pod.signature.scheduler_name, plugin, event)
+            and rules.hint(pod, plugin, event, happened.old, happened.new)
+            for plugin in queued.plugins
+        )
+
+    def _file(self, queued: QueuedPod) -> None:
+        self._groups.setdefault(queued.group, {})[queued.pod.key] = queued
+
+    def _unfile(self, queued: QueuedPod, group: Group) -> bool:
+        """Take a pod out of where it waits; whether it waited there."""
+        key = queued.pod.key
+        if self._unschedulable.pop(key, None) is None and self._gated.pop(key, None) is None:
+            return False
+        queued.is_gated = False
+        pods = self._groups[group]
+        del pods[key]
+        if not pods:
+            del self._groups[group]
+        return True
+
+    def _landed(self, queued: QueuedPod) -> None:
+        """The pod is no longer in flight; forget what happened before any that still is was taken."""
+        if self._in_flight.get(queued.pod.key) is queued:
+            del self._in_flight[queued.pod.key]
+        if not self._happened:
+            return
+        oldest = next(iter(self._in_flight.values()), None)
+        if oldest is None:
+            self._first_happened += len(self._happened)
+            self._happened.clear()
+            return
+        while self._happened and self._first_happened < oldest.seen:
+            self._happened.popleft()
+            self._first_happened += 1
 
     def _release_due(self, now: float) -> None:
-        while self._backoff and self._backoff[0][0] <= now:
-            _, ticket, queued = heapq.heappop(self._backoff)
-            if queued.ticket == ticket:
-                self._enqueue(queued)
+        for heap in (self._backoff, self._error_backoff):
+            while heap and heap[0][0] <= now:
+                _, ticket, queued = heapq.heappop(heap)
+                if queued.ticket == ticket:
+                    self._enqueue(queued)
         while (oldest := self._longest_unschedulable()) is not None and oldest.since + UNSCHEDULABLE_LIMIT_S <= now:
-            del self._unschedulable[oldest.pod.key]
+            self._unfile(oldest, oldest.group)
             self._enqueue(oldest)
 
     def _next_due(self, now: float) -> float | None:
         """Seconds until something has to be released, None if nothing will."""
         oldest = self._longest_unschedulable()
         times = [oldest.since + UNSCHEDULABLE_LIMIT_S] if oldest else []
-        if self._backoff:
-            times.append(self._backoff[0][0])
+        times += [heap[0][0] for heap in (self._backoff, self._error_backoff) if heap]
         return max(0.0, min(times) - now) if times else None
 
     def _longest_unschedulable(self) -> QueuedPod | None:
         return next(iter(self._unschedulable.values()), None)
 
 
-def _matters(old: PodInfo, new: PodInfo) -> bool:
-    """Whether the change of an unplaced pod can change a decision: its spec or labels, not its status."""
-    return (
-        old.obj.get("spec") != new.obj.get("spec") or old.labels != new.labels or old.terminating != new.terminating
-    )
+def _first_valid(heap: list[tuple[Any, int, QueuedPod]]) -> QueuedPod | None:
+    """Take the first entry that is not out of date."""
+    while heap:
+        _, ticket, queued = heapq.heappop(heap)
+        if queued.ticket == ticket:
+            return queued
+    return None

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from sampan.client.client import Client
 from sampan.client.events import NORMAL, WARNING, EventRecorder
@@ -18,168 +20,181 @@ from sampan.scheduler.config import SchedulerConfig
 from sampan.scheduler.cycle import CycleTrial, Decision, decide
 from sampan.scheduler.failure import report_failure
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.framework import Enabled, Framework
-from sampan.scheduler.framework.interface import Handle
+from sampan.scheduler.framework.framework import Framework
+from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.status import Status
+from sampan.scheduler.framework.waiting import WaitingPods
 from sampan.scheduler.listers import Listers
-from sampan.scheduler.plugins.table import SCHEDULER_PLUGINS
+from sampan.scheduler.pod_info import PodInfo
+from sampan.scheduler.profiles import Profiles
 from sampan.scheduler.queue import QueuedPod, SchedulingQueue
 from sampan.scheduler.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
+DECISIONS_IN_A_ROW = 8
+"""Then others get their turn: answers of the API server, changes of the cluster."""
+
 
 async def run(client: Client, config: SchedulerConfig | None = None) -> None:
     """Schedule until cancelled."""
     config = config or SchedulerConfig()
-    async with EventRecorder(client, config.scheduler_name) as recorder, Listers(client) as listers:
+    async with EventRecorder(client, config.profiles[0].scheduler_name) as recorder, Listers(client) as listers:
         scheduler = Scheduler(client, config, recorder, listers)
-        cluster_events.follow(scheduler.snapshot, scheduler.queue, listers, config.scheduler_name)
+        cluster_events.follow(scheduler.snapshot, scheduler.queue, listers, scheduler.profiles.frameworks)
         await listers.wait_synced()
         await scheduler.run()
 
 
 class Scheduler:
-    """One profile at work."""
+    """All profiles at work."""
 
     def __init__(self, client: Client, config: SchedulerConfig, recorder: EventRecorder, listers: Listers) -> None:
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(listers.namespace_labels)
         self._client = client
         self._listers = listers
         self._recorder = recorder
-        handle = Handle(
-            self.snapshot, client, listers.namespace_labels, listers.services, listers.owners,
-            listers.disruption_budgets, recorder.event, storage=listers.storage(),
-        )
-        self.framework = Framework([
-            Enabled(entry.make(handle, config.plugin_arguments.get(entry.name, {})), entry.weight)
-            for entry in SCHEDULER_PLUGINS if entry.name not in config.disabled
-        ])
-        handle.trial = CycleTrial(self.framework, self.snapshot)
-        self.queue = SchedulingQueue(
-            self.framework.sort_key, self.framework.pre_enqueue, self._concerns,
-            initial_backoff_s=config.initial_backoff_s, max_backoff_s=config.max_backoff_s,
-        )
-        self._binding_slots = asyncio.Semaphore(config.parallel_bindings)
+        self._waiting = WaitingPods()
+        self._slots = asyncio.Semaphore(config.parallel_bindings)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.profiles = Profiles(config.profiles, self._handle)
+        for framework in self.profiles.frameworks.values():
+            framework.handle.trial = CycleTrial(framework, self.snapshot)
+        self.queue = SchedulingQueue(
+            self.profiles, initial_backoff_s=config.initial_backoff_s, max_backoff_s=config.max_backoff_s,
+            pops_from_backoff=config.pops_from_backoff,
+        )
 
     async def run(self) -> None:
         """One pod after the other, until cancelled."""
+        decisions = 0
         try:
             while True:
                 queued = await self.queue.pop()
-                await self._binding_slots.acquire()
-                self._start(self._attempt(queued))
-                await asyncio.sleep(0)
+                await self._slots.acquire()
+                rest = self._attempt(queued)
+                if rest is None:
+                    self._slots.release()
+                else:
+                    self.background(rest).add_done_callback(lambda task: self._slots.release())
+                decisions += 1
+                if decisions % DECISIONS_IN_A_ROW == 0:
+                    await asyncio.sleep(0)
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _attempt(self, queued: QueuedPod) -> _Outcome:
-        """Decide and, if there is a place, assume: without waiting, so that the next decision counts it."""
-        if not self._is_waiting(queued):
-            if self.queue.is_in_flight(queued):
-                self.queue.delete(queued.pod.key)
-            return _Outcome(queued, None)
-        try:
-            decision = decide(self.framework, self.snapshot, queued.pod)
-            if decision.node_name:
-                self.snapshot.withdraw_nomination(queued.pod.key)
-                self.snapshot.assume(queued.pod, decision.node_name)
-        except Exception as error:
-            log.exception("deciding on pod %s", queued.pod.key)
-            return _Outcome(queued, None, error)
-        return _Outcome(queued, decision)
-
-    def _start(self, outcome: _Outcome) -> None:
-        task = asyncio.create_task(self._finish(outcome), name=f"bind {outcome.queued.pod.key}")
+    def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the next decisions."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._binding_slots.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s failed", task.get_name(), exc_info=error)
 
-    async def _finish(self, outcome: _Outcome) -> None:
-        """Tell the API server what was decided."""
-        queued, decision = outcome.queued, outcome.decision
-        if decision is not None and decision.node_name:
-            await self._bind(queued, decision)
-        elif decision is not None:
-            await self._refused(queued, decision)
-        elif outcome.error is not None:
-            await self._erred(queued, f"{type(outcome.error).__name__}: {outcome.error}")
+    def _attempt(self, queued: QueuedPod) -> Coroutine[Any, Any, None] | None:
+        """Decide without waiting; what is still to be told to the API server."""
+        pod = queued.pod
+        if not self._is_waiting(queued):
+            if self.queue.is_in_flight(queued):
+                self.queue.delete(pod.key)
+            return None
+        framework = self.profiles.of(pod)
+        try:
+            decision = decide(framework, self.snapshot, pod)
+            if decision.node_name:
+                return self._place(framework, queued, decision)
+            return self._refuse(framework, queued, decision)
+        except Exception as error:
+            log.exception("deciding on pod %s", pod.key)
+            self.snapshot.forget(pod)
+            return self._erred(queued, f"{type(error).__name__}: {error}")
 
-    async def _bind(self, queued: QueuedPod, decision: Decision) -> None:
+    def _place(
+        self, framework: Framework, queued: QueuedPod, decision: Decision
+    ) -> Coroutine[Any, Any, None]:
+        """Assume the pod on its node, so that the next decision counts it."""
         pod, node_name = queued.pod, decision.node_name
-        status = self.framework.reserve(decision.state, pod, node_name)
+        self.snapshot.withdraw_nomination(pod.key)
+        self.snapshot.assume(pod, node_name)
+        status = framework.reserve(decision.state, pod, node_name)
         if status is None:
-            try:
-                status = await self.framework.bind(decision.state, pod, node_name)
-            except BaseException:
-                self._take_back(decision)
+            status = framework.permit(decision.state, pod, node_name)
+            if status is None:
+                return self._bind(framework, queued, decision)
+            framework.unreserve(decision.state, pod, node_name)
+        self.snapshot.forget(pod)
+        return self._not_placed(queued, decision, status)
+
+    async def _bind(self, framework: Framework, queued: QueuedPod, decision: Decision) -> None:
+        """Tell the API server."""
+        pod, node_name = queued.pod, decision.node_name
+        try:
+            status = await framework.bind(decision.state, pod, node_name)
+        except BaseException as error:
+            self._take_back(framework, decision)
+            if not isinstance(error, Exception):
                 raise
+            log.exception("binding pod %s to %s", pod.key, node_name)
+            await self._erred(queued, f"{type(error).__name__}: {error}")
+            return
         if status is None:
             message = f"Successfully assigned {pod.namespace}/{pod.name} to {node_name}"
-            self._recorder.event(pod.obj, NORMAL, "Scheduled", message)
+            self._recorder.event(pod.reference, NORMAL, "Scheduled", message)
             return
-        self._take_back(decision)
-        self.queue.move(ClusterEvent.POD_FREED)
-        await self._not_bound(queued, decision, status)
+        self._take_back(framework, decision)
+        self.queue.move(ClusterEvent.POD_FREED, pod, None)
+        await self._not_placed(queued, decision, status)
 
-    def _take_back(self, decision: Decision) -> None:
-        self.framework.unreserve(decision.state, decision.pod, decision.node_name)
+    def _take_back(self, framework: Framework, decision: Decision) -> None:
+        framework.unreserve(decision.state, decision.pod, decision.node_name)
         self.snapshot.forget(decision.pod)
 
-    async def _not_bound(self, queued: QueuedPod, decision: Decision, status: Status) -> None:
-        if status.rejected:
-            decision.diagnosis.statuses[decision.node_name] = status
-            self.queue.failed(queued, frozenset((status.plugin,)))
-            await self._report(queued, "Unschedulable", decision.diagnosis.message)
-        else:
-            await self._erred(queued, status.message)
+    def _not_placed(self, queued: QueuedPod, decision: Decision, status: Status) -> Coroutine[Any, Any, None]:
+        """A node was found, but then a plugin refused or something broke."""
+        if not status.rejected:
+            return self._erred(queued, status.message)
+        decision.diagnosis.node_count = len(self.snapshot.table)
+        decision.diagnosis.overruled[decision.node_name] = status
+        self.queue.failed(queued, frozenset((status.plugin,)))
+        return self._report(queued.pod, "Unschedulable", decision.diagnosis.message)
 
-    async def _refused(self, queued: QueuedPod, decision: Decision) -> None:
+    def _refuse(self, framework: Framework, queued: QueuedPod, decision: Decision) -> Coroutine[Any, Any, None]:
         """No node fits: see whether preemption can help, say why, and wait for a change."""
         pod, diagnosis = queued.pod, decision.diagnosis
-        result = await self.framework.post_filter(decision.state, pod, diagnosis.statuses)
+        result = framework.post_filter(decision.state, pod, diagnosis.statuses)
         diagnosis.post_filter_message = result.message
-        if result.nominated_node and pod.key in self.queue:
+        if result.nominated_node:
             self.snapshot.nominate(pod, result.nominated_node)
         self.queue.failed(queued, frozenset(diagnosis.plugins))
-        await self._report(queued, "Unschedulable", diagnosis.message, result.nominated_node)
+        return self._report(pod, "Unschedulable", diagnosis.message, result.nominated_node)
 
-    async def _erred(self, queued: QueuedPod, message: str) -> None:
+    def _erred(self, queued: QueuedPod, message: str) -> Coroutine[Any, Any, None]:
         self.queue.failed(queued, frozenset(), error=True)
-        await self._report(queued, "SchedulerError", message)
+        return self._report(queued.pod, "SchedulerError", message)
 
-    async def _report(self, queued: QueuedPod, reason: str, message: str, nominated_node: str = "") -> None:
-        pod = queued.pod
-        current = self._listers.pods.get(pod.name, pod.namespace)
-        if current is None or pod.key not in self.queue:
+    async def _report(self, pod: PodInfo, reason: str, message: str, nominated_node: str = "") -> None:
+        current = self._listers.pods.get(pod.key)
+        if current is None or current.obj is None or pod.key not in self.queue:
             return  # deleted meanwhile, or placed by somebody else
-        self._recorder.event(pod.obj, WARNING, "FailedScheduling", message)
-        await report_failure(self._client, current, reason, message, nominated_node)
+        self._recorder.event(pod.reference, WARNING, "FailedScheduling", message)
+        await report_failure(self._client, current.obj, reason, message, nominated_node)
 
     def _is_waiting(self, queued: QueuedPod) -> bool:
         """Whether the pod still is there to be placed, as far as the informer knows."""
         pod = queued.pod
         return self.queue.is_in_flight(queued) and not pod.terminating and not self.snapshot.placed_on(pod.key)
 
-    def _concerns(self, plugin: str, event: ClusterEvent) -> bool:
-        known = self.framework.plugins.get(plugin)
-        return known is None or event in known.events
-
-
-class _Outcome:
-    """What became of an attempt: a decision, an error, or neither (the pod no longer waits)."""
-
-    __slots__ = ("decision", "error", "queued")
-
-    def __init__(self, queued: QueuedPod, decision: Decision | None, error: Exception | None = None) -> None:
-        self.queued = queued
-        self.decision = decision
-        self.error = error
+    def _handle(self) -> Handle:
+        """What a profile's plugins may use."""
+        listers = self._listers
+        return Handle(
+            self.snapshot, self._client, listers.namespace_labels, listers.services, listers.owners,
+            listers.owners_version, listers.disruption_budgets, listers.budgets_version, self.background,
+            self._recorder.event, listers.listen, storage=listers.storage(), waiting=self._waiting,
+        )

@@ -1,93 +1,53 @@
 """The extension points, in the order in which a pod meets them. A plugin implements those it needs.
 
-    queue:             PreEnqueue, QueueSort
+    queue:             PreEnqueue, QueueSort, queueing hints
     scheduling cycle:  PreFilter, Filter, PostFilter, PreScore, Score (+ normalize), Reserve, Permit
     binding cycle:     PreBind, Bind, PostBind
 
 Everything up to Permit is synchronous: a decision is a function of the snapshot and never waits. The binding cycle
 talks to the API server and runs beside the next decisions. The names and their meaning are upstream's.
+
+Filter and Score come in two forms. The simple one judges one node. The other judges all nodes at once, over the columns
+of the node table; the built-in plugins have it, because it is a hundred times as fast. A filter has the simple form in
+any case: it serves trials on one node (nominated pods, preemption), and both forms must agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
-from sampan.apimachinery.object import Object
-from sampan.client.client import Client
+from sampan.scheduler.framework.candidates import Candidates
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.status import Status
+from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
-from sampan.scheduler.pod_info import NamespaceLabels, PodInfo
+from sampan.scheduler.node_table import Ints, Rows
+from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
 
 MAX_NODE_SCORE = 100
 
 CycleState: TypeAlias = dict[str, Any]
-"""What plugins remember from one extension point to the next within one attempt, by plugin name."""
+"""What plugins remember from one extension point to the next within one attempt, by plugin name.
 
-Statuses: TypeAlias = Mapping[str, Status]
-"""Why each node was refused, by node name."""
-
-ListObjects: TypeAlias = Callable[[str], Sequence[Object]]
-
-
-def _none(namespace: str) -> Sequence[Object]:
-    return ()
-
-
-def _no_event(obj: Object, type: str, reason: str, message: str) -> None:
-    """Nobody listens."""
-
-
-def _nothing(*names: str) -> Object | None:
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """The scheduler's copies of claims (by namespace and name), volumes and storage classes."""
-
-    claim: Callable[[str, str], Object | None] = _nothing
-    volume: Callable[[str], Object | None] = _nothing
-    volumes: Callable[[], Sequence[Object]] = tuple
-    storage_class: Callable[[str], Object | None] = _nothing
-
-
-class Trial(Protocol):
-    """What would be if other pods were on a node. Work on a copied state and a copied node."""
-
-    def copy_state(self, state: CycleState) -> CycleState: ...
-    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node: NodeInfo) -> None: ...
-    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node: NodeInfo) -> None: ...
-    def refusal(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        """Why the pod cannot run on the node as it is now."""
-
-
-@dataclass
-class Handle:
-    """What a plugin may use. `services` and `owners` list what selects pods in a namespace, for default spreading.
-
-    `record(obj, type, reason, message)` makes an Event. `trial` is there once all plugins are made.
-    """
-
-    snapshot: Snapshot
-    client: Client | None = None
-    namespaces: Callable[[], NamespaceLabels] = dict
-    services: ListObjects = _none
-    owners: ListObjects = _none
-    disruption_budgets: ListObjects = _none
-    record: Callable[[Object, str, str, str], None] = _no_event
-    trial: Trial | None = None
-    storage: Storage = Storage()
-
+A trial works on a copy: a value that a trial may change has a `copy()`.
+"""
 
 class Plugin(Protocol):
-    """`name` as in KubeSchedulerConfiguration; `events` are those after which a pod it refused is tried again."""
+    """`name` as in KubeSchedulerConfiguration; `events` are those after which a pod it refused may be tried again."""
 
     name: ClassVar[str]
     events: ClassVar[frozenset[ClusterEvent]]
+
+
+@runtime_checkable
+class HintPlugin(Protocol):
+    def hint(self, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
+        """Whether one of the plugin's events can help a pod that it refused (KEP-4247).
+
+        `old` and `new` are PodInfo for events of pods, documents for all others; None where there is none.
+        """
 
 
 @runtime_checkable
@@ -129,6 +89,27 @@ class FilterPlugin(Protocol):
         """Whether the pod can run there."""
 
 
+class RowLocal(Protocol):
+    """`row_local` is True if the answer about a node depends on the pod's signature and on that node's row alone.
+
+    Then the framework keeps the answers for all pods of the signature and asks again only about rows that changed.
+    Such a plugin puts nothing into the cycle state, and its pre_filter looks at the pod only.
+    """
+
+    row_local: ClassVar[bool]
+
+
+@runtime_checkable
+class RowsFilterPlugin(RowLocal, Protocol):
+    """A FilterPlugin that judges many nodes at once."""
+
+    def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
+        """For each row 0 if the pod can run there, else a positive code for the reason; None if all rows are fine."""
+
+    def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:
+        """What a code means: the status that `filter` gives on such a node. Asked only when somebody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class PostFilterResult:
     """`nominated_node` is where room is being made, empty if nowhere; `message` goes into the event."""
@@ -139,14 +120,14 @@ class PostFilterResult:
 
 @runtime_checkable
 class PostFilterPlugin(Protocol):
-    async def post_filter(self, state: CycleState, pod: PodInfo, statuses: Statuses) -> PostFilterResult:
-        """No node fits: can something be done about it?"""
+    def post_filter(self, state: CycleState, pod: PodInfo, verdicts: Verdicts) -> PostFilterResult:
+        """No node fits: can something be done about it? What takes time goes on beside (`Handle.background`)."""
 
 
 @runtime_checkable
 class PreScorePlugin(Protocol):
-    def pre_score(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo]) -> Status | None:
-        """Prepare for scoring these nodes. SKIP leaves the plugin's score out."""
+    def pre_score(self, state: CycleState, pod: PodInfo, nodes: Candidates) -> Status | None:
+        """Prepare for scoring these nodes. SKIP leaves the plugin's score out: it is the same for all of them."""
 
 
 @runtime_checkable
@@ -157,8 +138,22 @@ class ScorePlugin(Protocol):
 
 @runtime_checkable
 class NormalizePlugin(Protocol):
-    def normalize(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], scores: list[int]) -> None:
+    def normalize(self, state: CycleState, pod: PodInfo, nodes: Candidates, scores: list[int]) -> None:
         """Bring the scores of all nodes into 0 to 100, in place."""
+
+
+@runtime_checkable
+class RowsScorePlugin(RowLocal, Protocol):
+    """A Score plugin that judges many nodes at once; it needs no `score`."""
+
+    def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
+        """How good each row's node is."""
+
+
+@runtime_checkable
+class RowsNormalizePlugin(Protocol):
+    def normalize_rows(self, state: CycleState, pod: PodInfo, rows: Rows, scores: Ints) -> Ints:
+        """The scores of all rows that fit, brought into 0 to 100. `scores` must not be changed."""
 
 
 @runtime_checkable
@@ -167,10 +162,17 @@ class ReservePlugin(Protocol):
     def unreserve(self, state: CycleState, pod: PodInfo, node_name: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Permit's answer: hold the pod until somebody allows or rejects it (`Handle.waiting`), at most so long."""
+
+    timeout_s: float
+
+
 @runtime_checkable
 class PermitPlugin(Protocol):
-    async def permit(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
-        """Runs in the binding cycle and may wait; a rejection sends the pod back."""
+    def permit(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | Wait | None:
+        """The last word of the scheduling cycle; a rejection sends the pod back."""
 
 
 @runtime_checkable
@@ -187,14 +189,3 @@ class BindPlugin(Protocol):
 @runtime_checkable
 class PostBindPlugin(Protocol):
     def post_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> None: ...
-
-
-PluginFactory: TypeAlias = Callable[[Handle, Mapping[str, Any]], Plugin]
-
-
-def scaled_to_max(scores: list[int], *, reverse: bool) -> None:
-    """Upstream's default normalization: the largest becomes 100; reversed, the smallest is best."""
-    most = max(scores, default=0)
-    for position, score in enumerate(scores):
-        share = MAX_NODE_SCORE * score // most if most else 0
-        scores[position] = MAX_NODE_SCORE - share if reverse else share

@@ -10,7 +10,8 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, uid_of
 from sampan.client.client import Client
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.interface import CycleState, Handle
+from sampan.scheduler.framework.handle import Handle
+from sampan.scheduler.framework.interface import CycleState
 from sampan.scheduler.framework.status import Code, Status
 from sampan.scheduler.pod_info import PodInfo
 

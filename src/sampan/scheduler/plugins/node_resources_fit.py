@@ -1,6 +1,7 @@
-"""NodeResourcesFit: what the pod requests must be free on the node; the emptier node (LeastAllocated) is better.
+"""NodeResourcesFit: what the pod requests must be free on the node; how full the node then is makes its score.
 
-The score of a resource is the share that would be left free, 0 to 100; of a node, their weighted mean. For scoring,
+The scoring strategy says what is better: LeastAllocated (the default) the emptier node, MostAllocated the fuller one,
+RequestedToCapacityRatio what a given curve says. A node's score is the weighted mean over resources. For scoring,
 containers without requests count as small instead of nothing, so that they spread too.
 """
 
@@ -9,50 +10,89 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
+from sampan.apimachinery.object import dig
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.interface import MAX_NODE_SCORE, CycleState, Handle
+from sampan.scheduler.framework.handle import Handle
+from sampan.scheduler.framework.interface import CycleState
 from sampan.scheduler.framework.status import Code, Status
 from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_table import Ints, Rows
+from sampan.scheduler.plugins.allocation import SCORERS, Weights, demanded, mean_score, weights_of
 from sampan.scheduler.pod_info import PodInfo
-from sampan.scheduler.resources import CPU, MEMORY
+from sampan.scheduler.resources import amounts
 
-_DEFAULT_WEIGHTS = {CPU: 1, MEMORY: 1}
+_TOO_MANY_PODS = 1
+_INSUFFICIENT = 2
+_BEYOND_CAPACITY = 4
 
 
 class NodeResourcesFit:
+    """Codes are sums of bits: the pod limit, then two for each resource that the pod asks for."""
+
     name: ClassVar[str] = "NodeResourcesFit"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((
         ClusterEvent.NODE_ADDED, ClusterEvent.NODE_ALLOCATABLE, ClusterEvent.POD_FREED, ClusterEvent.POD_SCALED_DOWN,
     ))
+    row_local: ClassVar[bool] = True
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
-        listed = (arguments.get("scoringStrategy") or {}).get("resources")
-        self._weights = {entry["name"]: entry.get("weight") or 1 for entry in listed} if listed else _DEFAULT_WEIGHTS
+        self._nodes = handle.snapshot.table
+        strategy = arguments.get("scoringStrategy") or {}
+        self._weights: Weights = weights_of(strategy.get("resources"))
+        self._scorer = SCORERS[strategy.get("type") or "LeastAllocated"](strategy)
+        self._ignored = frozenset(arguments.get("ignoredResources") or ())
+        self._ignored_groups = frozenset(arguments.get("ignoredResourceGroups") or ())
+
+    def hint(self, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
+        """Whether the event frees something that the pod asks for, or the node could hold it when empty."""
+        asked = dict(self._demanded(pod))
+        if event is ClusterEvent.POD_FREED:
+            return True
+        if event is ClusterEvent.POD_SCALED_DOWN:
+            return any(old.requests.get(name, 0) > new.requests.get(name, 0) for name in asked)
+        offered = amounts(dig(new, "status", "allocatable") or dig(new, "status", "capacity"))
+        return all(offered.get(name, 0) >= amount for name, amount in asked.items())
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        reasons = []
-        beyond_capacity = False
-        if len(node.pods) + 1 > node.max_pods:
-            reasons.append("Too many pods")
-        for name, asked in pod.requests.items():
-            if not asked:
-                continue
+        code = _TOO_MANY_PODS if len(node.pods) + 1 > node.max_pods else 0
+        for place, (name, asked) in enumerate(self._demanded(pod)):
             capacity = node.allocatable.get(name, 0)
             if asked > capacity - node.requested.get(name, 0):
+                code += _INSUFFICIENT << 2 * place
+                code += _BEYOND_CAPACITY << 2 * place if asked > capacity else 0
+        return self.refusal(state, pod, code) if code else None
+
+    def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
+        nodes = self._nodes
+        codes = (nodes.pod_count[rows] >= nodes.max_pods[rows]).astype(np.int64)
+        for place, (name, asked) in enumerate(self._demanded(pod)):
+            capacity = nodes.allocatable(name, rows)
+            lacking = asked > capacity - nodes.requested(name, rows)
+            if lacking.any():
+                codes += lacking.astype(np.int64) * (_INSUFFICIENT << 2 * place)
+                codes += (asked > capacity).astype(np.int64) * (_BEYOND_CAPACITY << 2 * place)
+        return codes if codes.any() else None
+
+    def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:
+        reasons = ["Too many pods"] if code & _TOO_MANY_PODS else []
+        beyond_capacity = False
+        for place, (name, _) in enumerate(self._demanded(pod)):
+            if code & (_INSUFFICIENT << 2 * place):
                 reasons.append(f"Insufficient {name}")
-                beyond_capacity = beyond_capacity or asked > capacity
-        if not reasons:
-            return None
+            beyond_capacity = beyond_capacity or bool(code & (_BEYOND_CAPACITY << 2 * place))
         return Status(Code.UNRESOLVABLE if beyond_capacity else Code.UNSCHEDULABLE, tuple(reasons))
 
-    def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
-        total = weights = 0
-        for name, weight in self._weights.items():
-            capacity = node.allocatable.get(name, 0)
-            if not capacity:
-                continue
-            requested = node.scoring_requested if name in node.scoring_requested else node.requested
-            used = requested.get(name, 0) + pod.scoring_requests.get(name, 0)
-            total += weight * (max(capacity - used, 0) * MAX_NODE_SCORE // capacity)
-            weights += weight
-        return total // weights if weights else 0
+    def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
+        return mean_score(self._nodes, rows, pod, self._weights, self._scorer)
+
+    def _demanded(self, pod: PodInfo) -> tuple[tuple[str, int], ...]:
+        """What the pod asks for, in the order of its containers, without what extenders look after."""
+        asked = demanded(pod)
+        if not self._ignored and not self._ignored_groups:
+            return asked
+        return tuple(
+            (name, amount) for name, amount in asked
+            if name not in self._ignored and name.partition("/")[0] not in self._ignored_groups
+        )

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.interface import CycleState, Handle
+from sampan.scheduler.framework.handle import Handle
+from sampan.scheduler.framework.interface import CycleState
 from sampan.scheduler.framework.status import Status, unresolvable
 from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_table import Ints, Rows
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.taints import tolerated
 
@@ -19,11 +23,22 @@ _REFUSED = unresolvable("node(s) were unschedulable")
 class NodeUnschedulable:
     name: ClassVar[str] = "NodeUnschedulable"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS))
+    row_local: ClassVar[bool] = True
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
-        """Nothing to set."""
+        self._nodes = handle.snapshot.table
+
+    def hint(self, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
+        return not ((new or {}).get("spec") or {}).get("unschedulable")
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        if node.unschedulable and not tolerated(_TAINT, pod.tolerations):
-            return _REFUSED
-        return None
+        return _REFUSED if node.unschedulable and not tolerated(_TAINT, pod.tolerations) else None
+
+    def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
+        cordoned = self._nodes.unschedulable[rows]
+        if not cordoned.any() or tolerated(_TAINT, pod.tolerations):
+            return None
+        return cordoned.astype(np.int64)
+
+    def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:
+        return _REFUSED

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.interface import Handle
+from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.status import Status, unresolvable
 from sampan.scheduler.pod_info import PodInfo
 

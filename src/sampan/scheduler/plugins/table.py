@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sampan.scheduler.framework.interface import PluginFactory
+from sampan.scheduler.framework.handle import PluginFactory
 from sampan.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
 from sampan.scheduler.plugins.default_binder import DefaultBinder
 from sampan.scheduler.plugins.default_preemption import DefaultPreemption

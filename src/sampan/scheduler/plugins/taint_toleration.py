@@ -1,39 +1,98 @@
-"""TaintToleration: NoSchedule and NoExecute taints refuse what does not tolerate them, PreferNoSchedule is a cost."""
+"""TaintToleration: NoSchedule and NoExecute taints refuse what does not tolerate them, PreferNoSchedule is a cost.
+
+Nodes with the same taints share a number in the node table, so each set of taints is looked at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
+from sampan.apimachinery.object import Object
+from sampan.scheduler.framework.candidates import Candidates
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.interface import CycleState, Handle, scaled_to_max
-from sampan.scheduler.framework.status import Status, unresolvable
+from sampan.scheduler.framework.handle import Handle
+from sampan.scheduler.framework.interface import CycleState
+from sampan.scheduler.framework.normalize import scaled_to_max
+from sampan.scheduler.framework.status import SKIP, Status, unresolvable
 from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_table import Ints, Rows
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.taints import tolerated
+
+_HARD = ("NoSchedule", "NoExecute")
+_SOFT = "PreferNoSchedule"
+_MOST_TAINTS = 1 << 10
 
 
 class TaintToleration:
     name: ClassVar[str] = "TaintToleration"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS))
+    row_local: ClassVar[bool] = True
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
-        """Nothing to set."""
+        self._nodes = handle.snapshot.table
+
+    def hint(self, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
+        taints = tuple(((new or {}).get("spec") or {}).get("taints") or ())
+        return _untolerated(pod, taints) is None
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        for taint in node.taints:
-            if taint.get("effect") in ("NoSchedule", "NoExecute") and not tolerated(taint, pod.tolerations):
-                return unresolvable(f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}")
-        return None
+        position = _untolerated(pod, node.taints)
+        return None if position is None else _refused(node.taints[position])
 
-    def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+    def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
+        """The code tells which taint of which set."""
+        sets = self._nodes.taint_set[rows]
+        codes = None
+        for number in _present(sets):
+            position = _untolerated(pod, self._nodes.taint_sets[number])
+            if position is not None:
+                codes = np.zeros(len(sets), np.int64) if codes is None else codes
+                codes[sets == number] = number * _MOST_TAINTS + position
+        return codes
+
+    def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:
+        number, position = divmod(code, _MOST_TAINTS)
+        return _refused(self._nodes.taint_sets[number][position])
+
+    def pre_score(self, state: CycleState, pod: PodInfo, nodes: Candidates) -> Status | None:
+        return None if self._nodes.has_soft_taints else SKIP
+
+    def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
         """How many soft taints the pod does not tolerate."""
-        if not node.taints:
-            return 0
-        tolerations = [t for t in pod.tolerations if (t.get("effect") or "PreferNoSchedule") == "PreferNoSchedule"]
-        return sum(
-            taint.get("effect") == "PreferNoSchedule" and not tolerated(taint, tolerations) for taint in node.taints
-        )
+        sets = self._nodes.taint_set[rows]
+        costs = np.zeros(len(sets), np.int64)
+        for number in _present(sets):
+            costs[sets == number] = _cost(pod, self._nodes.taint_sets[number])
+        return costs
 
-    def normalize(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], scores: list[int]) -> None:
-        scaled_to_max(scores, reverse=True)
+    def normalize_rows(self, state: CycleState, pod: PodInfo, rows: Rows, scores: Ints) -> Ints:
+        return scaled_to_max(scores, reverse=True)
+
+
+def _present(sets: Ints) -> list[int]:
+    """The sets of taints that there are, without the empty one."""
+    if not sets.any():
+        return []
+    found: list[int] = np.unique(sets).tolist()
+    return found[1:] if found[0] == 0 else found
+
+
+def _untolerated(pod: PodInfo, taints: tuple[Object, ...]) -> int | None:
+    """The place of the first taint that keeps the pod away."""
+    for position, taint in enumerate(taints):
+        if taint.get("effect") in _HARD and not tolerated(taint, pod.tolerations):
+            return position
+    return None
+
+
+def _cost(pod: PodInfo, taints: tuple[Object, ...]) -> int:
+    tolerations = [t for t in pod.tolerations if (t.get("effect") or _SOFT) == _SOFT]
+    return sum(taint.get("effect") == _SOFT and not tolerated(taint, tolerations) for taint in taints)
+
+
+def _refused(taint: Object) -> Status:
+    return unresolvable(f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}")

@@ -27,7 +27,8 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, key_of, meta, name_of
 from sampan.scheduler import node_selector
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.interface import CycleState, Handle, PreFilterResult
+from sampan.scheduler.framework.handle import Handle
+from sampan.scheduler.framework.interface import CycleState, PreFilterResult
 from sampan.scheduler.framework.status import SKIP, Status, unresolvable, unschedulable
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_selector import Labels
@@ -61,7 +62,10 @@ class _Choice:
 class VolumeBinding:
     name: ClassVar[str] = "VolumeBinding"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset(
-        (ClusterEvent.STORAGE, ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS)
+        (
+            ClusterEvent.CLAIM, ClusterEvent.VOLUME, ClusterEvent.STORAGE_CLASS, ClusterEvent.CSI_NODE,
+            ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS,
+        )
     )
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
@@ -70,7 +74,7 @@ class VolumeBinding:
         self._promised: dict[str, str] = {}
 
     def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | PreFilterResult | None:
-        names = _claim_names(pod.obj)
+        names = _claim_names(pod)
         if not names:
             return SKIP
         claims = _Claims()
@@ -192,15 +196,15 @@ class VolumeBinding:
         return found is not None and found.get("provisioner") not in (None, "", NO_PROVISIONER)
 
 
-def _claim_names(pod: Object) -> list[tuple[str, bool]]:
+def _claim_names(pod: PodInfo) -> list[tuple[str, bool]]:
     """The claims of the pod's volumes, and whether each is an ephemeral one."""
     found: list[tuple[str, bool]] = []
-    for volume in (pod.get("spec") or {}).get("volumes") or ():
+    for volume in pod.signature.volumes:
         source = volume.get("persistentVolumeClaim")
         if source is not None:
             found.append((str(source.get("claimName")), False))
         elif volume.get("ephemeral") is not None:
-            found.append((f"{name_of(pod)}-{volume['name']}", True))
+            found.append((f"{pod.name}-{volume['name']}", True))
     return found
 
 

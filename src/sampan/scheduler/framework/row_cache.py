@@ -1,0 +1,138 @@
+"""RowCache: what the row-local plugins say about pods with one spec, for every node, kept from pod to pod.
+
+Placing a pod changes one row. So the next pod with that spec asks the plugins about that row only, with the same code
+that judges all rows at once: `refresh` takes the rows that the node table has recorded as changed since the last time.
+
+Guarantee: after `refresh` everything is as if it had been computed anew for all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from sampan.scheduler.framework.interface import CycleState, RowsFilterPlugin, RowsScorePlugin
+from sampan.scheduler.framework.status import Status
+from sampan.scheduler.node_table import Bools, Indexes, Ints, Rows, grown
+from sampan.scheduler.pod_info import PodInfo
+from sampan.scheduler.snapshot import Snapshot
+
+Crowded: TypeAlias = Callable[[CycleState, PodInfo, int], Status | None]
+"""Why a row that fits does not once the pods that are nominated there count, None if it fits all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankedFilter:
+    """A filter over rows; `by` is its place in the profile's order of filters plus one."""
+
+    by: int
+    name: str
+    plugin: RowsFilterPlugin
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedScore:
+    """A score over rows. One that `normalizes` is brought to scale in each cycle, over the nodes that fit."""
+
+    name: str
+    plugin: RowsScorePlugin
+    weight: int
+    normalizes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlugins:
+    """The row-local plugins that have something to say about a spec."""
+
+    filters: Sequence[RankedFilter]
+    scores: Sequence[WeightedScore]
+    crowded: Crowded
+
+
+class RowCache:
+    """`fits`, `by` and `code` (see Verdicts) are what the filters say; `total` is the sum of the scores that need no
+    scale, `raw` has a column for each of those that do (`scaled`)."""
+
+    def __init__(self, snapshot: Snapshot, plugins: RowPlugins, state: CycleState, only: Indexes | None = None) -> None:
+        self._snapshot = snapshot
+        self._plugins = plugins
+        self._state = state
+        self._only = only
+        """The rows that come into question, None for all."""
+        self._direct = [score for score in plugins.scores if not score.normalizes]
+        self.scaled = [score for score in plugins.scores if score.normalizes]
+        self._position = -1
+        self._codes: dict[Status, int] = {}
+        self.fits: Bools = np.zeros(0, np.bool_)
+        self.by: Ints = np.zeros(0, np.int64)
+        self.code: Ints = np.zeros(0, np.int64)
+        self.total: Ints = np.zeros(0, np.int64)
+        self.raw: list[Ints] = [np.zeros(0, np.int64) for _ in self.scaled]
+
+    def refresh(self, pod: PodInfo) -> None:
+        """Bring everything up to date. `pod` has the spec; nominations of itself do not crowd it out."""
+        table = self._snapshot.table
+        position = table.position
+        if position == self._position:
+            return
+        changed = table.changed_since(self._position) if self._position >= 0 else None
+        self._position = position
+        self._reach(len(table.exists))
+        if self._only is not None:
+            self._judge(pod, self._only)
+        elif changed is None or len(changed) * 4 > table.size:
+            self._judge(pod, table.every)
+        else:
+            self._judge(pod, np.array(sorted(set(changed)), np.intp))
+
+    def crowded_status(self, code: int) -> Status:
+        """What a negative code means."""
+        return next(status for status, known in self._codes.items() if known == code)
+
+    def _reach(self, capacity: int) -> None:
+        missing = capacity - len(self.fits)
+        if missing:
+            for name in ("fits", "by", "code", "total"):
+                setattr(self, name, grown(getattr(self, name), missing))
+            self.raw = [grown(column, missing) for column in self.raw]
+
+    def _judge(self, pod: PodInfo, rows: Rows) -> None:
+        """Ask all plugins about these rows."""
+        exists = self._snapshot.table.exists[rows]
+        by, code = np.zeros(len(exists), np.int64), np.zeros(len(exists), np.int64)
+        for entry in self._plugins.filters:
+            codes = entry.plugin.filter_rows(self._state, pod, rows)
+            if codes is not None:
+                refused = (codes != 0) & (by == 0)
+                by[refused] = entry.by
+                code[refused] = codes[refused]
+        by[~exists] = 0
+        self.by[rows], self.code[rows] = by, code
+        self.fits[rows] = exists & (by == 0)
+        if self._snapshot.nominated:
+            self._judge_crowded(pod, rows)
+        total = np.zeros(len(exists), np.int64)
+        for score in self._direct:
+            total += score.weight * score.plugin.score_rows(self._state, pod, rows)
+        self.total[rows] = total
+        for column, score in zip(self.raw, self.scaled, strict=True):
+            column[rows] = score.plugin.score_rows(self._state, pod, rows)
+
+    def _judge_crowded(self, pod: PodInfo, rows: Rows) -> None:
+        """Rows on which room is being made for other pods."""
+        snapshot = self._snapshot
+        if isinstance(rows, slice):
+            nominated = [row for row in map(snapshot.table.row, snapshot.nominated) if row is not None]
+        else:
+            nominated = [r for r in rows.tolist() if (i := snapshot.table.infos[r]) and i.name in snapshot.nominated]
+        for row in nominated:
+            if not self.fits[row]:
+                continue
+            status = self._plugins.crowded(self._state, pod, row)
+            if status is not None:
+                self.fits[row] = False
+                self.by[row] = next(entry.by for entry in self._plugins.filters if entry.name == status.plugin)
+                self.code[row] = self._codes.setdefault(status, -1 - len(self._codes))

@@ -8,7 +8,7 @@ of their rows, the one at `randrange(n)`; a single best node needs no chance. So
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -104,21 +104,18 @@ class CycleTrial:
         return fits(self._framework, self._snapshot, state, pod, node)
 
 
+@dataclass(slots=True)
 class _Cycle:
     """One attempt's filters: the row-local ones are in the cache, the others are asked now."""
 
-    def __init__(
-        self, framework: Framework, snapshot: Snapshot, pod: PodInfo, state: CycleState, before: PreFiltered,
-        cache: RowCache,
-    ) -> None:
-        self._framework = framework
-        self._snapshot = snapshot
-        self._pod = pod
-        self._state = state
-        self._before = before
-        self._cache = cache
-        self._answers: list[tuple[RankedFilter, Rows, Ints]] = []
-        self._crowded: dict[int, Status] = {}
+    _framework: Framework
+    _snapshot: Snapshot
+    _pod: PodInfo
+    _state: CycleState
+    _before: PreFiltered
+    _cache: RowCache
+    _answers: list[tuple[RankedFilter, Rows, Ints]] = field(default_factory=list)
+    _crowded: dict[int, Status] = field(default_factory=dict)
 
     def filter(self) -> Bools:
         """Which rows fit."""

@@ -23,6 +23,7 @@ from sampan.controllers import (
     trust_bundle_publisher,
     volume_expansion,
 )
+from sampan.controllers import validating_admission_policy_status as policy_status
 from sampan.controllers.legacy_token_cleaner import INVALID_SINCE, LAST_USED, TYPE, generated, mounted, plan_token
 from sampan.controllers.volume_protection import attributes_classes_of
 from sampan.pki.service_account import SigningKey
@@ -253,3 +254,14 @@ def test_a_migration_writes_every_object_again_and_says_so() -> None:
             assert shown == {"Running": "False", "Failed": "True"}
 
     run(scenario())
+
+
+def test_each_generation_of_a_policy_is_checked_once_and_its_warnings_written(make) -> None:
+    policy = {"metadata": make.meta("p", generation=2), "status": {"observedGeneration": 1}}
+    assert not policy_status.is_seen(policy)
+    warning = {"fieldRef": "spec.validations[0].expression", "warning": "no"}
+    [update] = policy_status.plan(policy, [warning]).steps
+    assert update.obj["status"] == {"observedGeneration": 2, "typeChecking": {"expressionWarnings": [warning]}}
+    assert policy_status.is_seen(update.obj)
+    [update] = policy_status.plan(policy, []).steps
+    assert update.obj["status"]["typeChecking"] == {}

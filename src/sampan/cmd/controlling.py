@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part
@@ -25,10 +26,16 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
         await run(connected, ControllerManagerConfig(
             client_for=client_for, cluster_cidr=cluster.pod_range, root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
-            service_account_key=cluster.pki_dir / "sa.key",
+            service_account_key=cluster.pki_dir / "sa.key", check_policy=_type_warnings,
         ))
 
     return part
+
+
+def _type_warnings(policy: Object) -> Sequence[Object]:
+    from sampan.apiserver.admission.policies.type_check import warnings_of  # CEL is loaded with the first policy
+
+    return warnings_of(policy)
 
 
 def scheduler(client: GetClient) -> Part:

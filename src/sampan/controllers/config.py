@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 
 
@@ -31,6 +32,8 @@ class ControllerManagerConfig:
     """PEM files of the CA that signs approved CertificateSigningRequests; without them nothing is signed."""
     service_account_key: Path | None = None
     """PEM file of the key that signs tokens kept in Secrets; without it none are made."""
+    check_policy: Callable[[Object], Sequence[Object]] | None = field(default=None, compare=False)
+    """The type checker of ValidatingAdmissionPolicies: its warnings about one."""
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: int = 24
     allocate_node_cidrs: bool = True

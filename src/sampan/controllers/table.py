@@ -47,6 +47,7 @@ from sampan.controllers.storage_version_migrator import StorageVersionMigrator
 from sampan.controllers.taint_eviction import TaintEvictionReconciler
 from sampan.controllers.trust_bundle_publisher import TrustBundlePublisher
 from sampan.controllers.ttl_after_finished import TTLAfterFinishedReconciler
+from sampan.controllers.validating_admission_policy_status import ValidatingAdmissionPolicyStatus
 from sampan.controllers.volume_expansion import VolumeExpansionReconciler
 from sampan.controllers.volume_protection import (
     AttributesClassProtectionReconciler,
@@ -185,6 +186,10 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "clusterrole-aggregation-controller", "clusterrole-aggregation-controller",
         lambda wiring, config: ClusterRoleAggregation(wiring), workers=1,
+    ),
+    Loop(
+        "validatingadmissionpolicy-status-controller", "validatingadmissionpolicy-status-controller",
+        lambda wiring, config: ValidatingAdmissionPolicyStatus(wiring, config.check_policy), workers=1,
     ),
     Loop(
         "certificatesigningrequest-approving-controller", "certificate-controller",

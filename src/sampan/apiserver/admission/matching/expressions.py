@@ -37,7 +37,12 @@ def webhook_environment() -> Environment:
 
 def policy_environment(*, params: bool) -> Environment:
     """For policies: the namespace and the policy's own variables as well, and parameters if it has any."""
-    return environment(*_SHARED, *_POLICY, _PARAMS) if params else environment(*_SHARED, *_POLICY)
+    return environment(*policy_variables(params=params))
+
+
+def policy_variables(*, params: bool) -> tuple[tuple[str, str], ...]:
+    """The variables of policies, with their types."""
+    return (*_SHARED, *_POLICY, _PARAMS) if params else (*_SHARED, *_POLICY)
 
 
 class Expressions:

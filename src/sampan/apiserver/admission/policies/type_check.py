@@ -1,0 +1,141 @@
+"""Type checking of policies: which of a ValidatingAdmissionPolicy's expressions cannot fit the kinds that it matches.
+
+At admission every expression is accepted that could be right for some object. Here it is compiled once more for each
+built-in kind that the policy names in full (at most ten, without wildcards), with the types that the kind's definition
+gives to the fields of `object` and `oldObject`. What does not compile becomes a warning in the policy's status; it
+refuses nothing.
+
+Fields that are reached through structs alone are declared by their whole path, so the checker knows
+`object.spec.replicas` to be an int; what is inside lists and maps stays dynamic.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sampan.api.kinds import KINDS
+from sampan.apimachinery.object import Object, dig
+from sampan.apimachinery.resource import Resource
+from sampan.apimachinery.schema.loader import definitions
+from sampan.apiserver.admission.matching.expressions import policy_variables
+from sampan.apiserver.cel.environment import Environment
+from sampan.apiserver.cel.errors import CompileError
+
+MAX_KINDS: Final = 10
+MAX_DEPTH: Final = 7
+ROOTS: Final = ("object", "oldObject")
+_SCALARS: Final = {"integer": "int", "number": "double", "boolean": "bool", "string": "string"}
+_DYNAMIC: Final = frozenset({"int-or-string", "date-time", "byte"})
+_TEXT = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
+_PATH = re.compile(r"(?<![\w.])(object|oldObject)((?:\.[A-Za-z_]\w*)+)(\s*\()?")
+_HAS = re.compile(r"(?<![\w.])has\(\s*(?:object|oldObject)(?:\.\w+)+\s*\)")
+
+
+def warnings_of(policy: Object) -> list[Object]:
+    """An ExpressionWarning for each expression that does not fit; empty if all do."""
+    kinds = kinds_of(policy)
+    found: list[Object] = []
+    for place, text in _expressions(policy):
+        said = [
+            f"{kind.api_version}, Kind={kind.kind}: {problem}" for kind, definition in kinds
+            if (problem := problem_with(text, definition, params=bool(dig(policy, "spec", "paramKind"))))
+        ]
+        if said:
+            found.append({"fieldRef": place, "warning": "\n".join(said)})
+    return found
+
+
+def kinds_of(policy: Object) -> list[tuple[Resource, str]]:
+    """The built-in kinds that the policy names in full, with the names of their definitions."""
+    found: dict[Resource, str] = {}
+    for rule in dig(policy, "spec", "matchConstraints", "resourceRules", default=()):
+        for kind in KINDS:
+            resource = kind.resource
+            named = (
+                resource.group in (rule.get("apiGroups") or ()) and resource.version in (rule.get("apiVersions") or ())
+                and resource.plural in (rule.get("resources") or ())
+            )
+            if named and kind.definition:
+                found.setdefault(resource, kind.definition)
+    return list(found.items())[:MAX_KINDS]
+
+
+def problem_with(text: str, definition: str, *, params: bool) -> str:
+    """Why the expression does not fit objects of the definition, in CEL's words; empty if it does."""
+    bare = _TEXT.sub(lambda match: " " * len(match.group()), text)
+    for match in _PATH.finditer(bare):
+        unknown = _unknown_field(definition, match.group(2).split(".")[1:], called=bool(match.group(3)))
+        if unknown is not None:
+            position = match.start(2) + sum(len(part) + 1 for part in match.group(2).split(".")[1:unknown + 1])
+            return _undefined(text, match.group(2).split(".")[unknown + 1], position)
+    checked = _HAS.sub(lambda match: "true".ljust(len(match.group())), text)  # has() of a field that there is
+    try:
+        _environment(definition, params).compile(checked)
+    except CompileError as error:
+        return str(error).replace(f" | {checked}", f" | {text}")
+    return ""
+
+
+def _undefined(text: str, field: str, position: int) -> str:
+    marker = "." * position + "^"
+    return f"compilation failed: ERROR: <input>:1:{position + 1}: undefined field '{field}'\n | {text}\n | {marker}"
+
+
+def _expressions(policy: Object) -> Iterator[tuple[str, str]]:
+    for number, one in enumerate(dig(policy, "spec", "validations", default=())):
+        for field in ("expression", "messageExpression"):
+            if one.get(field):
+                yield f"spec.validations[{number}].{field}", str(one[field])
+
+
+def _unknown_field(definition: str, path: list[str], *, called: bool) -> int | None:
+    """The place in `path` of the first field that the definition does not have; None if all are known or may be."""
+    schema: Mapping[str, Any] = definitions().raw(definition)
+    for place, field in enumerate(path):
+        schema = _resolved(schema)
+        properties = schema.get("properties")
+        if not properties or (called and place == len(path) - 1):
+            return None
+        if field not in properties:
+            return place
+        schema = properties[field]
+    return None
+
+
+@functools.lru_cache(maxsize=64)
+def _environment(definition: str, params: bool) -> Environment:
+    variables = dict(policy_variables(params=params))
+    for root in ROOTS:
+        variables |= {f"{root}.{path}": type for path, type in _fields(definitions().raw(definition), 1)}
+    return Environment(variables)
+
+
+def _fields(schema: Mapping[str, Any], depth: int) -> Iterator[tuple[str, str]]:
+    """Paths below a struct, with their CEL types. Structs are maps to the checker, so that their other uses stay."""
+    for name, given in (_resolved(schema).get("properties") or {}).items():
+        if not name.isidentifier() or name.startswith("x-"):
+            continue
+        resolved = _resolved(given)
+        yield name, _type(resolved)
+        if resolved.get("properties") and depth < MAX_DEPTH:
+            yield from ((f"{name}.{path}", type) for path, type in _fields(resolved, depth + 1))
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    kind = schema.get("type")
+    if schema.get("format") in _DYNAMIC:
+        return "dyn"
+    if kind == "array":
+        return f"list({_type(_resolved(schema.get('items') or {}))})"
+    if kind == "object":
+        values = schema.get("additionalProperties")
+        return f"map(string, {_type(_resolved(values))})" if isinstance(values, dict) else "map(string, dyn)"
+    return _SCALARS.get(str(kind), "dyn")
+
+
+def _resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    return definitions().raw(str(reference).rpartition("/")[2]) if reference else schema

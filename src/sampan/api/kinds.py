@@ -59,7 +59,9 @@ from sampan.api.resource.devicetaintrule import DEVICE_TAINT_RULE
 from sampan.api.resource.resourceclaim import RESOURCE_CLAIM
 from sampan.api.resource.resourceclaimtemplate import RESOURCE_CLAIM_TEMPLATE
 from sampan.api.resource.resourceslice import RESOURCE_SLICE
+from sampan.api.scheduling.podgroup import POD_GROUP
 from sampan.api.scheduling.priorityclass import PRIORITY_CLASS
+from sampan.api.scheduling.workload import WORKLOAD
 from sampan.api.storage.csidriver import CSI_DRIVER
 from sampan.api.storage.csinode import CSI_NODE
 from sampan.api.storage.csistoragecapacity import CSI_STORAGE_CAPACITY
@@ -84,7 +86,7 @@ KINDS: tuple[Kind, ...] = (
     MUTATING_ADMISSION_POLICY, MUTATING_ADMISSION_POLICY_BINDING, MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY_BINDING, VALIDATING_WEBHOOK_CONFIGURATION,
     CUSTOM_RESOURCE_DEFINITION,
-    PRIORITY_CLASS,
+    PRIORITY_CLASS, POD_GROUP, WORKLOAD,
     LEASE,
     RUNTIME_CLASS,
     ENDPOINT_SLICE,

@@ -7,17 +7,20 @@ from collections.abc import Collection
 from sampan.apimachinery.object import Object, labels_of, name_of
 from sampan.scheduler.framework.events import ClusterEvent, node_changes
 from sampan.scheduler.listers import Listers
+from sampan.scheduler.pod_groups import PodGroups
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.queue import SchedulingQueue
 from sampan.scheduler.snapshot import Snapshot
 
 
-def follow(snapshot: Snapshot, queue: SchedulingQueue, listers: Listers, scheduler_names: Collection[str]) -> None:
+def follow(
+    snapshot: Snapshot, queue: SchedulingQueue, listers: Listers, groups: PodGroups, scheduler_names: Collection[str]
+) -> None:
     """Begin to follow, for the pods of these schedulers."""
     listers.happened = queue.move
     nodes = _Nodes(snapshot, queue)
     listers.node_informer.add_handler(nodes.added, nodes.updated, nodes.deleted)
-    listers.pods.handler = _Pods(snapshot, queue, scheduler_names)
+    listers.pods.handler = _Pods(snapshot, queue, groups, scheduler_names)
     namespaces = _Namespaces(snapshot, queue)
     listers.namespace_informer.add_handler(namespaces.added, namespaces.updated)
 
@@ -59,12 +62,16 @@ class _Nodes:
 class _Pods:
     """A pod is either placed (in the snapshot) or waits (in the queue, if it is ours)."""
 
-    def __init__(self, snapshot: Snapshot, queue: SchedulingQueue, scheduler_names: Collection[str]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, queue: SchedulingQueue, groups: PodGroups, scheduler_names: Collection[str]
+    ) -> None:
         self._snapshot = snapshot
         self._queue = queue
+        self._groups = groups
         self._scheduler_names = scheduler_names
 
     def added(self, pod: PodInfo) -> None:
+        self._groups.put(pod)
         if pod.node_name:
             self._placed(pod)
             self._queue.move(ClusterEvent.POD_PLACED, None, pod)
@@ -75,6 +82,7 @@ class _Pods:
             self._queue.move(ClusterEvent.POD_WAITING, None, pod)
 
     def updated(self, old: PodInfo, new: PodInfo) -> None:
+        self._groups.put(new)
         if not new.node_name:
             self._waiting_changed(old, new)
             return
@@ -90,6 +98,7 @@ class _Pods:
             self._queue.move(ClusterEvent.POD_SCALED_DOWN, before, new)
 
     def deleted(self, pod: PodInfo) -> None:
+        self._groups.remove(pod)
         self._queue.delete(pod.key)
         self._snapshot.withdraw_nomination(pod.key)
         before = self._snapshot.remove_pod(pod.key)

@@ -15,7 +15,7 @@ import numpy as np
 from sampan import effects
 from sampan.scheduler.diagnosis import Diagnosis
 from sampan.scheduler.framework.framework import Framework, PreFiltered
-from sampan.scheduler.framework.interface import CycleState
+from sampan.scheduler.framework.interface import CycleState, PreFilterResult
 from sampan.scheduler.framework.per_node import PerNodeFilter
 from sampan.scheduler.framework.row_cache import RankedFilter, RowCache
 from sampan.scheduler.framework.status import Status, unresolvable
@@ -37,13 +37,17 @@ class Decision:
     feasible: int = 0
 
 
-def decide(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> Decision:
-    """Where the pod should go."""
+def decide(
+    framework: Framework, snapshot: Snapshot, pod: PodInfo, *, only: frozenset[str] | None = None
+) -> Decision:
+    """Where the pod should go. `only`: the nodes that its pod group has left."""
     state: CycleState = {}
     table = snapshot.table
     before, cache = framework.pre_filter(state, pod)
     if before.rejection is not None:
         return _rejected(before.rejection, snapshot, pod, state)
+    if only is not None:
+        before.limit(PreFilterResult(only), "GangScheduling")
     nominated = snapshot.node(pod.nominated_node or snapshot.nominated_node(pod.key))
     if (
         nominated is not None and _is_possible(before, nominated)

@@ -1,11 +1,11 @@
-"""Tells the pod's status why it is not placed: the PodScheduled condition, and where room is being made for it."""
+"""Tells the status of pods and pod groups why they are not placed, and of a pod where room is being made for it."""
 
 from __future__ import annotations
 
 import logging
 
 from sampan import effects
-from sampan.api.resources import PODS
+from sampan.api.resources import POD_GROUPS, PODS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, key_of, name_of, namespace_of
 from sampan.client.client import Client
@@ -13,6 +13,7 @@ from sampan.client.client import Client
 log = logging.getLogger(__name__)
 
 CONDITION = "PodScheduled"
+GROUP_CONDITION = "PodGroupInitiallyScheduled"
 
 
 async def report_failure(client: Client, pod: Object, reason: str, message: str, nominated_node: str = "") -> None:
@@ -26,6 +27,28 @@ async def report_failure(client: Client, pod: Object, reason: str, message: str,
         log.debug("pod %s was deleted before its condition was written", key_of(pod))
     except errors.APIError as error:
         log.warning("pod %s: the condition %s was not written: %s", key_of(pod), CONDITION, error)
+
+
+async def report_group(client: Client, group: Object, message: str) -> None:
+    """Write the group's condition: placed (an empty message), or why not. Once it was placed, that stays."""
+    conditions = (group.get("status") or {}).get("conditions") or []
+    known = next((c for c in conditions if c.get("type") == GROUP_CONDITION), None)
+    wanted: Object = {
+        "type": GROUP_CONDITION, "status": "False" if message else "True",
+        "reason": "Unschedulable" if message else "Scheduled",
+        "message": message or "All required pods have been scheduled",
+    }
+    if known is not None and (known["status"] == "True" or all(known.get(k) == v for k, v in wanted.items())):
+        return
+    same = known is not None and known["status"] == wanted["status"]
+    wanted["lastTransitionTime"] = known["lastTransitionTime"] if known is not None and same else effects.timestamp()
+    patch: Object = {"status": {"conditions": [wanted]}}
+    try:
+        await client.patch(
+            POD_GROUPS, name_of(group), patch, namespace_of(group), type="strategic", subresource="status"
+        )
+    except errors.APIError as error:
+        log.warning("pod group %s: the condition %s was not written: %s", key_of(group), GROUP_CONDITION, error)
 
 
 def status_patch(pod: Object, reason: str, message: str, nominated_node: str) -> Object | None:

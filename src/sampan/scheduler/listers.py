@@ -26,6 +26,8 @@ from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.handle import Storage
 from sampan.scheduler.pod_informer import PodInformer
 
+_ALWAYS_THERE = frozenset((PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES))
+
 Happened = Callable[[ClusterEvent, Any, Any], None]
 
 
@@ -37,6 +39,8 @@ class Listers:
 
     def __init__(self, client: Client) -> None:
         self._factory = InformerFactory(client)
+        self._optional = InformerFactory(client)
+        """Of resources that an API server may lack: nothing waits for these copies."""
         self.happened: Happened | None = None
         self.pods = PodInformer(client)
         self._pods_task: asyncio.Task[None] | None = None
@@ -58,6 +62,7 @@ class Listers:
 
     async def __aenter__(self) -> Listers:
         await self._factory.__aenter__()
+        await self._optional.__aenter__()
         self._pods_task = asyncio.create_task(self._run_pods(), name="informer pods")
         return self
 
@@ -65,6 +70,7 @@ class Listers:
         if self._pods_task is not None:
             self._pods_task.cancel()
             await asyncio.gather(self._pods_task, return_exceptions=True)
+        await self._optional.__aexit__(*exc)
         await self._factory.__aexit__(*exc)
 
     async def wait_synced(self) -> None:
@@ -78,7 +84,7 @@ class Listers:
             if self.happened is not None:
                 self.happened(event, old, new)
 
-        informer = self._factory.informer(resource)
+        informer = (self._factory if resource in _ALWAYS_THERE else self._optional).informer(resource)
         informer.add_handler(
             lambda obj: happened(None, obj), lambda old, new: happened(old, new), lambda obj: happened(obj, None)
         )

@@ -223,12 +223,22 @@ class SchedulingQueue:
         queued = _first_valid(self._active)
         if queued is None and self._pops_from_backoff:
             queued = _first_valid(self._backoff)
-        if queued is not None:
-            queued.ticket = 0
-            queued.attempts += 1
-            queued.seen = self._first_happened + len(self._happened)
-            queued.changed = False
-            self._in_flight[queued.pod.key] = queued
+        return None if queued is None else self._to_flight(queued)
+
+    def take(self, key: str) -> QueuedPod | None:
+        """A pod that waits, whatever for; None if there is none or a gate holds it. As after `pop`, it is in flight."""
+        queued = self._known.get(key)
+        if queued is None or key in self._in_flight or self._rules.pre_enqueue(queued.pod) is not None:
+            return None
+        self._unfile(queued, queued.group)
+        return self._to_flight(queued)
+
+    def _to_flight(self, queued: QueuedPod) -> QueuedPod:
+        queued.ticket = 0
+        queued.attempts += 1
+        queued.seen = self._first_happened + len(self._happened)
+        queued.changed = False
+        self._in_flight[queued.pod.key] = queued
         return queued
 
     def _enqueue(self, queued: QueuedPod) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from sampan.client.client import Client
@@ -18,13 +18,15 @@ from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.scheduler import cluster_events
 from sampan.scheduler.config import SchedulerConfig
 from sampan.scheduler.cycle import CycleTrial, Decision, decide
-from sampan.scheduler.failure import report_failure
+from sampan.scheduler.failure import report_failure, report_group
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.framework import Framework
 from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.status import Status
 from sampan.scheduler.framework.waiting import WaitingPods
+from sampan.scheduler.gang_cycle import PLUGIN, GangCycle, Outcome
 from sampan.scheduler.listers import Listers
+from sampan.scheduler.pod_groups import Gang, PodGroups
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.profiles import Profiles
 from sampan.scheduler.queue import QueuedPod, SchedulingQueue
@@ -41,7 +43,9 @@ async def run(client: Client, config: SchedulerConfig | None = None) -> None:
     config = config or SchedulerConfig()
     async with EventRecorder(client, config.profiles[0].scheduler_name) as recorder, Listers(client) as listers:
         scheduler = Scheduler(client, config, recorder, listers)
-        cluster_events.follow(scheduler.snapshot, scheduler.queue, listers, scheduler.profiles.frameworks)
+        cluster_events.follow(
+            scheduler.snapshot, scheduler.queue, listers, scheduler.groups, scheduler.profiles.frameworks
+        )
         await listers.wait_synced()
         await scheduler.run()
 
@@ -55,6 +59,7 @@ class Scheduler:
         self._listers = listers
         self._recorder = recorder
         self._waiting = WaitingPods()
+        self.groups = PodGroups()
         self._slots = asyncio.Semaphore(config.parallel_bindings)
         self._tasks: set[asyncio.Task[None]] = set()
         self.profiles = Profiles(config.profiles, self._handle)
@@ -105,6 +110,9 @@ class Scheduler:
                 self.queue.delete(pod.key)
             return None
         framework = self.profiles.of(pod)
+        gang = self.groups.gang(pod)
+        if gang is not None:
+            return self._attempt_gang(framework, gang, queued)
         try:
             decision = decide(framework, self.snapshot, pod)
             if decision.node_name:
@@ -115,20 +123,75 @@ class Scheduler:
             self.snapshot.forget(pod)
             return self._erred(queued, f"{type(error).__name__}: {error}")
 
+    def _attempt_gang(self, framework: Framework, gang: Gang, first: QueuedPod) -> Coroutine[Any, Any, None]:
+        """As `_attempt`, for all pods of the gang that wait."""
+        members = self.groups.members(gang.key)
+        running = [pod.on(node) for key, pod in members.items() if (node := self.snapshot.placed_on(key))]
+        taken = [queued for key in list(members) if (queued := self.queue.take(key)) is not None]
+        waiting = {queued.pod.key: queued for queued in (first, *filter(self._is_waiting, taken))}
+        for queued in taken:
+            if queued.pod.key not in waiting:
+                self.queue.delete(queued.pod.key)
+        cycle = GangCycle(framework, self.snapshot, gang, [queued.pod for queued in waiting.values()], running)
+        try:
+            outcome = cycle.run()
+        except Exception as error:
+            log.exception("deciding on pod group %s", gang.key)
+            message = f"{type(error).__name__}: {error}"
+            return together(*(self._erred(queued, message) for queued in waiting.values()))
+        if not outcome.enough:
+            return self._refuse_gang(cycle, outcome, waiting)
+        return together(
+            *(self._settle(framework, waiting[decision.pod.key], decision) for decision in outcome.placed),
+            *(
+                self._refuse(framework, waiting[decision.pod.key], decision) if status is None
+                else self._not_placed(waiting[decision.pod.key], decision, status)
+                for decision, status in outcome.refused
+            ),
+            report_group(self._client, gang.obj, ""),
+        )
+
+    def _refuse_gang(
+        self, cycle: GangCycle, outcome: Outcome, waiting: Mapping[str, QueuedPod]
+    ) -> Coroutine[Any, Any, None]:
+        """Nobody gets a place, and whatever helps one of them is reason to try all again."""
+        message = cycle.too_few(outcome)
+        reasons = {
+            decision.pod.key: decision.diagnosis.message if status is None else status.message
+            for decision, status in outcome.refused
+        }
+        plugins = {PLUGIN}.union(*(
+            decision.diagnosis.plugins if status is None else {status.plugin} for decision, status in outcome.refused
+        ))
+        for queued in waiting.values():
+            self.queue.failed(queued, frozenset(plugins))
+        return together(
+            *(
+                self._report(queued.pod, "Unschedulable", f"{message}: {reasons[key]}" if key in reasons else message)
+                for key, queued in waiting.items()
+            ),
+            report_group(self._client, cycle.gang.obj, message),
+        )
+
     def _place(
         self, framework: Framework, queued: QueuedPod, decision: Decision
     ) -> Coroutine[Any, Any, None]:
         """Assume the pod on its node, so that the next decision counts it."""
         pod, node_name = queued.pod, decision.node_name
-        self.snapshot.withdraw_nomination(pod.key)
         self.snapshot.assume(pod, node_name)
         status = framework.reserve(decision.state, pod, node_name)
         if status is None:
-            status = framework.permit(decision.state, pod, node_name)
-            if status is None:
-                return self._bind(framework, queued, decision)
-            framework.unreserve(decision.state, pod, node_name)
+            return self._settle(framework, queued, decision)
         self.snapshot.forget(pod)
+        return self._not_placed(queued, decision, status)
+
+    def _settle(self, framework: Framework, queued: QueuedPod, decision: Decision) -> Coroutine[Any, Any, None]:
+        """The pod has its place; unless a plugin objects in the end, it is bound to it."""
+        self.snapshot.withdraw_nomination(decision.pod.key)
+        status = framework.permit(decision.state, decision.pod, decision.node_name)
+        if status is None:
+            return self._bind(framework, queued, decision)
+        self._take_back(framework, decision)
         return self._not_placed(queued, decision, status)
 
     async def _bind(self, framework: Framework, queued: QueuedPod, decision: Decision) -> None:
@@ -197,4 +260,12 @@ class Scheduler:
             self.snapshot, self._client, listers.namespace_labels, listers.services, listers.owners,
             listers.owners_version, listers.disruption_budgets, listers.budgets_version, self.background,
             self._recorder.event, listers.listen, storage=listers.storage(), waiting=self._waiting,
+            groups=self.groups,
         )
+
+
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """All of them at the same time."""
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work)

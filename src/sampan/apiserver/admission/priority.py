@@ -13,14 +13,16 @@ _PREEMPT = "PreemptLowerPriority"
 
 class Priority(Plugin):
     name = "Priority"
-    resources = frozenset({("", "pods"), ("scheduling.k8s.io", "priorityclasses")})
+    resources = frozenset({
+        ("", "pods"), ("scheduling.k8s.io", "podgroups"), ("scheduling.k8s.io", "priorityclasses"),
+    })
     operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE"})
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
-        if attributes.kind.resource.plural != "pods":
+        if attributes.kind.resource.plural not in ("pods", "podgroups"):
             return
         assert attributes.object is not None
         spec = attributes.object.setdefault("spec", {})

@@ -16,6 +16,7 @@ from sampan.scheduler.framework.status import Status
 from sampan.scheduler.framework.waiting import WaitingPods
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.pod_affinity import NamespaceLabels
+from sampan.scheduler.pod_groups import PodGroups
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
 
@@ -74,8 +75,8 @@ class Handle:
     """`services` and `owners` list what selects pods in a namespace, for default spreading.
 
     `record(obj, type, reason, message)` makes an Event of an object or of a reference to one. `listen(resource, event)`
-    keeps a copy of all objects of a resource, and every change of one counts as that event for the queue. `trial` is
-    there once all plugins are made.
+    keeps a copy of all objects of a resource, and every change of one counts as that event for the queue; the copy
+    stays empty where the API server does not know the resource. `trial` is there once all plugins are made.
     """
 
     snapshot: Snapshot
@@ -95,6 +96,7 @@ class Handle:
     trial: Trial | None = None
     storage: Storage = Storage()
     waiting: WaitingPods = field(default_factory=WaitingPods)
+    groups: PodGroups = field(default_factory=PodGroups)
 
 
 PluginFactory: TypeAlias = Callable[[Handle, Mapping[str, Any]], Plugin]

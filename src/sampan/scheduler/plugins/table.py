@@ -11,6 +11,7 @@ from sampan.scheduler.framework.handle import PluginFactory
 from sampan.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
 from sampan.scheduler.plugins.default_binder import DefaultBinder
 from sampan.scheduler.plugins.default_preemption import DefaultPreemption
+from sampan.scheduler.plugins.gang_scheduling import GangScheduling
 from sampan.scheduler.plugins.image_locality import ImageLocality
 from sampan.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from sampan.scheduler.plugins.node_affinity import NodeAffinity
@@ -34,6 +35,7 @@ class PluginEntry:
 
 SCHEDULER_PLUGINS: tuple[PluginEntry, ...] = (
     PluginEntry("SchedulingGates", SchedulingGates),
+    PluginEntry("GangScheduling", GangScheduling),
     PluginEntry("PrioritySort", PrioritySort),
     PluginEntry("NodeUnschedulable", NodeUnschedulable),
     PluginEntry("NodeName", NodeName),

@@ -71,6 +71,8 @@ _SCHEDULER = [
     rule(READ, "storage.k8s.io", "csinodes csidrivers csistoragecapacities volumeattachments"),
     rule(READ, "resource.k8s.io", "deviceclasses resourceslices resourceclaims"),
     rule("update patch", "resource.k8s.io", "resourceclaims/status resourceclaims"),
+    rule(READ, "scheduling.k8s.io", "podgroups workloads"),
+    rule("patch update", "scheduling.k8s.io", "podgroups/status"),
 ]
 
 _KUBELET_API = "nodes/proxy nodes/metrics nodes/configz nodes/healthz nodes/pods nodes/stats nodes/log nodes/spec"

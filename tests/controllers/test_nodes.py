@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sampan.controllers import node_ipam, node_lifecycle, pod_gc, taint_eviction
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.node_lifecycle import Observed, wanted_taints
@@ -124,6 +126,16 @@ def test_a_pod_stays_for_its_toleration_seconds(make) -> None:
     decided = taint_eviction.plan(pod, unreachable(make), make.now)
     assert not decided.steps and decided.requeue_after_s == 180.0
     assert len(taint_eviction.plan(tolerating(pod, 120), unreachable(make), make.now).steps) == 2
+
+
+def test_a_taint_that_does_not_say_since_when_counts_from_when_it_was_seen(make) -> None:
+    node = make.node(taints=[{"key": "k", "effect": "NoExecute"}])
+    pod = make.pod("a")
+    pod["spec"]["tolerations"] = [{"key": "k", "operator": "Exists", "tolerationSeconds": 60}]
+    seen = make.now - timedelta(seconds=59)
+    assert taint_eviction.plan(pod, node, make.now).requeue_after_s == 60.0
+    assert taint_eviction.plan(pod, node, make.now, seen).requeue_after_s == 1.0
+    assert len(taint_eviction.plan(pod, node, make.now + timedelta(seconds=1), seen).steps) == 2
 
 
 def test_a_toleration_without_time_is_for_ever(make) -> None:

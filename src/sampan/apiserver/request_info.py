@@ -15,7 +15,10 @@ from typing import Final
 
 from sampan.apiserver.context import RequestContext
 
-_VERBS: Final = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_VERBS: Final = {
+    "POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
+    "OPTIONS": "",  # only what is proxied answers it, and upstream has no verb for it: a rule for `*` allows it
+}
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
 LONG_RUNNING: Final = frozenset({"proxy", "exec", "attach", "portforward", "log"})
 _WITH_SUBPATH: Final = frozenset({"proxy"})

@@ -1,9 +1,9 @@
 """Taint eviction: deletes pods from nodes whose NoExecute taints they do not tolerate, or tolerate no longer.
 
 A pod that answers every NoExecute taint of its node stays for the shortest `tolerationSeconds` among the tolerations
-used (of each taint, the first that answers it), counted from when the taint was added; without such a time it stays for
-ever. If the node recovers in between, the eviction is called off. Before a pod is deleted its condition
-DisruptionTarget says why.
+used (of each taint, the first that answers it), counted from when the taint was added, or first seen where it does not
+say; without such a time it stays for ever. If the node recovers in between, the eviction is called off. Before a pod is
+deleted its condition DisruptionTarget says why.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan
 
 
-def plan(pod: Object, node: Object, now: datetime) -> Plan:
-    """Delete the pod, wait, or let it be."""
+def plan(pod: Object, node: Object, now: datetime, seen: datetime | None = None) -> Plan:
+    """Delete the pod, wait, or let it be. `seen` is since when it has been waiting."""
     found = [taint for taint in dig(node, "spec", "taints", default=()) if taint.get("effect") == taints.NO_EXECUTE]
     if not found or is_being_deleted(pod):
         return NOTHING
-    deadline = eviction_time(pod, found, now)
+    deadline = eviction_time(pod, found, now, seen or now)
     if deadline is None:
         return NOTHING
     if deadline > now:
@@ -43,14 +43,14 @@ def plan(pod: Object, node: Object, now: datetime) -> Plan:
     return _evict(pod, now)
 
 
-def eviction_time(pod: Object, found: list[Object], now: datetime) -> datetime | None:
-    """When the pod has to go because of these NoExecute taints; None: never."""
+def eviction_time(pod: Object, found: list[Object], now: datetime, seen: datetime) -> datetime | None:
+    """When the pod has to go because of these NoExecute taints, which were there when first `seen`; None: never."""
     tolerations = dig(pod, "spec", "tolerations", default=())
     if taints.untolerated(found, tolerations):
         return now
     moments: list[datetime] = []
     for taint in found:
-        added = times.parse_or_none(taint.get("timeAdded")) or now
+        added = times.parse_or_none(taint.get("timeAdded")) or seen
         created = times.parse_or_none(meta(pod).get("creationTimestamp")) or added
         used = next(toleration for toleration in tolerations if taints.tolerates(toleration, taint))
         if used.get("tolerationSeconds") is not None:
@@ -79,7 +79,7 @@ class TaintEvictionReconciler:
     """Keys are pods; a node concerns the pods on it. Remembers which pods wait, to tell when one may stay after all."""
 
     def __init__(self, wiring: Wiring) -> None:
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, datetime] = {}
         self._pods = wiring.watch(PODS)
         self._pods.add_index(BY_NODE, node_of_pod)
         self._nodes = wiring.watch(NODES, self._on_node)
@@ -88,11 +88,11 @@ class TaintEvictionReconciler:
         namespace, name = split_key(key)
         pod = self._pods.get(name, namespace)
         node = self._nodes.get(dig(pod, "spec", "nodeName", default="")) if pod else None
-        decided = plan(pod, node, effects.now()) if pod and node else NOTHING
-        called_off = key in self._waiting and decided is NOTHING and pod is not None and not is_being_deleted(pod)
-        self._waiting.discard(key)
+        now, since = effects.now(), self._waiting.pop(key, None)
+        decided = plan(pod, node, now, since) if pod and node else NOTHING
+        called_off = since is not None and decided is NOTHING and pod is not None and not is_being_deleted(pod)
         if decided.requeue_after_s is not None:
-            self._waiting.add(key)
+            self._waiting[key] = since or now
         if called_off:
             note = Note(pod or {}, NORMAL, "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
             return Plan(notes=(note,))

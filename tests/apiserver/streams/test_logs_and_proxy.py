@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from sampan.api.resources import PODS
 from sampan.apimachinery.errors import BadRequest, Forbidden, Invalid, ServiceUnavailable
 from sampan.apimachinery.http import Request, UserInfo
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.request_info import fill
 from sampan.apiserver.streams.location import check_proxyable
 from sampan.apiserver.streams.logs import log
 from sampan.apiserver.streams.proxy import proxy
 from sampan.apiserver.streams.proxy_target import service_target
+from sampan.apiserver.streams.table import ROUTES
 
 
 async def whole(response: Any) -> bytes:
@@ -148,3 +151,10 @@ async def test_a_log_speaks_no_other_protocol(harness: Any) -> None:
     headers = {**harness.websocket, "sec-websocket-protocol": "v5.channel.k8s.io"}
     with pytest.raises(BadRequest, match="sub-protocol must be"):
         await log(harness.context("log", {}, headers), harness.parts)
+
+
+def test_what_is_proxied_answers_options_too() -> None:
+    ctx = RequestContext(Request("OPTIONS", "/api/v1/namespaces/ns/pods/web:80/proxy/a/b", {}, {}))
+    fill(ctx)
+    route = next(one for one in ROUTES if one.resource == PODS and one.subresource == "proxy")
+    assert (ctx.is_resource, ctx.name, ctx.subpath) == (True, "web:80", "/a/b") and ctx.verb in route.verbs

@@ -10,7 +10,7 @@ from sampan.apiserver.streams.proxy import NODE_PROXY_OPTIONS, POD_PROXY_OPTIONS
 from sampan.apiserver.streams.remote_command import POD_ATTACH_OPTIONS, POD_EXEC_OPTIONS, attach, exec_
 
 _CONNECT = ("create", "get")
-_ANY = ("create", "delete", "get", "patch", "update")
+_ANY = ("", "create", "delete", "get", "patch", "update")
 
 ROUTES: tuple[Route, ...] = (
     Route(PODS, "exec", _CONNECT, POD_EXEC_OPTIONS, exec_, long_running=True),

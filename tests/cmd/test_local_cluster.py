@@ -35,6 +35,7 @@ async def test_a_cluster_keeps_the_shape_it_was_made_with_unless_it_grows() -> N
     ClusterLayout("t-shape", 1, 2, "separate").save()
     assert await refusal(UpOptions("t-shape", nodes=1)) == "t-shape has 2 nodes, and nodes are not taken away"
     assert await refusal(UpOptions("t-shape", store="etcd")) == "t-shape keeps its state in sqlite"
+    assert await refusal(UpOptions("t-shape", controllers="*,-job")) == "t-shape runs the controllers *"
     assert await refusal(UpOptions("t-shape", separate=False)) == "t-shape runs with separate processes"
 
 
@@ -45,6 +46,11 @@ async def test_a_cluster_whose_port_is_taken_says_so() -> None:
         port = taken.getsockname()[1]
         ClusterLayout("t-port", port).save()
         assert "is taken by another program" in await refusal(UpOptions("t-port"))
+
+
+async def test_a_controller_that_does_not_exist_is_refused() -> None:
+    refused = await refusal(UpOptions("t-loops", controllers="*,-nonsense"))
+    assert refused == "'nonsense' is not in the list of known controllers"
 
 
 async def test_every_command_refuses_what_is_no_cluster_name() -> None:

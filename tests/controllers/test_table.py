@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.names import ALIASES, QUEUES, queue_of
 from sampan.controllers.table import CONTROLLERS, selected
 
 
@@ -37,3 +38,17 @@ def test_what_is_not_configured_is_off() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match="'nonsense' is not in the list of known controllers"):
         names("*,-nonsense")
+
+
+def test_former_names_still_mean_the_same() -> None:
+    assert names("podgc,csrsigning") == [
+        "certificatesigningrequest-signing-controller", "pod-garbage-collector-controller",
+    ]
+    assert "garbage-collector-controller" not in names("*,-garbagecollector")
+    known = {loop.name for loop in CONTROLLERS}
+    assert set(ALIASES.values()) <= known and QUEUES.keys() <= known
+
+
+def test_every_queue_has_a_name_of_its_own_in_metrics() -> None:
+    found = [queue_of(loop.name) for loop in CONTROLLERS]
+    assert len(set(found)) == len(found) and {"deployment", "replicaset", "endpoint_slice"} <= set(found)

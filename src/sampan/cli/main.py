@@ -93,11 +93,15 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
         store: Annotated[
             StoreKind | None, typer.Option(help="Where the API server keeps its state.", show_default="sqlite")
         ] = None,
+        controllers: Annotated[
+            str | None, typer.Option(help="Which control loops run, e.g. '*,-cronjob'.", show_default="*")
+        ] = None,
         output: Output = "",
     ) -> None:
         """Create the cluster, or bring it back, and wait until it is ready."""
         steps = Steps(quiet=output == "json")
-        options = UpOptions(name, nodes, separate, store.value if store else None, _wait_seconds(wait))
+        kept_in = store.value if store else None
+        options = UpOptions(name, nodes, separate, kept_in, controllers, _wait_seconds(wait))
         status = _do(clusters.up(options, steps.begin))
         steps.finish()
         if output == "json":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
+from sampan.cmd.component_server import CONTROLLER_MANAGER_PORT, ComponentServer, ServingFiles, Shown
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part
 
@@ -21,13 +23,21 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
     async def part() -> None:
         connected = await client()
         from sampan.controllers.config import ControllerManagerConfig  # after the API serves: it need not wait
-        from sampan.controllers.manager import run
+        from sampan.controllers.manager import ControllerManager
 
-        await run(connected, ControllerManagerConfig(
+        manager = ControllerManager(connected, ControllerManagerConfig(
+            controllers=cluster.controllers, leader_elect=True, identity=cluster.first_node.name,
             client_for=client_for, cluster_cidr=cluster.pod_range, root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
             service_account_key=cluster.pki_dir / "sa.key", check_policy=_type_warnings,
         ))
+        pki = cluster.pki_dir
+        files = ServingFiles(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))
+        shown = Shown({"leaderElection": lambda: None if manager.is_working else "not the leader"}, (manager,))
+        server = ComponentServer(connected, shown)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(manager.run(), name="controller manager")
+            group.create_task(server.run(cluster.first_node.address, CONTROLLER_MANAGER_PORT, files), name="health")
 
     return part
 

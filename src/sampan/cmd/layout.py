@@ -104,6 +104,8 @@ class ClusterLayout:
     pod_range: str = "10.244.0.0/16"
     service_range: str = "10.96.0.0/16"
     domain: str = "cluster.local"
+    controllers: str = "*"
+    """Which control loops run, as `--controllers` of upstream's controller manager says it."""
     node_port: int = 6443
     """The API server's port on the first node's address."""
     store: StoreKind = "sqlite"

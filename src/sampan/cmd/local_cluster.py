@@ -234,6 +234,8 @@ def _check_unchanged(cluster: ClusterLayout, options: UpOptions) -> None:
         raise OperationError(f"{cluster.name} runs with {cluster.processes} processes", again)
     if options.store is not None and options.store != cluster.store:
         raise OperationError(f"{cluster.name} keeps its state in {cluster.store}", again)
+    if options.controllers is not None and options.controllers != cluster.controllers:
+        raise OperationError(f"{cluster.name} runs the controllers {cluster.controllers}", again)
     if options.nodes is not None and options.nodes < cluster.node_count:
         raise OperationError(f"{cluster.name} has {cluster.node_count} nodes, and nodes are not taken away", again)
 
@@ -265,7 +267,21 @@ def _new(options: UpOptions) -> ClusterLayout:
         raise OperationError(f"no port of 127.0.0.1 between {_FIRST_PORT} and {_LAST_PORT - 1} is free")
     mode: layout.ProcessMode = "separate" if options.separate else "combined"
     store: layout.StoreKind = "etcd" if options.store == "etcd" else "sqlite"
-    return ClusterLayout(layout.checked_name(options.name), port, options.nodes or 1, mode, store=store)
+    controllers = _checked_controllers(options.controllers) if options.controllers else "*"
+    return ClusterLayout(
+        layout.checked_name(options.name), port, options.nodes or 1, mode, store=store, controllers=controllers
+    )
+
+
+def _checked_controllers(text: str) -> str:
+    from sampan.controllers.config import ControllerManagerConfig
+    from sampan.controllers.table import CONTROLLERS, selected
+
+    try:
+        selected(ControllerManagerConfig(text))
+    except ValueError as error:
+        raise OperationError(str(error), f"known are {', '.join(loop.name for loop in CONTROLLERS)}") from None
+    return text
 
 
 def _is_free(port: int) -> bool:

@@ -28,6 +28,7 @@ from sampan.controllers.garbage_collector import GarbageCollector
 from sampan.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerReconciler
 from sampan.controllers.job import JobReconciler
 from sampan.controllers.legacy_token_cleaner import LegacyTokenCleaner
+from sampan.controllers.names import ALIASES
 from sampan.controllers.namespace import NamespaceReconciler
 from sampan.controllers.node_ipam import NodeIPAMReconciler
 from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
@@ -270,5 +271,7 @@ def _is_selected(loop: Loop, words: list[str]) -> bool:
     return "*" in words
 
 
-def _names(loop: Loop) -> tuple[str, str]:
-    return loop.name, loop.name.removesuffix("-controller")
+def _names(loop: Loop) -> tuple[str, ...]:
+    """Its own, without the ending, and what it was called formerly."""
+    former = (alias for alias, name in ALIASES.items() if name == loop.name)
+    return loop.name, loop.name.removesuffix("-controller"), *former

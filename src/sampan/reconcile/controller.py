@@ -122,10 +122,13 @@ class Controller:
         self._workers = workers
         self._component = component or name
         self.counts = ControllerCounts()
+        self.queue: Workqueue | None = None
+        """The queue of the present run; its figures are what the controller has to show."""
 
     async def run(self) -> None:
         async with EventRecorder(self._client, self._component) as recorder:
             wiring = Wiring(self._client, self._factory, recorder)
+            self.queue = wiring.queue
             try:
                 reconciler = self._build(wiring)
                 await wiring.wait_synced()

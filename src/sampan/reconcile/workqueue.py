@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from sampan import effects
+from sampan.reconcile.metrics import QueueMetrics
+
 BASE_DELAY_S = 0.005
 MAX_DELAY_S = 60.0
 
@@ -24,6 +27,8 @@ class Workqueue:
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._queued_at: dict[str, float] = {}
+        self.metrics = QueueMetrics()
 
     def __len__(self) -> int:
         """Keys that wait, without those that are delayed or worked on."""
@@ -39,11 +44,13 @@ class Workqueue:
         if key in self._dirty:
             return
         self._dirty.add(key)
+        self.metrics.adds += 1
         if key not in self._working:
             self._push(key)
 
     def add_after(self, key: str, delay_s: float) -> None:
         """Look at `key` in `delay_s` seconds; of several delays of one key the earliest holds."""
+        self.metrics.retries += 1
         if delay_s <= 0:
             self.add(key)
             return
@@ -83,10 +90,15 @@ class Workqueue:
         key = self._queue.popleft()
         self._dirty.discard(key)
         self._working.add(key)
+        now = effects.monotonic()
+        self.metrics.depth = len(self._queue)
+        self.metrics.queued.observe(now - self._queued_at.pop(key))
+        self.metrics.running[key] = now
         return key
 
     def done(self, key: str) -> None:
         self._working.discard(key)
+        self.metrics.worked.observe(effects.monotonic() - self.metrics.running.pop(key))
         if key in self._dirty:
             self._push(key)
 
@@ -102,6 +114,8 @@ class Workqueue:
 
     def _push(self, key: str) -> None:
         self._queue.append(key)
+        self._queued_at[key] = effects.monotonic()
+        self.metrics.depth = len(self._queue)
         self._wake()
 
     def _wake(self) -> None:

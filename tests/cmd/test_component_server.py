@@ -1,0 +1,68 @@
+"""What a component shows of itself, and to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.core import GaugeMetricFamily
+
+from sampan.api.resources import TOKEN_REVIEWS
+from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
+from sampan.cmd.component_server import ComponentServer, Shown
+
+
+class Gauge:
+    def collect(self) -> list[Any]:
+        return [GaugeMetricFamily("example_depth", "An example.", value=7)]
+
+
+class FakeClient:
+    """Knows the token `anna`; she may get what `allowed` says."""
+
+    def __init__(self, *, allowed: bool) -> None:
+        self.allowed = allowed
+        self.asked: list[Object] = []
+
+    async def create(self, resource: Resource, obj: Object) -> Object:
+        self.asked.append(obj["spec"])
+        if resource == TOKEN_REVIEWS:
+            known = obj["spec"]["token"] == "anna"
+            return {"status": {"authenticated": known, "user": {"username": "anna", "groups": ["team"]}}}
+        return {"status": {"allowed": self.allowed}}
+
+
+def client_of(known: FakeClient, wrong: str | None = None) -> TestClient[Any, Any]:
+    server = ComponentServer(known, Shown({"leaderElection": lambda: wrong}, (Gauge(),)))  # type: ignore[arg-type]
+    return TestClient(TestServer(server.app()))
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
+async def test_everyone_may_ask_whether_it_is_well(path: str) -> None:
+    async with client_of(FakeClient(allowed=False)) as client:
+        assert await (await client.get(path)).text() == "ok"
+        text = await (await client.get(f"{path}?verbose")).text()
+        assert text == f"[+]ping ok\n[+]leaderElection ok\n{path[1:]} check passed\n"
+
+
+async def test_a_failing_check_is_named() -> None:
+    async with client_of(FakeClient(allowed=False), "not the leader") as client:
+        answer = await client.get("/healthz")
+        assert answer.status == 500 and "[-]leaderElection failed: not the leader" in await answer.text()
+
+
+async def test_figures_are_for_those_who_may_get_the_path() -> None:
+    anna = {"authorization": "Bearer anna"}
+    async with client_of(known := FakeClient(allowed=True)) as client:
+        assert (await client.get("/metrics")).status == 401
+        assert (await client.get("/metrics", headers={"authorization": "Bearer stranger"})).status == 401
+        answer = await client.get("/metrics", headers=anna)
+        assert answer.status == 200 and "example_depth 7.0" in await answer.text()
+        assert known.asked[-1] == {
+            "user": "anna", "groups": ["team"], "uid": "",
+            "nonResourceAttributes": {"path": "/metrics", "verb": "get"},
+        }
+    async with client_of(FakeClient(allowed=False)) as client:
+        assert (await client.get("/metrics", headers=anna)).status == 403

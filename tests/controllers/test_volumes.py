@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -224,3 +225,26 @@ def test_a_claim_is_bound_kept_while_used_and_its_volume_released_on_a_cluster()
             await until(PERSISTENT_VOLUMES, bound[name], "gone")
 
     run(scenario())
+
+
+def storage_class(name: str, created: str = "2026-01-01T00:00:00Z", *, default: bool = True) -> Object:
+    annotations = {"storageclass.kubernetes.io/is-default-class": str(default).lower()}
+    metadata = {"name": name, "creationTimestamp": created, "annotations": annotations}
+    return {"metadata": metadata, "provisioner": "example.com/p", "volumeBindingMode": "WaitForFirstConsumer"}
+
+
+def test_a_claim_without_a_class_gets_the_default_one_when_it_appears(make) -> None:
+    older, newer = storage_class("older"), storage_class("newer", "2026-01-02T00:00:00Z")
+    rest = storage_class("rest", "2026-01-03T00:00:00Z", default=False)
+    [update] = plan_claim(claim(make), storage(classes=(older, newer, rest))).steps
+    assert update.obj["spec"]["storageClassName"] == "newer"
+    asked_for_none = plan_claim(claim(make, storageClassName=""), storage(classes=(older,)))
+    assert reasons(asked_for_none) == ["FailedBinding"]
+
+
+def test_a_claim_says_which_pods_it_waits_for(make) -> None:
+    there = storage(classes=(storage_class("late"),))
+    waiting = claim(make, storageClassName="late")
+    assert reasons(plan_claim(waiting, there)) == ["WaitForFirstConsumer"]
+    [note] = plan_claim(waiting, replace(there, unscheduled=("a", "b"))).notes
+    assert (note.reason, note.message) == ("WaitForPodScheduled", "waiting for pods a,b to be scheduled")

@@ -34,14 +34,14 @@ def test_ensuring_twice_changes_nothing(tmp_path: Path) -> None:
         if _ == 0:
             first = contents(tmp_path)
     assert contents(tmp_path) == first
-    assert len(pki.renewables) == 10
+    assert len(pki.renewables) == 11
 
 
 def test_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     pki = ClusterPKI.ensure(tmp_path / "pki")
     pki.ensure_node("a-1", [])
     keys = list((tmp_path / "pki").rglob("*.key"))
-    assert len(keys) == 13
+    assert len(keys) == 14
     assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
     assert stat.S_IMODE((tmp_path / "pki").stat().st_mode) == 0o700
 

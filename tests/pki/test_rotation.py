@@ -43,7 +43,7 @@ def test_in_three_years_nothing_ever_expires(tmp_path: Path, monkeypatch: pytest
     run(main())
     days = [round(day) for day, name in renewed if name == "apiserver"]
     assert days == [292, 584, 876]
-    assert len(renewed) == 8 * 3
+    assert len(renewed) == 9 * 3
 
 
 def test_a_live_context_serves_the_new_certificate_to_the_next_client(tmp_path: Path) -> None:

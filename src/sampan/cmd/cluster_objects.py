@@ -4,6 +4,7 @@
   the Service has no selector and its EndpointSlice lists the nodes.
 - The controller manager's right to act as the controllers' ServiceAccounts. It may already create tokens for every
   ServiceAccount; impersonating those of kube-system spares it to.
+- The default StorageClass and its provisioner's rights (`addons/storage`).
 - The first node's role: a kubelet may not give itself one (NodeRestriction), so the control plane does it.
 """
 
@@ -12,7 +13,17 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sampan.api.resources import ENDPOINT_SLICES, NODES, ROLE_BINDINGS, ROLES, SERVICES
+from sampan.addons.storage import objects as storage
+from sampan.api.resources import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ENDPOINT_SLICES,
+    NODES,
+    ROLE_BINDINGS,
+    ROLES,
+    SERVICES,
+    STORAGE_CLASSES,
+)
 from sampan.apimachinery.errors import APIError, NotFound
 from sampan.apimachinery.object import Object, name_of, namespace_of
 from sampan.apimachinery.resource import Resource
@@ -75,6 +86,9 @@ async def ensure(client: Client, cluster: ClusterLayout) -> None:
             await ensure_dns(client, cluster)
             await _create_or_replace(client, ROLES, IMPERSONATOR, replace=True)
             await _create_or_replace(client, ROLE_BINDINGS, IMPERSONATOR_BINDING, replace=True)
+            await _create_or_replace(client, CLUSTER_ROLES, storage.ROLE, replace=True)
+            await _create_or_replace(client, CLUSTER_ROLE_BINDINGS, storage.BINDING, replace=True)
+            await _create_or_replace(client, STORAGE_CLASSES, storage.STORAGE_CLASS, replace=False)
             await client.patch(NODES, cluster.first_node.name, {"metadata": {"labels": {CONTROL_PLANE_ROLE: ""}}})
             break
         except NotFound:

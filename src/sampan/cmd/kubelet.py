@@ -1,4 +1,4 @@
-"""The kubelet and the node's pod network as a process of its own."""
+"""The kubelet, the node's pod network and its local volumes as a process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from sampan.cmd.process import Process, start
 
 async def body(process: Process) -> None:
     cluster, node = process.cluster, process.node
-    await process.run({"kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node)})
+    await process.run({
+        "kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node),
+        "storage": node_parts.storage(cluster, node),
+    })
 
 
 if __name__ == "__main__":

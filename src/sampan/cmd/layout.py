@@ -88,6 +88,11 @@ class NodeLayout:
         return self.state_dir / "kubelet"
 
     @property
+    def volume_dir(self) -> Path:
+        """The volumes of the default StorageClass."""
+        return self.state_dir / "volumes"
+
+    @property
     def manifest_dir(self) -> Path:
         """Static pods: every manifest in here runs on this node."""
         return self.state_dir / "manifests"

@@ -1,4 +1,4 @@
-"""Everything that runs on a node in one process: kubelet, pod network, service proxy, cluster DNS."""
+"""Everything that runs on a node in one process: kubelet, pod network, service proxy, cluster DNS, local volumes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ async def body(process: Process) -> None:
     await process.run({
         "kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node),
         "proxy": node_parts.proxy(cluster, node), "dns": node_parts.dns(cluster, node),
+        "storage": node_parts.storage(cluster, node),
     })
 
 

@@ -1,4 +1,4 @@
-"""What runs on a node, as parts of a process: kubelet, pod network, service proxy, cluster DNS."""
+"""What runs on a node, as parts of a process: kubelet, pod network, service proxy, cluster DNS, local volumes."""
 
 from __future__ import annotations
 
@@ -79,5 +79,17 @@ def dns(cluster: ClusterLayout, node: NodeLayout) -> Part:
         async with _client(cluster, "kube-dns", "kube-dns") as client:
             sockets = inherited_sockets(*topology.dns_listeners(node))
             await run(client, DNSConfig(addresses=(node.address,), domain=cluster.domain, sockets=sockets))
+
+    return part
+
+
+def storage(cluster: ClusterLayout, node: NodeLayout) -> Part:
+    """Volumes of the default StorageClass, which are directories of the node."""
+
+    async def part() -> None:
+        from sampan.addons.storage.provisioner import StorageConfig, run
+
+        async with _client(cluster, "node-local-storage", "node-local-storage") as client:
+            await run(client, StorageConfig(node.name, node.volume_dir))
 
     return part

@@ -10,7 +10,7 @@ says so.
 from __future__ import annotations
 
 from sampan.api.core.volume_matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
-from sampan.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
+from sampan.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import (
     Object,
@@ -19,14 +19,18 @@ from sampan.apimachinery.object import (
     key_of,
     meta,
     name_of,
+    namespace_of,
     split_key,
     uid_of,
 )
 from sampan.client.events import WARNING
 from sampan.controllers.persistentvolume_claims import Storage, plan_claim
+from sampan.controllers.pods import is_active
+from sampan.controllers.volume_protection import claims_of
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Note, Plan, Update
 
+BY_CLAIM = "claim"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _NOT_SOURCES = frozenset({
     "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy",
@@ -106,21 +110,25 @@ class PersistentVolumeBinder:
         self._volumes = wiring.watch(PERSISTENT_VOLUMES, self._of_volume)
         self._classes = wiring.watch(STORAGE_CLASSES, lambda one: self._waiting())
         self._nodes = wiring.read(NODES)
+        self._pods = wiring.read(PODS)
+        self._pods.add_index(BY_CLAIM, lambda pod: [f"{namespace_of(pod)}/{name}" for name in claims_of(pod)])
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         if namespace:
             claim = self._claims.get(name, namespace)
-            return plan_claim(claim, self._storage()) if claim is not None else NOTHING
+            return plan_claim(claim, self._storage(key)) if claim is not None else NOTHING
         volume = self._volumes.get(name)
         if volume is None:
             return NOTHING
         return plan_volume(volume, await self._claim_of(volume))
 
-    def _storage(self) -> Storage:
-        return Storage(*(
+    def _storage(self, claim: str) -> Storage:
+        users = [pod for pod in self._pods.by_index(BY_CLAIM, claim) if not dig(pod, "spec", "nodeName")]
+        volumes, classes, nodes = (
             {name_of(one): one for one in lister.list()} for lister in (self._volumes, self._classes, self._nodes)
-        ))
+        )
+        return Storage(volumes, classes, nodes, sorted(name_of(pod) for pod in users if is_active(pod)))
 
     async def _claim_of(self, volume: Object) -> Object | None:
         """The claim of the volume's claimRef. That one is gone is asked of the server, for data hangs on it."""

@@ -6,15 +6,17 @@ names a volume waits for it; a bound claim whose volume is gone, or is another c
 
 With a class of volumeBindingMode WaitForFirstConsumer a claim waits until the scheduler has chosen a node for its first
 pod (annotation `volume.kubernetes.io/selected-node`). Where no volume fits and the class has a provisioner, the claim
-is marked as that provisioner's, which then makes a volume.
+is marked as that provisioner's, which then makes a volume. A claim that names no class at all, not even the empty one,
+gets the default class as soon as there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sampan.api.core.volume_matching import (
+    BETA_CLASS,
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
     NO_PROVISIONER,
@@ -28,6 +30,7 @@ from sampan.api.core.volume_matching import (
     waits_for_consumer,
 )
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from sampan.api.storage.storageclass import is_default
 from sampan.apimachinery.object import (
     Object,
     annotations_of,
@@ -52,6 +55,15 @@ class Storage:
     volumes: Mapping[str, Object] = field(default_factory=dict)
     classes: Mapping[str, Object] = field(default_factory=dict)
     nodes: Mapping[str, Object] = field(default_factory=dict)
+    unscheduled: Sequence[str] = ()
+    """The pods that use the claim in question and have no node yet."""
+
+    @property
+    def default_class(self) -> str:
+        """The newest of the default classes, or nothing."""
+        found = [one for one in self.classes.values() if is_default(one)]
+        newest = max((str(meta(one).get("creationTimestamp")) for one in found), default="")
+        return min((name_of(one) for one in found if str(meta(one).get("creationTimestamp")) == newest), default="")
 
 
 def plan_claim(claim: Object, storage: Storage) -> Plan:
@@ -63,6 +75,10 @@ def plan_claim(claim: Object, storage: Storage) -> Plan:
 
 
 def _unbound(claim: Object, storage: Storage) -> Plan:
+    undecided = dig(claim, "spec", "storageClassName") is None and BETA_CLASS not in annotations_of(claim)
+    if undecided and storage.default_class:
+        spec = {**claim["spec"], "storageClassName": storage.default_class}
+        return Plan((Update(PERSISTENT_VOLUME_CLAIMS, {**claim, "spec": spec}),))
     waits = waits_for_consumer(claim, storage.classes.get(class_of(claim)))
     node = storage.nodes.get(annotations_of(claim).get(SELECTED_NODE, ""))
     volume = best_match(
@@ -71,12 +87,19 @@ def _unbound(claim: Object, storage: Storage) -> Plan:
     if volume is not None:
         return _bind(claim, volume)
     if waits:
-        text = "waiting for first consumer to be created before binding"
-        return _pending(claim, Note(claim, NORMAL, "WaitForFirstConsumer", text))
+        return _pending(claim, _waiting(claim, storage.unscheduled))
     if class_of(claim):
         return _provision(claim, storage.classes.get(class_of(claim)))
     text = "no persistent volumes available for this claim and no storage class is set"
     return _pending(claim, Note(claim, NORMAL, "FailedBinding", text))
+
+
+def _waiting(claim: Object, pods: Sequence[str]) -> Note:
+    if not pods:
+        text = "waiting for first consumer to be created before binding"
+        return Note(claim, NORMAL, "WaitForFirstConsumer", text)
+    text = f"waiting for pod{'s' if len(pods) > 1 else ''} {','.join(pods)} to be scheduled"
+    return Note(claim, NORMAL, "WaitForPodScheduled", text)
 
 
 def _reaches(volume: Object, node: Object) -> bool:

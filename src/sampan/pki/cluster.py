@@ -10,6 +10,7 @@ it now needs, and leaves the rest alone: calling it twice changes nothing. Ident
     scheduler                     system:kube-scheduler
     kube-proxy                    system:kube-proxy
     kube-dns                      system:serviceaccount:kube-system:kube-dns      system:serviceaccounts, …:kube-system
+    node-local-storage            …:kube-system:node-local-storage                (the same)
     front-proxy-client            front-proxy-client                              (signed by the front proxy authority)
     nodes/NODE/kubelet-client     system:node:NODE                                system:nodes
     nodes/NODE/kubelet            serves the kubelet's API
@@ -40,6 +41,10 @@ IDENTITIES: dict[str, CertificateSpec] = {
     "kube-proxy": client("system:kube-proxy"),
     "kube-dns": client(
         "system:serviceaccount:kube-system:kube-dns", "system:serviceaccounts", "system:serviceaccounts:kube-system"
+    ),
+    "node-local-storage": client(
+        "system:serviceaccount:kube-system:node-local-storage", "system:serviceaccounts",
+        "system:serviceaccounts:kube-system",
     ),
 }
 

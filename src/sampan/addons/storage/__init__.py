@@ -1,0 +1,1 @@
+"""The default StorageClass: volumes that are directories of a node."""

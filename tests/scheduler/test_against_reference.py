@@ -12,7 +12,7 @@ from tests.scheduler.reference import preemption, rules
 from tests.scheduler.reference.cluster import Cluster, Document, key
 from tests.scheduler.subject import Subject
 
-many = settings(max_examples=2000, deadline=None)
+many = settings(max_examples=1000, deadline=None)
 seeds = st.integers(0, 2**32)
 node_counts, pod_counts = st.integers(1, len(NODES)), st.integers(0, 12)
 
@@ -43,7 +43,7 @@ def test_the_same_nodes_fit_and_the_best_is_chosen(seed: int, node_count: int, p
         agree(cluster, subject, generator.pod(f"new{number}"))
 
 
-@settings(many, max_examples=600)
+@settings(many, max_examples=400)
 @given(seeds, node_counts, pod_counts, st.integers(1, 12))
 def test_what_is_kept_is_what_a_recount_finds(seed: int, node_count: int, pod_count: int, steps: int) -> None:
     """Pods come, change and go, nodes change, come and go; for each decision the reference counts anew."""

@@ -1,6 +1,7 @@
-"""Better where, with the pod, CPU and memory are in use in like shares.
+"""Better where the pod evens out the shares of CPU and memory in use.
 
-The score is 100 times one minus the standard deviation of the shares. A pod that requests nothing of either has no say.
+The balance is 100 times one minus the standard deviation of the shares; the score is 50 and half of 50 plus what the
+balance gains. A pod that requests nothing of either has no say.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def scores(cluster: Cluster, pod: Document, nodes: list[Document]) -> dict[str, 
 def _score(cluster: Cluster, asked: Amounts, node: Document) -> int:
     offered = amounts.amounts(node["status"]["allocatable"])
     used = amounts.add(*map(amounts.requested, cluster.pods_on(node)))
-    return balance(amounts.add(used, asked), offered)
+    gain = balance(amounts.add(used, asked), offered) - balance(used, offered)
+    return 50 + int((50 + gain) / 2)
 
 
 def balance(used: Amounts, offered: Amounts) -> int:

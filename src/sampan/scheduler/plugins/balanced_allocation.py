@@ -1,6 +1,7 @@
-"""NodeResourcesBalancedAllocation: better the node whose CPU and memory would be used in like shares.
+"""NodeResourcesBalancedAllocation: better the node where the pod evens out the shares of CPU and memory in use.
 
-The score is 100 times one minus the standard deviation of the shares. A pod that requests neither has no say.
+A node's balance is 100 times one minus the standard deviation of the shares, so from 50 to 100. The score is 50 and
+half of 50 plus what the pod adds to the balance. A pod that requests neither has no say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from sampan.scheduler.node_table import Ints, Rows
 from sampan.scheduler.plugins.allocation import weights_of
 from sampan.scheduler.pod_info import PodInfo
 
+_HALF = MAX_NODE_SCORE // 2
+
 
 class NodeResourcesBalancedAllocation:
     name: ClassVar[str] = "NodeResourcesBalancedAllocation"
@@ -33,15 +36,19 @@ class NodeResourcesBalancedAllocation:
         return None if self._has_say(pod) else SKIP
 
     def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
-        number = self._nodes.count_of(rows)
         if not self._has_say(pod):
-            return np.zeros(number, np.int64)
-        present = np.zeros(number, np.int64)
+            return np.zeros(self._nodes.count_of(rows), np.int64)
+        gain = self._balance(rows, pod.requests) - self._balance(rows, {})
+        return _HALF + (_HALF + gain) // 2
+
+    def _balance(self, rows: Rows, more: Mapping[str, int]) -> Ints:
+        """Of what is requested there, and `more`."""
+        present = np.zeros(self._nodes.count_of(rows), np.int64)
         shares = []
         for name in self._resources:
             capacity = self._nodes.allocatable(name, rows)
             has = capacity > 0
-            used = self._nodes.requested(name, rows) + pod.requests.get(name, 0)
+            used = self._nodes.requested(name, rows) + more.get(name, 0)
             shares.append(np.where(has, np.minimum(used / np.maximum(capacity, 1), 1.0), np.nan))
             present += has
         if len(shares) == 2:
@@ -49,8 +56,8 @@ class NodeResourcesBalancedAllocation:
         else:
             deviation = np.sqrt(_variance(np.array(shares), np.maximum(present, 1)))
         deviation = np.where(present > 1, deviation, 0.0)
-        scores: Ints = ((1 - deviation) * MAX_NODE_SCORE).astype(np.int64)
-        return scores
+        balance: Ints = ((1 - deviation) * MAX_NODE_SCORE).astype(np.int64)
+        return balance
 
     def _has_say(self, pod: PodInfo) -> bool:
         return any(pod.requests.get(name) for name in self._resources)

@@ -152,6 +152,20 @@ def test_a_rolling_update_never_leaves_its_bounds(make, surge, unavailable, step
         assert seen == steps
 
 
+def test_pods_that_a_shrinking_set_still_reports_are_not_counted_on(make) -> None:
+    def rs(name: str, size: int, available: int) -> Object:
+        return {
+            "metadata": {"name": name, "uid": name, "annotations": {}, "creationTimestamp": "2026-01-02T03:00:00Z"},
+            "spec": {"replicas": size}, "status": {"replicas": available, "availableReplicas": available},
+        }
+
+    deployment = make.deployment(replicas=4)
+    deployment["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2, "maxUnavailable": 1}}
+    old = rs("old", 2, available=3)  # told to go from 3 to 2, and its status does not show it yet
+    [resize] = deployment_scaling.shrink_old(deployment, rs("new", 4, available=2), [old])
+    assert resize.size == 1, "3 of 4 have to stay available"
+
+
 def test_broken_pods_stop_a_rollout_and_the_deadline_is_told(make) -> None:
     played = Played(make)
     played.settle()

@@ -220,10 +220,10 @@ def test_a_binding_whose_answer_was_lost_counts_and_is_not_repeated(monkeypatch:
     transports: list[LosesAnswers] = []
     original = SimCluster.client_of
 
-    def client_of(cluster: SimCluster, user: str, *groups: str) -> Client:
+    def client_of(cluster: SimCluster, user: str, *groups: str, **options: Any) -> Client:
         if user != "system:kube-scheduler":
-            return original(cluster, user, *groups)
-        transports.append(LosesAnswers(original(cluster, user, *groups)._transport))
+            return original(cluster, user, *groups, **options)
+        transports.append(LosesAnswers(original(cluster, user, *groups, **options)._transport))
         return Client(transports[-1])
 
     monkeypatch.setattr(SimCluster, "client_of", client_of)

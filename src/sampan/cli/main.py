@@ -13,9 +13,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
 
 import typer
 
@@ -25,6 +25,8 @@ from sampan.cli.operations import ClusterStatus, LocalClusters, OperationError, 
 from sampan.cli.progress import Steps
 
 T = TypeVar("T")
+Tool: TypeAlias = Callable[[typer.Typer], None]
+"""Adds its commands to the application."""
 
 
 
@@ -47,8 +49,8 @@ DEFAULT_NAME = "sampan"
 DEFAULT_WAIT = "2m"
 
 
-def build(clusters: LocalClusters) -> typer.Typer:
-    """The whole command line over `clusters`."""
+def build(clusters: LocalClusters, *tools: Tool) -> typer.Typer:
+    """The whole command line over `clusters`, with tools that the composition root adds."""
     app = typer.Typer(
         help="A complete Kubernetes on this machine.", no_args_is_help=True, pretty_exceptions_enable=False,
         add_completion=True, context_settings={"help_option_names": ["-h", "--help"]},
@@ -57,15 +59,17 @@ def build(clusters: LocalClusters) -> typer.Typer:
     app.add_typer(_kubeconfig(clusters), name="kubeconfig")
     app.add_typer(_image(clusters), name="image")
     _add_tools(app, clusters)
+    for add in tools:
+        add(app)
     return app
 
 
-def run(clusters: LocalClusters) -> None:
+def run(clusters: LocalClusters, *tools: Tool) -> None:
     """Parse the command line and do what it says; errors for people end with exit code 1 and a hint."""
     if sys.argv[1:2] == ["kubectl"]:
         _kubectl(clusters, sys.argv[2:])
     try:
-        build(clusters)(_with_default_wait(sys.argv[1:]))
+        build(clusters, *tools)(_with_default_wait(sys.argv[1:]))
     except OperationError as error:
         _refuse(str(error), error.hint)
     except PermissionError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sampan.cli.main import run
+from sampan.cmd import simulate
 from sampan.cmd.local_cluster import LocalClusters
 
 
 def main() -> None:
-    run(LocalClusters())
+    run(LocalClusters(), simulate.add)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,8 @@ def shrink_old(deployment: Object, new: Object, old: Sequence[Object]) -> list[R
         cut = min(spare, max(size_of(rs) - available_of(rs), 0))
         shrinking[uid_of(rs)] = Resize(rs, size_of(rs) - cut).resized()
         spare -= cut
-    spare = sum(map(available_of, [*old, new])) - bounds.fewest
+    # A set that is being shrunk may still report more available pods than it is to keep; those are spoken for.
+    spare = sum(min(available_of(rs), size_of(rs)) for rs in [*old, new]) - bounds.fewest
     for rs in by_age(list(shrinking.values())):
         cut = min(max(spare, 0), size_of(rs))
         shrinking[uid_of(rs)] = Resize(rs, size_of(rs) - cut).resized()

@@ -9,6 +9,10 @@ import random
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+Generator: TypeAlias = random.Random
+"""What draws numbers; only this package makes one."""
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,3 +43,8 @@ class SeededSource:
 
     def secret(self, size_bytes: int) -> bytes:
         return self._secrets.randbytes(size_bytes)
+
+
+def generator(*parts: object) -> Generator:
+    """A generator of its own for a purpose: the same parts give the same numbers, others independent ones."""
+    return random.Random("/".join(map(str, parts)))

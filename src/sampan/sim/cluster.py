@@ -7,20 +7,22 @@
                 await cluster.until(lambda: …)
         run(scenario())   # sampan.sim.loop.run
 
-What runs is the production code; only the event loop, the effects and the nodes are others. The same seed gives the
-same history, byte for byte.
+What runs is the production code; only the event loop, the effects, the network and the nodes are others. Each part is a
+`Component` with a link of its own, so that faults can strike it alone. The same seed gives the same history, byte for
+byte, with faults too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sampan import effects
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.http import UserInfo
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.server import APIServer
@@ -29,23 +31,36 @@ from sampan.controllers import manager
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.scheduler import scheduler
 from sampan.scheduler.config import SchedulerConfig
+from sampan.sim.cause import Life
+from sampan.sim.component import Component
 from sampan.sim.loop import VirtualLoop
+from sampan.sim.network import Network
 from sampan.sim.node import Fleet, NodeSpec, node_specs
 from sampan.sim.source import SeededSource
-from sampan.storage.memory import MemoryStore
-from sampan.storage.store import Event
+from sampan.sim.store import SimStore
+from sampan.storage.store import Event, StoreError
 
+log = logging.getLogger(__name__)
 POLL_S = 0.25
+SERVICE_ACCOUNTS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
 
 
 @dataclass(frozen=True, slots=True)
 class SimConfig:
-    """What a simulated cluster consists of."""
+    """What a simulated cluster consists of.
+
+    `apart` names control loops that are components of their own, each with its own copies of what it watches; the
+    others share the component `controllers`. `managers` above 1 are replicas of it that elect a leader. `quiet`
+    promises that there will be no faults: then there is no network either, and a request is a call.
+    """
 
     nodes: Sequence[NodeSpec]
     server: APIServerConfig = field(default_factory=lambda: APIServerConfig(authorization=False))
     controllers: ControllerManagerConfig = field(default_factory=ControllerManagerConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    apart: Sequence[str] = ()
+    managers: int = 1
+    quiet: bool = True
 
 
 class SimCluster:
@@ -54,8 +69,13 @@ class SimCluster:
     def __init__(self, seed: int, nodes: int = 3, config: SimConfig | None = None) -> None:
         self.seed = seed
         self.config = config or SimConfig(node_specs(nodes))
-        self.store = MemoryStore()
+        self.store = SimStore(seed)
+        self.network = Network(seed, quiet=self.config.quiet)
         self.fleet = Fleet(self.config.nodes)
+        self.components: dict[str, Component] = {}
+        self._user = Life("user")
+        self._servers_down = 0
+        self._starting: asyncio.Task[None] | None = None
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> SimCluster:
@@ -64,15 +84,14 @@ class SimCluster:
         self.source = SeededSource(self.seed, loop)
         try:
             self._stack.enter_context(effects.use(self.source))
-            self.server = APIServer(self.store, self.config.server)
-            await self.server.start()
             self._stack.push_async_callback(self.store.close)
-            self._stack.push_async_callback(self.server.stop)
+            self._stack.push_async_callback(self._stop_server)
+            await self._start_server()
             self.client = self.client_of("kubernetes-admin", "system:masters")
-            controllers = self.client_of("system:kube-controller-manager")
-            self._part("controllers", manager.run(controllers, self.config.controllers))
-            self._part("scheduler", scheduler.run(self.client_of("system:kube-scheduler"), self.config.scheduler))
-            self._part("nodes", self.fleet.run(self.client_of("system:nodes", "system:masters")))
+            self._stack.push_async_callback(self._stop_components)
+            for component in self._parts():
+                self.components[component.name] = component
+                component.start()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -81,9 +100,10 @@ class SimCluster:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    def client_of(self, user: str, *groups: str) -> Client:
-        """An in-process client that acts as a user."""
-        return Client(self.server.transport(UserInfo(user, groups=(*groups, "system:authenticated"))))
+    def client_of(self, user: str, *groups: str, life: Life | None = None) -> Client:
+        """A client that acts as a user, over the link of a component's life or over one of its own."""
+        identity = UserInfo(user, groups=(*groups, "system:authenticated"))
+        return Client(self.network.connect(life or self._user, identity))
 
     async def until(
         self, condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 600.0, what: str = ""
@@ -102,7 +122,7 @@ class SimCluster:
             await asyncio.sleep(POLL_S)
 
     async def history(self) -> list[Event]:
-        """Everything that was ever written, in order."""
+        """Everything that was ever written, in order; only until the store first compacts it, after an hour."""
         newest = await self.store.revision()
         events: list[Event] = []
         async with self.store.watch("", after=0) as watch:
@@ -112,23 +132,76 @@ class SimCluster:
 
     async def digest(self) -> str:
         """A fingerprint of the whole history: every key, value and revision."""
-        fingerprint = hashlib.sha256()
-        for event in await self.history():
-            kv = event.kv
-            fingerprint.update(f"{kv.mod_revision} {event.kind.value} {kv.key} {len(kv.value)}\n".encode())
-            fingerprint.update(kv.value)
-        return fingerprint.hexdigest()
+        return self.store.fingerprint()
 
-    def _part(self, name: str, body: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(body)
-        assert isinstance(task, asyncio.Task), "a part is a coroutine"
-        task.set_name(name)
+    # The API server's crashes
 
-        async def stop() -> None:
-            failure = None if task.cancelled() or not task.done() else task.exception()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            if failure is not None:
-                raise failure
+    def crash_server(self) -> None:
+        """It dies in the midst of everything. The store survives."""
+        self._servers_down += 1
+        self.network.hang_up("connection reset by peer")
+        if self._starting is not None:
+            self._starting.cancel()
 
-        self._stack.push_async_callback(stop)
+    def revive_server(self) -> None:
+        self._servers_down -= 1
+        if not self._servers_down:
+            self._starting = asyncio.create_task(self._restart_server(), name="apiserver")
+
+    async def _restart_server(self) -> None:
+        while not self._servers_down and self.network.server is None:
+            await self._stop_server()
+            try:
+                await self._start_server()
+            except (StoreError, APIError) as error:
+                log.info("the API server does not start: %s", error)
+                await asyncio.sleep(POLL_S)
+
+    async def _start_server(self) -> None:
+        self.server = APIServer(self.store, self.config.server)
+        await self.server.start()
+        if not self._servers_down:
+            self.network.server = self.server.handle
+
+    async def _stop_server(self) -> None:
+        self.network.server = None
+        await self.server.stop()
+
+    # The other components
+
+    def _parts(self) -> list[Component]:
+        """The components, in the order in which they start."""
+        config = self.config
+        rest = ",".join([config.controllers.controllers, *(f"-{name}" for name in config.apart)])
+        names = ["controllers"] if config.managers == 1 else [f"controllers-{n}" for n in range(config.managers)]
+        parts = [self._manager(name, rest, elects=config.managers > 1) for name in names]
+        parts += [self._manager(name, name) for name in config.apart]
+        return [*parts, Component("scheduler", self._scheduler), Component("nodes", self._nodes)]
+
+    def _manager(self, name: str, loops: str, *, elects: bool = False) -> Component:
+        async def body(life: Life) -> None:
+            config = replace(self.config.controllers, controllers=loops)
+            if elects:
+                config = replace(config, leader_elect=True, identity=name)
+            if config.client_for is None:
+                config = replace(config, client_for=lambda account: self._account(account, life))
+            await manager.run(self.client_of("system:kube-controller-manager", life=life), config)
+
+        return Component(name, body)
+
+    def _account(self, account: str, life: Life) -> Client:
+        user = UserInfo(f"system:serviceaccount:kube-system:{account}", groups=SERVICE_ACCOUNTS)
+        return Client(self.network.connect(life, user))
+
+    async def _scheduler(self, life: Life) -> None:
+        await scheduler.run(self.client_of("system:kube-scheduler", life=life), self.config.scheduler)
+
+    async def _nodes(self, life: Life) -> None:
+        await self.fleet.run(self.client_of("system:nodes", "system:masters", life=life))
+
+    async def _stop_components(self) -> None:
+        for component in reversed(self.components.values()):
+            await component.stop()
+        failures = [error for component in self.components.values() for error in component.failures]
+        if failures:
+            raise failures[0]

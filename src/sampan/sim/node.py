@@ -21,7 +21,7 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, key_of, name_of, namespace_of, uid_of
 from sampan.client.client import Client
 from sampan.client.informer import Informer, InformerFactory
-from sampan.sim.stages import STAGES, PodPlace, Stage, next_stage
+from sampan.sim.stages import RESTART, STAGES, PodPlace, Stage, next_stage
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 LEASE_DURATION_S = 40
 LEASE_RENEWAL_S = 10.0
 STATUS_REPORT_S = 300.0
+RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class SimulatedNode:
     def __init__(self, spec: NodeSpec, number: int) -> None:
         self.spec = spec
         self.on = True
+        self.rebooted = False
         self.healthy_since = ""
         self.reported_at_s = float("-inf")
         self._number = number
@@ -129,6 +131,7 @@ class Fleet:
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     async def run(self, client: Client) -> None:
+        self._due, self._planned = [], {}
         factory = InformerFactory(client)
         pods = factory.informer(PODS)
         pods.add_handler(self._plan, lambda old, new: self._plan(new), self._gone)
@@ -151,8 +154,17 @@ class Fleet:
         node.on, node.healthy_since, node.reported_at_s = True, effects.timestamp(), float("-inf")
         self._changed.set()
 
+    def reboot_node(self, name: str) -> None:
+        """The node is back; every container on it has ended."""
+        self.start_node(name)
+        self.nodes[name].rebooted = True
+
     async def _register(self, client: Client, node: SimulatedNode) -> None:
         node.healthy_since = effects.timestamp()
+        while not await self._try(self._join(client, node), f"registration of {node.spec.name}"):  # noqa: ASYNC110
+            await asyncio.sleep(RETRY_S)
+
+    async def _join(self, client: Client, node: SimulatedNode) -> None:
         try:
             await client.create(NODES, node.document())
             node.reported_at_s = effects.monotonic()
@@ -168,12 +180,14 @@ class Fleet:
         """Leases every ten seconds, statuses every five minutes and when a node comes back."""
         while True:
             for node in self.nodes.values():
-                if not node.on:
-                    continue
-                await self._try(self._renew(client, node), f"lease of {node.spec.name}")
-                if effects.monotonic() - node.reported_at_s >= STATUS_REPORT_S:
-                    await self._try(self._report(client, node), f"status of {node.spec.name}")
+                if node.on:
+                    self._spawn(self._heartbeat(client, node))
             await asyncio.sleep(LEASE_RENEWAL_S)
+
+    async def _heartbeat(self, client: Client, node: SimulatedNode) -> None:
+        await self._try(self._renew(client, node), f"lease of {node.spec.name}")
+        if effects.monotonic() - node.reported_at_s >= STATUS_REPORT_S:
+            await self._try(self._report(client, node), f"status of {node.spec.name}")
 
     async def _renew(self, client: Client, node: SimulatedNode) -> None:
         spec: Object = {
@@ -220,6 +234,10 @@ class Fleet:
         """Apply what is due, when it is due."""
         while True:
             self._changed.clear()
+            for node in self.nodes.values():
+                if node.on and node.rebooted:
+                    node.rebooted = False
+                    self._restart_containers(client, pods, node)
             now = effects.monotonic()
             asleep = []
             while self._due and self._due[0][0] <= now:
@@ -232,7 +250,7 @@ class Fleet:
                     asleep.append(entry)
                     continue
                 del self._planned[key]
-                self._spawn(self._try(self._apply(client, pod, stage), f"{stage.name} {key}"))
+                self._spawn(self._attempt(client, pods, pod, stage))
             await self._wait_until(self._due[0][0] if self._due else None)
             for entry in asleep:
                 heapq.heappush(self._due, entry)
@@ -244,6 +262,19 @@ class Fleet:
         except TimeoutError:
             return
 
+    def _restart_containers(self, client: Client, pods: Informer, node: SimulatedNode) -> None:
+        for pod in pods.lister.list():
+            if (pod.get("spec") or {}).get("nodeName") == node.spec.name and RESTART.applies(pod):
+                self._spawn(self._attempt(client, pods, pod, RESTART))
+
+    async def _attempt(self, client: Client, pods: Informer, pod: Object, stage: Stage) -> None:
+        """Apply a stage; if that fails, look again in a moment what the pod needs now."""
+        if not await self._try(self._apply(client, pod, stage), f"{stage.name} {key_of(pod)}"):
+            await asyncio.sleep(RETRY_S)
+            current = pods.lister.get_by_key(key_of(pod))
+            if current is not None:
+                self._plan(current)
+
     async def _apply(self, client: Client, pod: Object, stage: Stage) -> None:
         node = self.nodes[pod["spec"]["nodeName"]]
         status = stage.effect(pod, node.place(pod))
@@ -253,14 +284,17 @@ class Fleet:
             patch: Object = {"metadata": {"uid": uid_of(pod)}, "status": status}
             await client.patch(PODS, name_of(pod), patch, namespace_of(pod), type="strategic", subresource="status")
 
-    async def _try(self, attempt: Coroutine[Any, Any, None], what: str) -> None:
-        """The pod may be gone or changed by now; anything else is worth a line."""
+    async def _try(self, attempt: Coroutine[Any, Any, None], what: str) -> bool:
+        """Whether it worked. The pod may be gone or changed by now, the server away; anything else is worth a line."""
         try:
             await attempt
-        except (errors.NotFound, errors.Conflict):
-            log.debug("%s: too late", what)
+        except (errors.NotFound, errors.Conflict, errors.ServiceUnavailable) as error:
+            log.debug("%s: %s", what, error)
         except errors.APIError as error:
             log.warning("%s: %s", what, error)
+        else:
+            return True
+        return False
 
     def _spawn(self, attempt: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(attempt)

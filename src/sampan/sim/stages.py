@@ -129,6 +129,24 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
+def _interrupted(pod: Object, place: PodPlace) -> Object:
+    """Its containers ended with the machine; the kubelet starts them again, unless they are never to."""
+    if (pod.get("spec") or {}).get("restartPolicy") == "Never":
+        return _completed({**pod, "metadata": {**meta(pod), "annotations": {EXIT_CODE: "137"}}}, place)
+    again = _running(pod, place)
+    for status, before in zip(
+        again["containerStatuses"], (pod.get("status") or {}).get("containerStatuses") or [], strict=False
+    ):
+        status["restartCount"] = (before.get("restartCount") or 0) + 1
+    return again
+
+
+RESTART = Stage(
+    "restart", lambda pod: _phase(pod) == "Running" and not is_being_deleted(pod), (0.0, 0.0), _interrupted
+)
+"""What befalls the pods of a machine that was switched off and on."""
+
+
 def next_stage(pod: Object, stages: tuple[Stage, ...] = STAGES) -> Stage | None:
     """What happens to the pod next, None if nothing does by itself."""
     if _phase(pod) in _ENDED and not is_being_deleted(pod):

@@ -1,0 +1,37 @@
+"""`sampan sim` on the command line; what it runs is loaded only then."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sampan.cli.operations import OperationError
+
+
+def add(app: typer.Typer) -> None:
+    """Put the command into the application."""
+
+    @app.command()
+    def sim(
+        *,
+        seed: Annotated[int, typer.Option(help="What everything at random is drawn from.")] = 1,
+        seeds: Annotated[str, typer.Option(help="Several: A-B, both included.", metavar="A-B")] = "",
+        scenario: Annotated[str, typer.Option(help="Its name, or all.")] = "all",
+        hours: Annotated[float, typer.Option(help="Of virtual time under faults; 0: as the scenario says.")] = 0.0,
+        faults: Annotated[str, typer.Option(help="none, light or heavy.")] = "light",
+        jobs: Annotated[int, typer.Option(help="Processes at once; 0: one a processor.")] = 1,
+        list_: Annotated[bool, typer.Option("--list", help="Name the scenarios.")] = False,
+        save_test: Annotated[bool, typer.Option("--save-test", help="Keep a violation as a test.")] = False,
+    ) -> None:
+        """Run clusters on virtual time, under faults, and check what must hold after every write."""
+        from sampan.sim import command
+
+        if list_:
+            command.list_scenarios()
+            return
+        try:
+            batch = command.batch_of(scenario, seeds or str(seed), faults, hours * 60)
+        except ValueError as error:
+            raise OperationError(str(error), "sampan sim --list") from None
+        raise typer.Exit(0 if command.run(batch, jobs, save_test=save_test) else 1)

@@ -1,0 +1,150 @@
+"""Invariants of every object: identity, finalizers, generations, owner references, namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, namespace_of, uid_of
+from sampan.sim.world import Change, GroupResource, World, title
+
+EVERYTHING: Final[Sequence[GroupResource]] = (("*", "*"),)
+NAMESPACES: Final[GroupResource] = ("core", "namespaces")
+
+
+class Identity:
+    """Revisions grow one by one; a name is not used again while its object is there; a uid is nobody else's, ever."""
+
+    name = "identity"
+    resources = EVERYTHING
+
+    def __init__(self) -> None:
+        self._revision = 0
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        if change.revision <= self._revision:
+            yield f"revision {change.revision} was written after {self._revision}"
+        self._revision = change.revision
+        old, new = change.old, change.new
+        if new is None:
+            return
+        if old is not None and uid_of(old) != uid_of(new):
+            yield f"{title(new)} took the name of another that is still there ({uid_of(old)})"
+        known = world.known.get(uid_of(new))
+        if known is not None and (known.key, known.resource) != (change.key, change.resource):
+            yield f"{title(new)} has the uid of {known.key}"
+        if old is not None and is_being_deleted(old) and not is_being_deleted(new):
+            yield f"{title(new)} was being deleted, and no longer is"
+
+
+class Finalizers:
+    """An object goes only when nothing holds it any more."""
+
+    name = "finalizers"
+    resources = EVERYTHING
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        if change.new is None and change.old is not None:
+            held = meta(change.old).get("finalizers")
+            if held:
+                yield f"{title(change.old)} was removed though {', '.join(held)} held it"
+
+
+class Generations:
+    """A generation never goes back, a status does not change it, and nobody has observed one that is yet to come."""
+
+    name = "generations"
+    resources = EVERYTHING
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        new, old = change.new, change.old
+        if new is None:
+            return
+        generation = meta(new).get("generation")
+        observed = dig(new, "status", "observedGeneration")
+        if isinstance(observed, int) and isinstance(generation, int) and observed > generation:
+            yield f"{title(new)}: observedGeneration {observed} is ahead of generation {generation}"
+        if old is None or uid_of(old) != uid_of(new):
+            return
+        before = meta(old).get("generation")
+        if before is not None and generation is not None and generation < before:
+            yield f"{title(new)}: generation went from {before} back to {generation}"
+        seen = dig(old, "status", "observedGeneration")
+        if isinstance(seen, int) and isinstance(observed, int) and observed < seen:
+            yield f"{title(new)}: observedGeneration went from {seen} back to {observed}"
+        if generation != before and change.cause.path.endswith("/status"):
+            yield f"{title(new)}: a write of the status changed the generation from {before} to {generation}"
+
+
+class Owners:
+    """At most one controller, and an owner that lived under that name with that uid."""
+
+    name = "owners"
+    resources = EVERYTHING
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        if change.new is None:
+            return
+        references = meta(change.new).get("ownerReferences") or []
+        if not references or (change.old is not None and references == meta(change.old).get("ownerReferences")):
+            return
+        if sum(1 for one in references if one.get("controller")) > 1:
+            yield f"{title(change.new)} has more than one controller"
+        informed = world.informed_until_s(change.cause)
+        before = meta(change.old).get("ownerReferences") or [] if change.old is not None else []
+        for reference in references:
+            if reference in before or not reference.get("controller"):
+                continue
+            yield from self._owner(world, change.new, reference, informed)
+
+    def _owner(self, world: World, obj: Object, reference: Object, informed: float) -> Iterator[str]:
+        who = f"{reference.get('kind')} {reference.get('name')}"
+        known = world.known.get(str(reference.get("uid")))
+        if known is None:
+            yield f"{title(obj)} is owned by {who} with uid {reference.get('uid')}, which never lived"
+        elif known.key.rpartition("/")[2] != reference.get("name"):
+            yield f"{title(obj)} is owned by {who} with the uid of {known.key}"
+        elif known.gone_at_s is not None and known.gone_at_s < informed:
+            yield f"{title(obj)} was given to {who}, which is gone for long"
+
+
+class Namespaces:
+    """Nothing is made in a namespace that is not there; a namespace goes when it is empty."""
+
+    name = "namespaces"
+    resources = EVERYTHING
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        if change.old is None and change.new is not None:
+            namespace = namespace_of(change.new)
+            if namespace and world.get(NAMESPACES, namespace) is None:
+                yield f"{title(change.new)} was made in a namespace that is not there"
+        if change.resource == NAMESPACES and change.new is None:
+            for resource, objects in world.objects.items():
+                for key, obj in objects.items():
+                    if key.startswith(f"{change.key}/") and namespace_of(obj) == change.key:
+                        yield f"namespace {change.key} was removed though {resource[1]} {key} is there"
+                        return
+
+
+class Garbage:
+    """The garbage collector deletes only what has no living owner."""
+
+    name = "garbage"
+    resources = EVERYTHING
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        cause = change.cause
+        if cause.by != "generic-garbage-collector" or cause.method != "DELETE" or change.old is None:
+            return
+        if is_being_deleted(change.old):
+            return
+        for reference in meta(change.old).get("ownerReferences") or []:
+            known = world.known.get(str(reference.get("uid")))
+            if known is None or known.gone_at_s is not None:
+                continue
+            owner = world.get(known.resource, known.key)
+            if owner is not None and not (
+                is_being_deleted(owner) and "foregroundDeletion" in (meta(owner).get("finalizers") or [])
+            ):
+                yield f"{title(change.old)} was collected though its owner {title(owner)} lives"

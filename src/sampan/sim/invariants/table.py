@@ -1,0 +1,41 @@
+"""INVARIANTS: every one, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sampan.sim.invariants import jobs, objects, pods, policies, replicas, sets
+from sampan.sim.observer import Invariant
+
+INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
+    pods.Disturbances,
+    objects.Identity,
+    objects.Finalizers,
+    objects.Generations,
+    objects.Owners,
+    objects.Namespaces,
+    objects.Garbage,
+    pods.PodLifecycle,
+    pods.PodRemoval,
+    pods.NodeCapacity,
+    replicas.ReplicaCount,
+    replicas.RolloutSize,
+    replicas.RolloutAvailability,
+    sets.StatefulSetOrder,
+    sets.DaemonPerNode,
+    sets.ClaimsOfSets,
+    jobs.JobCounts,
+    jobs.JobPods,
+    jobs.CronJobConcurrency,
+    policies.Quotas,
+    policies.Budgets,
+    policies.Autoscalers,
+    policies.Leadership,
+    policies.VolumeBinding,
+)
+
+
+def make() -> list[Invariant]:
+    """A fresh set: some remember."""
+    return [invariant() for invariant in INVARIANTS]

@@ -1,0 +1,1 @@
+"""What clusters are asked to do in simulation: one scenario a file, `table.py` lists them."""

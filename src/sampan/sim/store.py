@@ -1,0 +1,120 @@
+"""The store of a simulated cluster: in memory, survives the API server, can have trouble, and shows every commit.
+
+What listens is called synchronously at each commit, with the change and its cause, before anyone else can know of it.
+While faults are active reads and writes take time, find conflicts that nobody made, or fail and leave no trace. A
+fingerprint of everything that was ever written grows with each commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, TypeAlias
+
+from sampan.effects.seeded import Generator, generator
+from sampan.sim.cause import CAUSE, Cause
+from sampan.storage.memory import MemoryStore
+from sampan.storage.store import Event, EventKind, KeyValue, Listing, RevisionMismatch, StoreUnavailable, Watch
+
+OnCommit: TypeAlias = Callable[[Event, Cause], None]
+
+
+class Trouble(Protocol):
+    """What an active fault does to the store."""
+
+    def store_latency_s(self, rng: Generator) -> float: ...
+    def finds_conflict(self, rng: Generator) -> bool: ...
+    def is_down(self) -> bool: ...
+
+
+class SimStore:
+    """See `sampan.storage.store.Store`."""
+
+    def __init__(self, seed: int = 0, inner: MemoryStore | None = None) -> None:
+        self.inner = inner or MemoryStore()
+        self.listeners: list[OnCommit] = []
+        self.troubles: list[Trouble] = []
+        self.writes = 0
+        self._rng = generator(seed, "store")
+        self._fingerprint = hashlib.sha256()
+
+    def fingerprint(self) -> str:
+        """Of the whole history: every key, value and revision."""
+        return self._fingerprint.hexdigest()
+
+    async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
+        if self.troubles:
+            await self._suffer()
+        return await self.inner.get(key, revision=revision)
+
+    async def list(self, prefix: str, *, start_after: str = "", limit: int = 0, revision: int = 0) -> Listing:
+        if self.troubles:
+            await self._suffer()
+        return await self.inner.list(prefix, start_after=start_after, limit=limit, revision=revision)
+
+    async def create(self, key: str, value: bytes) -> int:
+        if self.troubles:
+            await self._suffer()
+        revision = await self.inner.create(key, value)
+        self._committed(Event(EventKind.PUT, KeyValue(key, value, revision, revision), None))
+        return revision
+
+    async def update(self, key: str, value: bytes, *, expected: int) -> int:
+        if self.troubles:
+            await self._suffer()
+            await self._conflict(key)
+        previous = await self.inner.get(key)
+        revision = await self.inner.update(key, value, expected=expected)
+        assert previous is not None
+        self._committed(Event(EventKind.PUT, KeyValue(key, value, previous.create_revision, revision), previous))
+        return revision
+
+    async def delete(self, key: str, *, expected: int) -> int:
+        if self.troubles:
+            await self._suffer()
+            await self._conflict(key)
+        previous = await self.inner.get(key)
+        revision = await self.inner.delete(key, expected=expected)
+        assert previous is not None
+        last = KeyValue(key, previous.value, previous.create_revision, revision)
+        self._committed(Event(EventKind.DELETE, last, previous))
+        return revision
+
+    def watch(self, prefix: str, *, after: int) -> Watch:
+        return self.inner.watch(prefix, after=after)
+
+    async def revision(self) -> int:
+        return await self.inner.revision()
+
+    async def compact(self, revision: int) -> None:
+        await self.inner.compact(revision)
+
+    def snapshot(self) -> AsyncIterator[bytes]:
+        return self.inner.snapshot()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    async def _suffer(self) -> None:
+        """Wait as long as the store takes now. Raises StoreUnavailable."""
+        latency_s = sum(trouble.store_latency_s(self._rng) for trouble in self.troubles)
+        if latency_s > 0:
+            await asyncio.sleep(latency_s)
+        if any(trouble.is_down() for trouble in self.troubles):
+            raise StoreUnavailable("the disk does not answer")
+
+    async def _conflict(self, key: str) -> None:
+        if any(trouble.finds_conflict(self._rng) for trouble in self.troubles):
+            current = await self.inner.get(key)
+            if current is not None:
+                raise RevisionMismatch(current)
+
+    def _committed(self, event: Event) -> None:
+        kv = event.kv
+        self.writes += 1
+        self._fingerprint.update(f"{kv.mod_revision} {event.kind.value} {kv.key} {len(kv.value)}\n".encode())
+        self._fingerprint.update(kv.value)
+        cause = CAUSE.get()
+        for listener in self.listeners:
+            listener(event, cause)

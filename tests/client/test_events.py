@@ -56,6 +56,18 @@ async def test_an_event_names_its_object_and_source(events) -> None:
     assert event["metadata"]["name"].startswith("web.")
 
 
+async def test_while_the_component_is_busy_its_events_wait(events, until) -> None:
+    busy = True
+    async with EventRecorder(Client(events), "scheduler", is_busy=lambda: busy) as recorder:
+        for number in range(5000):
+            recorder.event({**POD, "metadata": {"name": f"p{number}"}}, "Normal", "Scheduled", "here")
+        await until(lambda: recorder.counts.written >= 2)
+        assert recorder.counts.written < 100
+        busy = False
+        await until(lambda: recorder.counts.written == 5000)
+    assert recorder.counts.dropped == 0
+
+
 async def test_repetitions_raise_the_count(events) -> None:
     async with EventRecorder(Client(events), "kubelet") as recorder:
         for _ in range(3):

@@ -4,6 +4,9 @@
 writes the notes. Before writing, the correlator (`event_correlation.py`) folds repetitions into one Event with a count,
 combines similar ones and drops floods, as upstream's does. A write that the server refuses is dropped and counted; one
 that does not get through is tried again for a while.
+
+A component whose real work must not wait for its events says when it is busy: meanwhile few are written, the rest
+when it is done. An event's times are those of when it was noted.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sampan import effects
 from sampan.api.resources import CORE_EVENTS
@@ -28,6 +33,9 @@ NORMAL = "Normal"
 WARNING = "Warning"
 
 QUEUE_LIMIT = 1000
+BUSY_QUEUE_LIMIT = 20_000
+BUSY_PAUSE_S = 0.02
+"""Between two events while the component is busy."""
 TRIES = 12
 
 
@@ -38,6 +46,18 @@ def reference_to(obj: Object, field_path: str = "") -> Object:
         "apiVersion": obj.get("apiVersion", ""), "resourceVersion": resource_version_of(obj), "fieldPath": field_path,
     }
     return {key: value for key, value in reference.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """An event that is still to be written."""
+
+    involved: Object
+    type: str
+    reason: str
+    message: str
+    namespace: str
+    at: datetime
 
 
 @dataclass(slots=True)
@@ -56,11 +76,15 @@ class EventRecorder:
     `close()` (or leaving `async with recorder`) writes what is queued, waiting at most a second, and ends the writer.
     """
 
-    def __init__(self, client: Client, component: str, host: str = "") -> None:
+    def __init__(
+        self, client: Client, component: str, host: str = "", *, is_busy: Callable[[], bool] | None = None
+    ) -> None:
         self._client = client
         self._component = component
         self._host = host
-        self._queue: deque[Object] = deque()
+        self._is_busy = is_busy
+        self._limit = QUEUE_LIMIT if is_busy is None else BUSY_QUEUE_LIMIT
+        self._queue: deque[_Note] = deque()
         self._correlator = Correlator()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -70,12 +94,12 @@ class EventRecorder:
         self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "", namespace: str = ""
     ) -> None:
         """Note that `reason` happened to `obj`. `obj` is an object, or an ObjectReference-like `{kind, name, …}`."""
-        if self._closed or len(self._queue) >= QUEUE_LIMIT:
+        if self._closed or len(self._queue) >= self._limit:
             self.counts.dropped += 1
             return
         try:
             involved = reference_to(obj, field_path) if "metadata" in obj else dict(obj)
-            self._queue.append(self._document(involved, type, reason, message[:1024], namespace=namespace))
+            self._queue.append(_Note(involved, type, reason, message[:1024], namespace, effects.now()))
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._write_all(), name="event recorder")
         except Exception:
@@ -95,25 +119,28 @@ class EventRecorder:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    def _document(self, involved: Object, type: str, reason: str, message: str, *, namespace: str) -> Object:
-        nanoseconds = int(effects.now().timestamp() * 1_000_000) * 1000
+    def _document(self, note: _Note) -> Object:
+        involved = note.involved
+        nanoseconds = int(note.at.timestamp() * 1_000_000) * 1000
         unique = (nanoseconds & ~0xFFFF) | effects.rng().getrandbits(16)
         source = {"component": self._component} | ({"host": self._host} if self._host else {})
-        now = effects.timestamp()
+        now = note.at.isoformat(timespec="seconds")[:19] + "Z"
         return {
             "apiVersion": "v1", "kind": "Event",
             "metadata": {
                 "name": f"{involved.get('name', '')}.{unique:x}",
-                "namespace": namespace or involved.get("namespace") or "default",
+                "namespace": note.namespace or involved.get("namespace") or "default",
             },
-            "involvedObject": involved, "reason": reason, "message": message, "source": source,
-            "firstTimestamp": now, "lastTimestamp": now, "count": 1, "type": type, "eventTime": None,
+            "involvedObject": involved, "reason": note.reason, "message": note.message, "source": source,
+            "firstTimestamp": now, "lastTimestamp": now, "count": 1, "type": note.type, "eventTime": None,
             "reportingComponent": self._component, "reportingInstance": self._host,
         }
 
     async def _write_all(self) -> None:
         while self._queue:
-            event = self._queue.popleft()
+            if self._is_busy is not None and not self._closed and self._is_busy():
+                await asyncio.sleep(BUSY_PAUSE_S)
+            event = self._document(self._queue.popleft())
             decision = self._correlator.correlate(event, effects.monotonic())
             if decision is None:
                 self.counts.suppressed += 1

@@ -41,23 +41,24 @@ DECISIONS_IN_A_ROW = 8
 async def run(client: Client, config: SchedulerConfig | None = None) -> None:
     """Schedule until cancelled."""
     config = config or SchedulerConfig()
-    async with EventRecorder(client, config.profiles[0].scheduler_name) as recorder, Listers(client) as listers:
-        scheduler = Scheduler(client, config, recorder, listers)
+    async with Listers(client) as listers:
+        scheduler = Scheduler(client, config, listers)
         cluster_events.follow(
             scheduler.snapshot, scheduler.queue, listers, scheduler.groups, scheduler.profiles.frameworks
         )
         await listers.wait_synced()
-        await scheduler.run()
+        async with scheduler.recorder:
+            await scheduler.run()
 
 
 class Scheduler:
     """All profiles at work."""
 
-    def __init__(self, client: Client, config: SchedulerConfig, recorder: EventRecorder, listers: Listers) -> None:
+    def __init__(self, client: Client, config: SchedulerConfig, listers: Listers) -> None:
         self.snapshot = Snapshot(listers.namespace_labels)
         self._client = client
         self._listers = listers
-        self._recorder = recorder
+        self.recorder = EventRecorder(client, config.profiles[0].scheduler_name, is_busy=lambda: self.is_busy)
         self._waiting = WaitingPods()
         self.groups = PodGroups()
         self._slots = asyncio.Semaphore(config.parallel_bindings)
@@ -69,6 +70,11 @@ class Scheduler:
             self.profiles, initial_backoff_s=config.initial_backoff_s, max_backoff_s=config.max_backoff_s,
             pops_from_backoff=config.pops_from_backoff,
         )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether pods are being placed at present: what can wait should wait."""
+        return bool(self._tasks) or not self.queue.is_idle
 
     async def run(self) -> None:
         """One pod after the other, until cancelled."""
@@ -208,7 +214,7 @@ class Scheduler:
             return
         if status is None:
             message = f"Successfully assigned {pod.namespace}/{pod.name} to {node_name}"
-            self._recorder.event(pod.reference, NORMAL, "Scheduled", message)
+            self.recorder.event(pod.reference, NORMAL, "Scheduled", message)
             return
         self._take_back(framework, decision)
         self.queue.move(ClusterEvent.POD_FREED, pod, None)
@@ -245,7 +251,7 @@ class Scheduler:
         current = self._listers.pods.get(pod.key)
         if current is None or current.obj is None or pod.key not in self.queue:
             return  # deleted meanwhile, or placed by somebody else
-        self._recorder.event(pod.reference, WARNING, "FailedScheduling", message)
+        self.recorder.event(pod.reference, WARNING, "FailedScheduling", message)
         await report_failure(self._client, current.obj, reason, message, nominated_node)
 
     def _is_waiting(self, queued: QueuedPod) -> bool:
@@ -259,7 +265,7 @@ class Scheduler:
         return Handle(
             self.snapshot, self._client, listers.namespace_labels, listers.services, listers.owners,
             listers.owners_version, listers.disruption_budgets, listers.budgets_version, self.background,
-            self._recorder.event, listers.listen, storage=listers.storage(), waiting=self._waiting,
+            self.recorder.event, listers.listen, storage=listers.storage(), waiting=self._waiting,
             groups=self.groups,
         )
 

@@ -55,6 +55,8 @@ class Signature:
     preempts: bool
     requests: Amounts
     scoring_requests: Amounts
+    demanded: tuple[tuple[str, int], ...]
+    """What it requests more than nothing of."""
     ports: tuple[HostPort, ...]
     tolerations: tuple[Object, ...]
     selector: NodeSelector | None
@@ -106,6 +108,7 @@ def _container(container: Object) -> Object:
 def _parse(namespace: str, labels: Mapping[str, str], owner: str, spec: Object, spec_key: bytes) -> Signature:
     pod: Object = {"spec": spec}
     containers = [*(spec.get("initContainers") or []), *spec["containers"]]
+    requests = pod_requests(pod)
     return Signature(
         namespace=namespace,
         labels=labels,
@@ -116,8 +119,9 @@ def _parse(namespace: str, labels: Mapping[str, str], owner: str, spec: Object, 
         scheduler_name=spec.get("schedulerName") or DEFAULT_SCHEDULER,
         priority=spec.get("priority") or 0,
         preempts=spec.get("preemptionPolicy") != "Never",
-        requests=pod_requests(pod),
+        requests=requests,
         scoring_requests=pod_requests_for_scoring(pod),
+        demanded=tuple((name, amount) for name, amount in requests.items() if amount),
         ports=_host_ports(spec),
         tolerations=tuple(spec.get("tolerations") or ()),
         selector=node_selector.required(spec),

@@ -14,11 +14,19 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sampan.scheduler.framework.interface import CycleState, RowsFilterPlugin, RowsScorePlugin
+from sampan.scheduler.framework.interface import (
+    CycleState,
+    RowsFilterPlugin,
+    RowsScorePlugin,
+    ScorePlugin,
+    SingleFilterPlugin,
+)
 from sampan.scheduler.framework.status import Status
 from sampan.scheduler.node_table import Bools, Indexes, Ints, Rows, grown
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
+
+_FEW_ROWS = 6
 
 Crowded: TypeAlias = Callable[[CycleState, PodInfo, int], Status | None]
 """Why a row that fits does not once the pods that are nominated there count, None if it fits all the same."""
@@ -52,6 +60,24 @@ class RowPlugins:
     crowded: Crowded
 
 
+class _Single:
+    """The plugins' quick forms for one node, if all have them."""
+
+    def __init__(self, plugins: RowPlugins) -> None:
+        self.filters: list[tuple[int, SingleFilterPlugin]] = [
+            (entry.by, entry.plugin) for entry in plugins.filters if isinstance(entry.plugin, SingleFilterPlugin)
+        ]
+        scores = [(score, score.plugin) for score in plugins.scores if isinstance(score.plugin, ScorePlugin)]
+        self.scores: list[tuple[int, ScorePlugin]] = [(s.weight, plugin) for s, plugin in scores if not s.normalizes]
+        self.scaled: list[ScorePlugin] = [plugin for s, plugin in scores if s.normalizes]
+        self.is_complete = len(self.filters) == len(plugins.filters) and len(scores) == len(plugins.scores)
+
+    @classmethod
+    def of(cls, plugins: RowPlugins) -> _Single | None:
+        found = cls(plugins)
+        return found if found.is_complete else None
+
+
 class RowCache:
     """`fits`, `by` and `code` (see Verdicts) are what the filters say; `total` is the sum of the scores that need no
     scale, `raw` has a column for each of those that do (`scaled`)."""
@@ -64,6 +90,7 @@ class RowCache:
         """The rows that come into question, None for all."""
         self._direct = [score for score in plugins.scores if not score.normalizes]
         self.scaled = [score for score in plugins.scores if score.normalizes]
+        self._single = _Single.of(plugins)
         self._position = -1
         self._codes: dict[Status, int] = {}
         self.fits: Bools = np.zeros(0, np.bool_)
@@ -86,7 +113,11 @@ class RowCache:
         elif changed is None or len(changed) * 4 > table.size:
             self._judge(pod, table.every)
         else:
-            self._judge(pod, np.array(sorted(set(changed)), np.intp))
+            rows = set(changed)
+            if self._single is None or len(rows) > _FEW_ROWS:
+                self._judge(pod, np.array(sorted(rows), np.intp))
+            else:
+                self._judge_each(pod, self._single, sorted(rows))
 
     def crowded_status(self, code: int) -> Status:
         """What a negative code means."""
@@ -120,6 +151,26 @@ class RowCache:
         self.total[rows] = total
         for column, score in zip(self.raw, self.scaled, strict=True):
             column[rows] = score.plugin.score_rows(self._state, pod, rows)
+
+    def _judge_each(self, pod: PodInfo, single: _Single, rows: list[int]) -> None:
+        """As `_judge`; for a few rows plain numbers are several times as fast as columns."""
+        infos, state, nominated = self._snapshot.table.infos, self._state, self._snapshot.nominated
+        for row in rows:
+            node = infos[row]
+            found = by = 0
+            exists = node is not None and node.node is not None
+            if node is not None and exists:
+                for place, plugin in single.filters:
+                    found = plugin.code(state, pod, node)
+                    if found:
+                        by = place
+                        break
+                self.total[row] = sum([weight * plugin.score(state, pod, node) for weight, plugin in single.scores])
+                for column, scored in zip(self.raw, single.scaled, strict=True):
+                    column[row] = scored.score(state, pod, node)
+            self.by[row], self.code[row], self.fits[row] = by, found, exists and not by
+            if nominated:
+                self._judge_crowded(pod, np.array((row,), np.intp))
 
     def _judge_crowded(self, pod: PodInfo, rows: Rows) -> None:
         """Rows on which room is being made for other pods."""

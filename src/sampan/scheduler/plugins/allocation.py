@@ -14,6 +14,7 @@ import numpy as np
 
 from sampan.apimachinery.object import Object, dig
 from sampan.scheduler.framework.interface import MAX_NODE_SCORE
+from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_table import Ints, NodeTable, Rows
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.resources import CPU, EPHEMERAL_STORAGE, MEMORY
@@ -27,6 +28,8 @@ class Scorer:
     left out of the mean, which is rounded then."""
 
     score: Callable[[Ints, Ints], Ints]
+    single: Callable[[int, int], int]
+    """The same of one node."""
     of_positive: bool = False
 
 
@@ -38,11 +41,6 @@ _SHAPE_UNIT = 10
 def weights_of(listed: Sequence[Object] | None) -> Weights:
     """From ResourceSpecs; CPU and memory alike if there are none."""
     return tuple((entry["name"], entry.get("weight") or 1) for entry in listed or ({"name": CPU}, {"name": MEMORY}))
-
-
-def demanded(pod: PodInfo) -> tuple[tuple[str, int], ...]:
-    """What a pod asks for more than nothing of."""
-    return tuple((name, amount) for name, amount in pod.signature.requests.items() if amount)
 
 
 def mean_score(nodes: NodeTable, rows: Rows, pod: PodInfo, weights: Weights, scorer: Scorer) -> Ints:
@@ -63,14 +61,38 @@ def mean_score(nodes: NodeTable, rows: Rows, pod: PodInfo, weights: Weights, sco
     return (2 * total + divisor) // (2 * divisor) if scorer.of_positive else total // divisor
 
 
+def mean_score_of(node: NodeInfo, pod: PodInfo, weights: Weights, scorer: Scorer) -> int:
+    """As `mean_score`, of one node."""
+    total = divisor = 0
+    asked, allocatable = pod.signature.scoring_requests, node.allocatable
+    for name, weight in weights:
+        capacity = allocatable.get(name, 0)
+        if capacity <= 0 or (name not in _NATIVE and not asked.get(name)):
+            continue
+        requested = node.scoring_requested if name in node.scoring_requested else node.requested
+        score = scorer.single(requested.get(name, 0) + asked.get(name, 0), capacity)
+        total += weight * score
+        if score or not scorer.of_positive:
+            divisor += weight
+    if not divisor:
+        return 0
+    return (2 * total + divisor) // (2 * divisor) if scorer.of_positive else total // divisor
+
+
 def least_allocated(strategy: Mapping[str, Any]) -> Scorer:
     """The share that is left free."""
-    return Scorer(lambda used, capacity: np.maximum(capacity - used, 0) * MAX_NODE_SCORE // capacity)
+    return Scorer(
+        lambda used, capacity: np.maximum(capacity - used, 0) * MAX_NODE_SCORE // capacity,
+        lambda used, capacity: max(capacity - used, 0) * MAX_NODE_SCORE // capacity,
+    )
 
 
 def most_allocated(strategy: Mapping[str, Any]) -> Scorer:
     """The share that is taken."""
-    return Scorer(lambda used, capacity: np.minimum(used, capacity) * MAX_NODE_SCORE // capacity)
+    return Scorer(
+        lambda used, capacity: np.minimum(used, capacity) * MAX_NODE_SCORE // capacity,
+        lambda used, capacity: min(used, capacity) * MAX_NODE_SCORE // capacity,
+    )
 
 
 def requested_to_capacity_ratio(strategy: Mapping[str, Any]) -> Scorer:
@@ -80,9 +102,11 @@ def requested_to_capacity_ratio(strategy: Mapping[str, Any]) -> Scorer:
         for point in dig(strategy, "requestedToCapacityRatio", "shape") or ()
     )
     assert points, "the configuration is validated before: a shape has a point"
-    curve = np.array([_on_curve(points, percent) for percent in range(MAX_NODE_SCORE + 1)], np.int64)
+    curve = [_on_curve(points, percent) for percent in range(MAX_NODE_SCORE + 1)]
+    column = np.array(curve, np.int64)
     return Scorer(
-        lambda used, capacity: curve[np.minimum(used * MAX_NODE_SCORE // capacity, MAX_NODE_SCORE)], of_positive=True
+        lambda used, capacity: column[np.minimum(used * MAX_NODE_SCORE // capacity, MAX_NODE_SCORE)],
+        lambda used, capacity: curve[min(used * MAX_NODE_SCORE // capacity, MAX_NODE_SCORE)], of_positive=True,
     )
 
 

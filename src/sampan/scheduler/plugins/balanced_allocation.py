@@ -6,6 +6,7 @@ half of 50 plus what the pod adds to the balance. A pod that requests neither ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import MAX_NODE_SCORE, CycleState
 from sampan.scheduler.framework.status import SKIP, Status
+from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_table import Ints, Rows
 from sampan.scheduler.plugins.allocation import weights_of
 from sampan.scheduler.pod_info import PodInfo
@@ -34,6 +36,29 @@ class NodeResourcesBalancedAllocation:
 
     def pre_score(self, state: CycleState, pod: PodInfo, nodes: Candidates) -> Status | None:
         return None if self._has_say(pod) else SKIP
+
+    def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        if not self._has_say(pod):
+            return 0
+        gain = self._balance_of(node, pod.signature.requests) - self._balance_of(node, {})
+        return _HALF + (_HALF + gain) // 2
+
+    def _balance_of(self, node: NodeInfo, more: Mapping[str, int]) -> int:
+        """As `_balance`, of one node."""
+        shares = []
+        for name in self._resources:
+            capacity = node.allocatable.get(name, 0)
+            if capacity > 0:
+                used = node.requested.get(name, 0) + more.get(name, 0)
+                shares.append(min(used / capacity, 1.0))
+        if len(shares) < 2:
+            return MAX_NODE_SCORE
+        if len(self._resources) == 2:
+            deviation = abs(shares[0] - shares[1]) / 2
+        else:
+            mean = sum(shares) / len(shares)
+            deviation = math.sqrt(sum((share - mean) ** 2 for share in shares) / len(shares))
+        return int((1 - deviation) * MAX_NODE_SCORE)
 
     def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
         if not self._has_say(pod):

@@ -53,6 +53,9 @@ class NodeAffinity:
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
         return self._refuses(pod, node.name, node.labels)
 
+    def code(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        return self._code(pod, node)
+
     def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
         if pod.selector is None and self._added is None:
             return None
@@ -65,13 +68,17 @@ class NodeAffinity:
     def pre_score(self, state: CycleState, pod: PodInfo, nodes: Candidates) -> Status | None:
         return None if pod.preferences or self._added_preferences else SKIP
 
-    def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
+    def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        if not pod.signature.preferences and not self._added_preferences:
+            return 0
         wishes = (*self._added_preferences, *pod.preferences)
+        return sum(wish.weight for wish in wishes if wish.matches(node.name, node.labels))
+
+    def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
         scores = np.zeros(self._nodes.count_of(rows), np.int64)
-        if wishes:
+        if pod.preferences or self._added_preferences:
             for position, info in enumerate(self._nodes.infos_of(rows)):
-                if info is not None:
-                    scores[position] = sum(wish.weight for wish in wishes if wish.matches(info.name, info.labels))
+                scores[position] = 0 if info is None else self.score(state, pod, info)
         return scores
 
     def normalize_rows(self, state: CycleState, pod: PodInfo, rows: Rows, scores: Ints) -> Ints:

@@ -38,7 +38,10 @@ class NodePorts:
         return None if pod.ports else SKIP
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        return _REFUSED if any(node.has_port_conflict(port) for port in pod.ports) else None
+        return _REFUSED if self.code(state, pod, node) else None
+
+    def code(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        return int(any(node.has_port_conflict(port) for port in pod.ports))
 
     def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
         table, ported = self._snapshot.table, self._snapshot.ported
@@ -46,7 +49,7 @@ class NodePorts:
             return None
         refused = np.zeros(len(table.exists), np.int64)
         for row in ported if isinstance(rows, slice) else (row for row in rows.tolist() if row in ported):
-            refused[row] = self.filter(state, pod, table.info(row)) is not None
+            refused[row] = self.code(state, pod, table.info(row))
         return refused[rows]
 
     def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:

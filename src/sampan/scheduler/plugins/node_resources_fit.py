@@ -19,7 +19,7 @@ from sampan.scheduler.framework.interface import CycleState
 from sampan.scheduler.framework.status import Code, Status
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_table import Ints, Rows
-from sampan.scheduler.plugins.allocation import SCORERS, Weights, demanded, mean_score, weights_of
+from sampan.scheduler.plugins.allocation import SCORERS, Weights, mean_score, mean_score_of, weights_of
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.resources import amounts
 
@@ -56,13 +56,17 @@ class NodeResourcesFit:
         return all(offered.get(name, 0) >= amount for name, amount in asked.items())
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        code = self.code(state, pod, node)
+        return self.refusal(state, pod, code) if code else None
+
+    def code(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
         code = _TOO_MANY_PODS if len(node.pods) + 1 > node.max_pods else 0
         for place, (name, asked) in enumerate(self._demanded(pod)):
             capacity = node.allocatable.get(name, 0)
             if asked > capacity - node.requested.get(name, 0):
                 code += _INSUFFICIENT << 2 * place
                 code += _BEYOND_CAPACITY << 2 * place if asked > capacity else 0
-        return self.refusal(state, pod, code) if code else None
+        return code
 
     def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
         nodes = self._nodes
@@ -84,12 +88,15 @@ class NodeResourcesFit:
             beyond_capacity = beyond_capacity or bool(code & (_BEYOND_CAPACITY << 2 * place))
         return Status(Code.UNRESOLVABLE if beyond_capacity else Code.UNSCHEDULABLE, tuple(reasons))
 
+    def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        return mean_score_of(node, pod, self._weights, self._scorer)
+
     def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
         return mean_score(self._nodes, rows, pod, self._weights, self._scorer)
 
     def _demanded(self, pod: PodInfo) -> tuple[tuple[str, int], ...]:
         """What the pod asks for, in the order of its containers, without what extenders look after."""
-        asked = demanded(pod)
+        asked = pod.signature.demanded
         if not self._ignored and not self._ignored_groups:
             return asked
         return tuple(

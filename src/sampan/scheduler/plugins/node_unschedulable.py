@@ -32,7 +32,10 @@ class NodeUnschedulable:
         return not ((new or {}).get("spec") or {}).get("unschedulable")
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        return _REFUSED if node.unschedulable and not tolerated(_TAINT, pod.tolerations) else None
+        return _REFUSED if self.code(state, pod, node) else None
+
+    def code(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        return int(node.unschedulable and not tolerated(_TAINT, pod.tolerations))
 
     def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
         cordoned = self._nodes.unschedulable[rows]

@@ -43,6 +43,12 @@ class TaintToleration:
         position = _untolerated(pod, node.taints)
         return None if position is None else _refused(node.taints[position])
 
+    def code(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        if not node.taints:
+            return 0
+        position = _untolerated(pod, node.taints)
+        return 0 if position is None else int(self._nodes.taint_set[node.row]) * _MOST_TAINTS + position
+
     def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
         """The code tells which taint of which set."""
         sets = self._nodes.taint_set[rows]
@@ -60,6 +66,9 @@ class TaintToleration:
 
     def pre_score(self, state: CycleState, pod: PodInfo, nodes: Candidates) -> Status | None:
         return None if self._nodes.has_soft_taints else SKIP
+
+    def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        return _cost(pod, node.taints) if node.taints else 0
 
     def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
         """How many soft taints the pod does not tolerate."""

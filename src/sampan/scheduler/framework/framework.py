@@ -261,9 +261,8 @@ class Framework:
         return None
 
     def _scaled(self, entry: WeightedScore, state: CycleState, pod: PodInfo, rows: Rows, scores: Ints) -> Ints:
-        if entry.normalizes:
-            assert isinstance(entry.plugin, RowsNormalizePlugin)
-            scores = entry.plugin.normalize_rows(state, pod, rows, scores)
+        if entry.normalize is not None:
+            scores = entry.normalize(state, pod, rows, scores)
         return scores if entry.weight == 1 else entry.weight * scores
 
     def _spec(self, pod: PodInfo) -> _KnownSpec:
@@ -320,7 +319,8 @@ class Framework:
         plugin: Any = item.plugin
         if not isinstance(plugin, RowsScorePlugin):
             plugin = PerNodeScore(plugin, self.snapshot.table)
-        return WeightedScore(item.plugin.name, plugin, item.weight, isinstance(plugin, RowsNormalizePlugin))
+        normalize = plugin.normalize_rows if isinstance(plugin, RowsNormalizePlugin) else None
+        return WeightedScore(item.plugin.name, plugin, item.weight, normalize)
 
 
 def _scores(plugin: Any) -> bool:

@@ -28,6 +28,7 @@ from sampan.scheduler.snapshot import Snapshot
 
 _FEW_ROWS = 6
 
+Normalize: TypeAlias = Callable[[CycleState, PodInfo, Rows, Ints], Ints]
 Crowded: TypeAlias = Callable[[CycleState, PodInfo, int], Status | None]
 """Why a row that fits does not once the pods that are nominated there count, None if it fits all the same."""
 
@@ -43,12 +44,16 @@ class RankedFilter:
 
 @dataclass(frozen=True, slots=True)
 class WeightedScore:
-    """A score over rows. One that `normalizes` is brought to scale in each cycle, over the nodes that fit."""
+    """A score over rows. One with `normalize` is brought to scale in each cycle, over the nodes that fit."""
 
     name: str
     plugin: RowsScorePlugin
     weight: int
-    normalizes: bool
+    normalize: Normalize | None
+
+    @property
+    def normalizes(self) -> bool:
+        return self.normalize is not None
 
 
 @dataclass(frozen=True, slots=True)

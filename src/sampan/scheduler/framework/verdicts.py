@@ -27,6 +27,7 @@ class Verdicts(Mapping[str, Status]):
         self.by = by
         self.code = code
         self._explain = explain
+        self._found: dict[tuple[int, int], int] | None = None
         self._known: dict[tuple[int, int], Status] = {}
 
     @classmethod
@@ -72,11 +73,13 @@ class Verdicts(Mapping[str, Status]):
 
     def _groups(self) -> dict[tuple[int, int], int]:
         """Rows by refusing plugin and code."""
-        groups: dict[tuple[int, int], int] = {}
+        if self._found is not None:
+            return self._found
+        groups = self._found = {}
         for by in np.flatnonzero(np.bincount(self.by)).tolist():
             if by:
                 codes, counts = np.unique(self.code[self.by == by], return_counts=True)
-                groups |= {(by, code): n for code, n in zip(codes.tolist(), counts.tolist(), strict=True)}
+                groups.update(((by, code), n) for code, n in zip(codes.tolist(), counts.tolist(), strict=True))
         return groups
 
     def _status(self, by: int, code: int) -> Status:

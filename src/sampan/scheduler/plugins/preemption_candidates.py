@@ -18,6 +18,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sampan import effects
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import Object
@@ -25,6 +27,7 @@ from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import CycleState
 from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_table import Bools, Indexes, grown
 from sampan.scheduler.pod_info import PodInfo
 
 _KEPT_SPECS = 32
@@ -58,13 +61,16 @@ class _Known:
 
     position: int
     budgets: int | None
-    by_row: dict[int, Candidate | None] = field(default_factory=dict)
+    judged: Bools
+    """By row."""
+    by_row: dict[int, Candidate] = field(default_factory=dict)
     heap: list[tuple[Harm, int, int, Candidate]] = field(default_factory=list)
     pushed: int = 0
 
     def put(self, row: int, candidate: Candidate | None) -> None:
-        self.by_row[row] = candidate
+        self.judged[row] = True
         if candidate is not None:
+            self.by_row[row] = candidate
             self.pushed += 1
             heapq.heappush(self.heap, (candidate.harm, row, self.pushed, candidate))
 
@@ -89,12 +95,12 @@ class Candidates:
     def best(self, state: CycleState, pod: PodInfo, verdicts: Verdicts) -> Candidate | None:
         """The least harm that makes the pod fit somewhere; None if nothing does."""
         assert self._handle.trial is not None, "the framework sets the trial before the first cycle"
-        rows: list[int] = verdicts.resolvable().tolist()
-        if not rows:
+        rows = verdicts.resolvable()
+        if not len(rows):
             return None
         if self._handle.trial.only_resources_can_refuse(state) and not pod.ports:
             return self._best_by_arithmetic(pod, rows)
-        found = self._tried(state, pod, rows)
+        found = self._tried(state, pod, rows.tolist())
         return min(found, key=lambda candidate: candidate.harm, default=None)
 
     def on(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Candidate | None:
@@ -135,11 +141,11 @@ class Candidates:
     def _enough(self, nodes: int) -> int:
         return max(nodes * self._least_percentage // 100, self._least_absolute)
 
-    def _best_by_arithmetic(self, pod: PodInfo, rows: list[int]) -> Candidate | None:
+    def _best_by_arithmetic(self, pod: PodInfo, rows: Indexes) -> Candidate | None:
         known = self._of_spec(pod)
         table = self._handle.snapshot.table
         enough = self._enough(len(table))
-        fresh = [row for row in rows if row not in known.by_row]
+        fresh: list[int] = rows[~known.judged[rows]].tolist()
         if len(fresh) > enough:
             offset = effects.rng().randrange(len(fresh))
             fresh = fresh[offset:] + fresh[:offset]
@@ -158,9 +164,12 @@ class Candidates:
         known = self._known.pop(pod.signature.spec_key, None)
         changed = table.changed_since(known.position) if known is not None else None
         if known is None or changed is None or budgets is None or known.budgets != budgets:
-            known = _Known(table.position, budgets)
+            known = _Known(table.position, budgets, np.zeros(len(table.exists), np.bool_))
         else:
+            if len(known.judged) < len(table.exists):
+                known.judged = grown(known.judged, len(table.exists) - len(known.judged))
             for row in changed:
+                known.judged[row] = False
                 known.by_row.pop(row, None)
             known.position = table.position
         self._known[pod.signature.spec_key] = known

@@ -26,6 +26,24 @@ async def test_groups_and_their_preferred_versions():
         assert document(await call(server, "GET", "/apis/apps"))["kind"] == "APIGroup"
 
 
+async def test_the_root_lists_every_path():
+    async with serving(advertise_address="10.1.2.3") as (server, _):
+        paths = document(await call(server, "GET", "/"))["paths"]
+        assert {"/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/version"} <= set(paths)
+        assert paths == sorted(paths) and "" not in paths
+        [address] = document(await call(server, "GET", "/api"))["serverAddressByClientCIDRs"]
+        assert address["serverAddress"] == "10.1.2.3:6443"
+
+
+async def test_a_resource_shows_by_a_hash_how_it_is_stored():
+    """The values are those of every Kubernetes cluster."""
+    async with serving() as (server, _):
+        core = {one["name"]: one for one in document(await call(server, "GET", "/api/v1"))["resources"]}
+        events = document(await call(server, "GET", "/apis/events.k8s.io/v1"))["resources"][0]
+        assert core["pods"]["storageVersionHash"] == "xPOwRZ+Yhw8="
+        assert core["events"]["storageVersionHash"] == events["storageVersionHash"] == "r2yiGXH7wu8="
+
+
 async def test_aggregated_discovery_is_not_sent_twice():
     async with serving() as (server, _):
         first = await call(server, "GET", "/apis", headers={"accept": V2})

@@ -59,6 +59,8 @@ _LABEL_VALUE_WORDS: Final = (
 )
 EMPTY: Final = "must be non-empty"
 
+_LINK_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
+
 
 def too_long(limit: int) -> str:
     return f"must be no more than {limit} bytes"
@@ -229,6 +231,21 @@ def ip_address(value: str) -> list[str]:
     if _parsed_ip(value) is not None:
         return []
     return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+
+
+def endpoint_address(value: str) -> list[str]:
+    """Where traffic may be sent to: not where each machine only finds itself, or its neighbours on the link."""
+    parsed = _parsed_ip(value)
+    if parsed is None:
+        return ip_address(value)
+    special = (
+        (parsed.is_unspecified, f"may not be unspecified ({value})"),
+        (parsed.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (parsed.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (any(parsed in found for found in _LINK_MULTICAST if found.version == parsed.version),
+         "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    )
+    return [why for found, why in special if found]
 
 
 def ipv4_address(value: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from sampan.apimachinery.errors import APIError, BadRequest, RequestEntityTooLarge
+from sampan.apiserver.authn.headers import IDENTITY, SEPARATOR
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 
@@ -88,7 +89,9 @@ class IncomingReader:
         headers = self._message.headers
         key = name.decode("latin-1").lower()
         text = _text(value or b"")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if key in headers:
+            text = f"{headers[key]}{SEPARATOR if key.startswith(IDENTITY) else ', '}{text}"
+        headers[key] = text
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -21,6 +21,9 @@ Labels: TypeAlias = tuple[str, ...]
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 _REQUEST: Final = ("verb", "group", "version", "resource", "subresource")
 
+_VERBS: Final = frozenset({
+    "create", "delete", "deletecollection", "get", "head", "list", "options", "patch", "post", "put", "update", "watch",
+})
 _SUBRESOURCES: Final = frozenset({
     "", "approval", "attach", "binding", "ephemeralcontainers", "eviction", "exec", "finalize", "log", "portforward",
     "proxy", "resize", "scale", "status", "token",
@@ -84,7 +87,7 @@ class RequestMetrics:
 
 def _labels(ctx: RequestContext, status: int) -> Labels:
     """A refused request may name anything, also before it is known who asks; only what exists gets a row of its own."""
-    verb = ctx.verb.upper()
+    verb = ctx.verb.upper() if ctx.verb in _VERBS else "other"
     if status >= 400 and ctx.kind is None:
         return (verb, "", "", "", "")
     known = status < 400 or ctx.subresource in _SUBRESOURCES

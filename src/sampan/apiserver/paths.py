@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from sampan.apimachinery.http import Response
-from sampan.apiserver import answers
 from sampan.apiserver.authn import issuer_discovery
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
@@ -15,15 +13,6 @@ from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
 from sampan.apiserver.handlers.version import version
-
-ROOTS: Final = (
-    "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
-    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
-)
-
-
-async def _root(ctx: RequestContext, backend: Backend) -> Response:
-    return answers.document({"paths": list(ROOTS)})
 
 
 async def _issuer(ctx: RequestContext, backend: Backend) -> Response:
@@ -34,7 +23,7 @@ async def _issuer(ctx: RequestContext, backend: Backend) -> Response:
 def exact(discovery: Discovery, openapi: OpenAPI, health: Health) -> Mapping[str, PathHandler]:
     """Handlers by whole path."""
     return {
-        "/": _root, "/api": discovery.api, "/apis": discovery.apis, "/version": version,
+        "/": discovery.root, "/api": discovery.api, "/apis": discovery.apis, "/version": version,
         "/openapi/v2": openapi.v2, "/openapi/v3": openapi.v3_index,
         "/healthz": health, "/livez": health, "/readyz": health,
         issuer_discovery.CONFIGURATION: _issuer, issuer_discovery.KEYS: _issuer,

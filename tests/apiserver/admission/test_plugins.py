@@ -50,6 +50,14 @@ def pod(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "web", "namespace": "ns"}, "spec": {"containers": [{"name": "app"}], **spec}}
 
 
+def parts_of(reader: Any, decision: Decision = Decision.NO_OPINION) -> Any:
+    """As much of a server as plugins ask for; its authorisers all say the same."""
+    async def authorize(attributes: Any) -> Verdict:
+        return Verdict(decision)
+
+    return SimpleNamespace(reader=reader, authorize=authorize)
+
+
 async def run(plugin: Any, attributes: AdmissionAttributes) -> Any:
     if plugin.interested(attributes):
         await plugin.admit(attributes)
@@ -155,11 +163,11 @@ async def test_tolerations_for_a_lost_node() -> None:
 ])
 async def test_what_a_kubelet_may_not_write(reader: Any, attributes: AdmissionAttributes, why: str) -> None:
     with pytest.raises(Forbidden, match=why):
-        await run(NodeRestriction(reader), attributes)
+        await run(NodeRestriction(parts_of(reader)), attributes)
 
 
 async def test_what_a_kubelet_may_write(reader: Any) -> None:
-    plugin = NodeRestriction(reader)
+    plugin = NodeRestriction(parts_of(reader))
     labels = {"kubernetes.io/hostname": "n1", "kubernetes.io/os": "linux", "mine": "x"}
     node = {"metadata": {"name": "n1", "labels": labels}}
     await run(plugin, write(Resource("", "v1", "nodes", "Node", False), node, user=NODE))

@@ -110,8 +110,8 @@ async def test_a_request_is_passed_on_in_the_users_name(tmp_path: Path) -> None:
         assert b'"path":"/apis/metrics.example.com/v1/namespaces/ns/things"' in body and b'"limit":["5"]' in body
         [seen] = [one for one in other.seen if one.path.endswith("/things")]
         assert (seen.headers["x-remote-user"], seen.headers["x-remote-uid"]) == ("jane", "7")
-        assert seen.headers["x-remote-group"] == "devs, system:masters"
-        assert seen.headers["x-remote-extra-example.com%2fk"] == "a, b"
+        assert seen.headers["x-remote-group"] == "devs\nsystem:masters"
+        assert seen.headers["x-remote-extra-example.com%2fk"] == "a\nb"
         assert "authorization" not in seen.headers
         assert seen.peer_certificate is not None
         issued = Issued(str(front_proxy_ca)).issued(seen.peer_certificate)

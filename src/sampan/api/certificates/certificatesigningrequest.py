@@ -6,6 +6,7 @@ import base64
 import binascii
 from datetime import datetime
 
+from sampan import effects
 from sampan.api.columns import AGE, NAME, NONE, at
 from sampan.api.kind import Column, Kind, Subresource
 from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS
@@ -71,10 +72,10 @@ def _signer(name: str, path: Path) -> list[FieldError]:
     return []
 
 
-def validate_update(new: Object, old: Object) -> list[FieldError]:
-    if new.get("spec") == old.get("spec"):
-        return []
-    return [invalid(Path("spec"), new.get("spec"), "field is immutable")]
+def prepare_update(new: Object, old: Object) -> None:
+    """What was asked for stays what it was; an update can change metadata only."""
+    keep_status(new, old)
+    new["spec"] = old["spec"]
 
 
 def _decided(obj: Object) -> list[Object]:
@@ -95,6 +96,7 @@ def prepare_status(new: Object, old: Object) -> None:
         ensure(new, "status")["conditions"] = conditions
     elif isinstance(new.get("status"), dict):
         new["status"].pop("conditions", None)
+    _date(new, old)
 
 
 def prepare_approval(new: Object, old: Object) -> None:
@@ -107,6 +109,21 @@ def prepare_approval(new: Object, old: Object) -> None:
     else:
         status["conditions"] = conditions
     new["status"] = status
+    _date(new, old)
+
+
+def _date(new: Object, old: Object) -> None:
+    """Conditions that are new or say something new say since when, where the client did not."""
+    before = {condition.get("type"): condition for condition in dig(old, "status", "conditions", default=())}
+    for condition in dig(new, "status", "conditions", default=()):
+        known = before.get(condition.get("type"))
+        if known == condition:
+            continue
+        setdefault(condition, "lastUpdateTime", effects.timestamp())
+        if not condition.get("lastTransitionTime"):
+            same = known is not None and known.get("status") == condition.get("status")
+            since = known.get("lastTransitionTime") if same and known is not None else None
+            condition["lastTransitionTime"] = since or condition["lastUpdateTime"]
 
 
 def validate_conditions(new: Object, old: Object) -> list[FieldError]:
@@ -154,9 +171,8 @@ CERTIFICATE_SIGNING_REQUEST = Kind(
     short_names=("csr",),
     default=default,
     prepare_create=drop_status,
-    prepare_update=keep_status,
+    prepare_update=prepare_update,
     validate=validate,
-    validate_update=validate_update,
     valid_name=lambda name: [],
     field_names=("spec.signerName",),
     fields=selectable,

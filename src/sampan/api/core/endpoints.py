@@ -8,7 +8,7 @@ from sampan.api.columns import AGE, NAME, NONE
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import ENDPOINTS
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
-from sampan.apimachinery.names import dns1123_label, dns1123_subdomain, ip_address, port_number
+from sampan.apimachinery.names import dns1123_label, dns1123_subdomain, endpoint_address, port_number
 from sampan.apimachinery.object import Object
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -39,7 +39,7 @@ def validate(obj: Object) -> list[FieldError]:
 
 def _address(address: Object, path: Path) -> list[FieldError]:
     text, host, node = address.get("ip") or "", address.get("hostname") or "", address.get("nodeName")
-    errors = [invalid(path.child("ip"), text, why) for why in ip_address(text)]
+    errors = [invalid(path.child("ip"), text, why) for why in endpoint_address(text)]
     if host:
         errors += [invalid(path.child("hostname"), host, why) for why in dns1123_label(host)]
     if node is not None:

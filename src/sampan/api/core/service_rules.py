@@ -8,7 +8,15 @@ from sampan.api.core.probes import validate_port_reference
 from sampan.api.core.service_defaults import is_external, needs_cluster_ip
 from sampan.apimachinery.field import FieldError, Path, duplicate, forbidden, invalid, not_supported, required
 from sampan.apimachinery.metadata import validate_labels
-from sampan.apimachinery.names import cidr, dns1123_label, dns1123_subdomain, ip_address, port_number, qualified_name
+from sampan.apimachinery.names import (
+    cidr,
+    dns1123_label,
+    dns1123_subdomain,
+    endpoint_address,
+    ip_address,
+    port_number,
+    qualified_name,
+)
 from sampan.apimachinery.object import Object, dig
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -125,7 +133,8 @@ def _addresses(spec: Object, path: Path) -> list[FieldError]:
         elif address:
             errors += [invalid(path.child("clusterIPs").index(position), address, why) for why in ip_address(address)]
     for position, address in enumerate(spec.get("externalIPs") or []):
-        errors += [invalid(path.child("externalIPs").index(position), address, why) for why in ip_address(address)]
+        where = path.child("externalIPs").index(position)
+        errors += [invalid(where, address, why) for why in endpoint_address(address)]
     ranges = spec.get("loadBalancerSourceRanges") or []
     if ranges and spec.get("type") != "LoadBalancer":
         errors.append(forbidden(path.child("loadBalancerSourceRanges"),

@@ -18,7 +18,7 @@ from sampan.apimachinery.field import (
     required,
     too_many,
 )
-from sampan.apimachinery.names import dns1123_label, dns1123_subdomain
+from sampan.apimachinery.names import dns1123_label, dns1123_subdomain, endpoint_address
 from sampan.apimachinery.object import Object
 
 _TYPES = ("FQDN", "IPv4", "IPv6")
@@ -79,13 +79,7 @@ def _address(address: str, kind: str, path: Path) -> list[FieldError]:
         return [invalid(path, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
     if f"IPv{parsed.version}" != kind:
         return [invalid(path, address, f"must be an {kind} address")]
-    special = (
-        (parsed.is_unspecified, f"may not be unspecified ({address})"),
-        (parsed.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (parsed.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-        (parsed.is_multicast, "may not be in the multicast range (224.0.0.0/4, ff00::/8)"),
-    )
-    return [invalid(path, address, why) for found, why in special if found]
+    return [invalid(path, address, why) for why in endpoint_address(address)]
 
 
 def _ports(ports: list[Object]) -> list[FieldError]:

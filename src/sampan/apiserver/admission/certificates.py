@@ -1,7 +1,8 @@
 """Who may approve and sign certificate requests, and what may never be asked for.
 
     CertificateApproval              the verb `approve` on the signer, to change a request's approval
-    CertificateSigning               the verb `sign` on the signer, to put a certificate into a request
+    CertificateSigning               the verb `sign` on the signer, to put a certificate, or a failure, into a request
+    ClusterTrustBundleAttest         the verb `attest` on the signer, to publish what to trust in its name
     CertificateSubjectRestriction    no client certificate of the API server's signer for system:masters
     CertificateRequestor             who asks is who the API server knows it to be, whatever the request says
 """
@@ -23,6 +24,7 @@ from sampan.apiserver.seams import AdmissionAttributes, Attributes, Operation, S
 
 _GROUP = "certificates.k8s.io"
 _CSR = frozenset({(_GROUP, "certificatesigningrequests")})
+_BUNDLES = frozenset({(_GROUP, "clustertrustbundles")})
 _API_CLIENT = "kubernetes.io/kube-apiserver-client"
 
 
@@ -32,6 +34,7 @@ class _SignerVerb(Plugin):
     resources = _CSR
     operations: ClassVar[frozenset[Operation]] = frozenset({"UPDATE"})
     verb = ""
+    what = "requests with signerName"
 
     def __init__(self, parts: ServerParts) -> None:
         self._parts = parts
@@ -39,10 +42,13 @@ class _SignerVerb(Plugin):
     def touched(self, attributes: AdmissionAttributes) -> bool:
         return True
 
+    def signer(self, attributes: AdmissionAttributes) -> str:
+        return str(dig(attributes.old_object, "spec", "signerName", default=""))
+
     async def validate(self, attributes: AdmissionAttributes) -> None:
         if not self.touched(attributes):
             return
-        signer = str(dig(attributes.old_object, "spec", "signerName", default=""))
+        signer = self.signer(attributes)
         domain = signer.partition("/")[0]
         for name in (signer, f"{domain}/*"):
             verdict = await self._parts.authorize(Attributes(
@@ -50,7 +56,7 @@ class _SignerVerb(Plugin):
             ))
             if verdict.allowed:
                 return
-        raise refuse(attributes, f"user not permitted to {self.verb} requests with signerName {quoted(signer)}")
+        raise refuse(attributes, f"user not permitted to {self.verb} {self.what} {quoted(signer)}")
 
 
 class CertificateApproval(_SignerVerb):
@@ -66,7 +72,23 @@ class CertificateSigning(_SignerVerb):
 
     def touched(self, attributes: AdmissionAttributes) -> bool:
         old, new = attributes.old_object, attributes.object
-        return bool(dig(old, "status", "certificate") != dig(new, "status", "certificate"))
+        return any(dig(old, "status", part) != dig(new, "status", part) for part in ("certificate", "conditions"))
+
+
+class ClusterTrustBundleAttest(_SignerVerb):
+    name = "ClusterTrustBundleAttest"
+    resources = _BUNDLES
+    operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE"})
+    verb = "attest"
+    what = "for signerName"
+
+    def signer(self, attributes: AdmissionAttributes) -> str:
+        return str(dig(attributes.object, "spec", "signerName", default=""))
+
+    def touched(self, attributes: AdmissionAttributes) -> bool:
+        """A bundle of no signer speaks in nobody's name."""
+        old = attributes.old_object or {}
+        return bool(self.signer(attributes)) and dig(attributes.object, "spec") != old.get("spec")
 
 
 class CertificateSubjectRestriction(Plugin):
@@ -114,6 +136,10 @@ def approval(parts: ServerParts) -> CertificateApproval | None:
 
 def signing(parts: ServerParts) -> CertificateSigning | None:
     return CertificateSigning(parts) if parts.config.authorization else None
+
+
+def attestation(parts: ServerParts) -> ClusterTrustBundleAttest | None:
+    return ClusterTrustBundleAttest(parts) if parts.config.authorization else None
 
 
 def subjects(parts: ServerParts) -> CertificateSubjectRestriction:

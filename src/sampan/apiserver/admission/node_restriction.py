@@ -12,11 +12,12 @@ from typing import ClassVar
 from sampan.api.resources import PODS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, annotations_of, dig, labels_of, meta, name_of, uid_of
+from sampan.apiserver.admission import token_audience
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.authz.node_graph import MIRROR, references
 from sampan.apiserver.authz.node_identity import node_name
 from sampan.apiserver.authz.refusal import quoted
-from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
+from sampan.apiserver.seams import AdmissionAttributes, Operation, ServerParts
 
 _LEASES = "kube-node-lease"
 _PREFIX = "node-restriction.kubernetes.io/"
@@ -34,8 +35,9 @@ class NodeRestriction(Plugin):
     name = "NodeRestriction"
     operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE", "DELETE"})
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, parts: ServerParts) -> None:
+        self._parts = parts
+        self._reader = parts.reader
 
     def interested(self, attributes: AdmissionAttributes) -> bool:
         return attributes.operation in self.operations and node_name(attributes.user) is not None
@@ -60,6 +62,10 @@ class NodeRestriction(Plugin):
             await self._token(attributes, node)
         elif key[:2] == ("coordination.k8s.io", "leases"):
             _lease(attributes, node)
+        elif key == ("resource.k8s.io", "resourceslices", ""):
+            _slice(attributes, node)
+        elif key == ("certificates.k8s.io", "podcertificaterequests", ""):
+            await self._certificate(attributes, node)
         elif key[:2] == ("storage.k8s.io", "csinodes") and _written_name(attributes) != node:
             raise refuse(
                 attributes, "can only access CSINode with the same name as the requesting node"
@@ -84,6 +90,10 @@ class NodeRestriction(Plugin):
             raise refuse(attributes, why)
         if labels_of(old) != labels_of(new):
             raise refuse(attributes, f"node {quoted(node)} cannot update labels through pod status")
+        for field, what in (("resourceClaimStatuses", "resource claim statuses"),
+                            ("extendedResourceClaimStatus", "extended resource claim status")):
+            if dig(old, "status", field) != dig(new, "status", field):
+                raise refuse(attributes, f"node {quoted(node)} cannot update {what}")
 
     async def _eviction(self, attributes: AdmissionAttributes, node: str) -> None:
         if attributes.operation != "CREATE":
@@ -109,6 +119,26 @@ class NodeRestriction(Plugin):
             )
         if dig(pod, "spec", "nodeName", default="") != node:
             raise refuse(attributes, "node requested token bound to a pod scheduled on a different node")
+        await token_audience.check(attributes, pod, self._parts)
+
+    async def _certificate(self, attributes: AdmissionAttributes, node: str) -> None:
+        """A certificate is asked for a pod on this node, as it is."""
+        if attributes.operation != "CREATE":
+            raise refuse(attributes, f"unexpected operation {attributes.operation}")
+        spec = dig(attributes.object, "spec", default={})
+        if spec.get("nodeName") != node:
+            why = f"PodCertificateRequest.Spec.NodeName={quoted(spec.get('nodeName') or '')}, which is not the " \
+                  f"requesting node {quoted(node)}"
+            raise refuse(attributes, why)
+        pod = await self._find_pod(attributes, spec.get("podName") or "")
+        if MIRROR in annotations_of(pod):
+            raise refuse(attributes, "pod is a mirror pod")
+        known = {"podUID": uid_of(pod), "nodeName": dig(pod, "spec", "nodeName", default=""),
+                 "serviceAccountName": dig(pod, "spec", "serviceAccountName", default="")}
+        for field, value in known.items():
+            if spec.get(field) != value:
+                raise refuse(attributes, f"spec.{field} {quoted(spec.get(field) or '')} is not the pod's: "
+                                         f"{quoted(value)}")
 
     async def _find_pod(self, attributes: AdmissionAttributes, name: str) -> Object:
         await self._reader.fresh(PODS)
@@ -203,6 +233,14 @@ def _claim(attributes: AdmissionAttributes) -> None:
         raise refuse(attributes, "is not allowed to update fields other than status")
 
 
+def _slice(attributes: AdmissionAttributes, node: str) -> None:
+    """A driver on a node publishes what that node has."""
+    if attributes.operation == "DELETE":
+        return
+    if dig(attributes.object, "spec", "nodeName") != node:
+        raise refuse(attributes, "can only create ResourceSlice with the same NodeName as the requesting node")
+
+
 def _lease(attributes: AdmissionAttributes, node: str) -> None:
     if attributes.namespace != _LEASES:
         raise refuse(attributes, f"can only access leases in the {quoted(_LEASES)} system namespace")
@@ -215,4 +253,4 @@ def _lease(attributes: AdmissionAttributes, node: str) -> None:
 
 
 def build(parts: ServerParts) -> NodeRestriction:
-    return NodeRestriction(parts.reader)
+    return NodeRestriction(parts)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import ClassVar
 
 from sampan import effects
 from sampan.api.resources import SERVICE_ACCOUNTS
 from sampan.apimachinery.object import Object, annotations_of, dig
+from sampan.apiserver.admission.mountable_secrets import complaint
 from sampan.apiserver.admission.plugin import PODS_ONLY, Plugin, refuse
 from sampan.apiserver.authz.node_graph import MIRROR
 from sampan.apiserver.authz.refusal import quoted
-from sampan.apiserver.seams import AdmissionAttributes, Reader, ServerParts
+from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
 
 DEFAULT = "default"
 VOLUME_PREFIX = "kube-api-access-"
@@ -28,13 +30,21 @@ _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 class ServiceAccount(Plugin):
     name = "ServiceAccount"
     resources = PODS_ONLY
+    operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE"})
+    subresources: ClassVar[frozenset[str]] = frozenset({"", "ephemeralcontainers"})
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
+    def interested(self, attributes: AdmissionAttributes) -> bool:
+        """New pods, and containers that are added to running ones."""
+        return super().interested(attributes) and (attributes.operation == "CREATE") is not bool(attributes.subresource)
+
     async def admit(self, attributes: AdmissionAttributes) -> None:
         pod = attributes.object
         assert pod is not None
+        if attributes.subresource:
+            return
         if MIRROR in annotations_of(pod):
             _check_mirror(attributes, pod)
             return
@@ -51,8 +61,12 @@ class ServiceAccount(Plugin):
     async def validate(self, attributes: AdmissionAttributes) -> None:
         pod = attributes.object
         assert pod is not None
-        if MIRROR not in annotations_of(pod):
-            await self._find(attributes, dig(pod, "spec", "serviceAccountName", default=""))
+        if MIRROR in annotations_of(pod):
+            return
+        account = await self._find(attributes, dig(pod, "spec", "serviceAccountName", default=""))
+        why = complaint(account, pod.get("spec") or {})
+        if why:
+            raise refuse(attributes, why)
 
     async def _find(self, attributes: AdmissionAttributes, name: str) -> Object:
         """The account. A new namespace's default one is waited for a moment, since a controller makes it."""

@@ -54,6 +54,7 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     runtime_class.build,
     certificates.approval,
     certificates.signing,
+    certificates.attestation,
     certificates.subjects,
     default_ingress_class.build,
     deny_service_external_ips.build,

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from sampan.api.resources import API_SERVICES
-from sampan.apimachinery.errors import APIError, ServiceUnavailable
+from sampan.apimachinery.errors import APIError, BadRequest, ServiceUnavailable
 from sampan.apimachinery.http import Duplex, Response
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of
 from sampan.apiserver.aggregation import local, trust
@@ -147,13 +147,15 @@ class Aggregator:
         if ctx.is_resource:
             return self._specs.get((ctx.group, ctx.version))
         parts = ctx.request.path.removeprefix(_OPENAPI).strip("/").split("/")
-        return self._specs.get((parts[1], parts[2])) if len(parts) > 2 and parts[0] == "apis" else None
+        return self._specs.get((parts[1], parts[2])) if len(parts) == 3 and parts[0] == "apis" else None
 
     async def _proxy(self, ctx: RequestContext, spec: Object) -> Response:
         known = self._known.get((spec.get("group", ""), spec["version"]))
         if known is None or not known.available:
             raise ServiceUnavailable("service unavailable")
         request, user = ctx.request, ctx.user
+        if not {".", ".."}.isdisjoint(request.path.split("/")):
+            raise BadRequest("the path has dot segments")  # the server behind might leave what was authorised here
         assert user is not None, "the chain has authenticated"
         where = target(spec, self._backend.parts.reader, self._backend.config)
         headers = headers_for(user, dict(request.headers), request.remote)

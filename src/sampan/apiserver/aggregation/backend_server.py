@@ -64,6 +64,11 @@ def _tls(bundle: str, insecure: bool, files: tuple[str, str], stamps: tuple[int,
     return context
 
 
+def is_private(name: str) -> bool:
+    """Whether a header would say who asks; some servers take an underscore in its name for a hyphen."""
+    return name.replace("_", "-").startswith(_PRIVATE)
+
+
 def headers_for(user: UserInfo, sent: dict[str, str], remote: str) -> CIMultiDict[str]:
     """The request's headers as the server behind gets them."""
     from multidict import CIMultiDict
@@ -71,7 +76,7 @@ def headers_for(user: UserInfo, sent: dict[str, str], remote: str) -> CIMultiDic
     found: CIMultiDict[str] = CIMultiDict()
     for name, value in sent.items():
         lower = name.lower()
-        if lower not in HOP_BY_HOP and lower not in ("authorization", "cookie") and not lower.startswith(_PRIVATE):
+        if lower not in HOP_BY_HOP and lower not in ("authorization", "cookie") and not is_private(lower):
             found[lower] = value
     found["X-Remote-User"] = _clean(user.name)
     if user.uid:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from sampan.apimachinery.errors import BadRequest, InternalError
 from sampan.apimachinery.http import Response, UserInfo
 from sampan.apiserver.authn.anonymous import ANONYMOUS
-from sampan.apiserver.authn.headers import listed, prefixed
+from sampan.apiserver.authn.headers import prefixed, values
 from sampan.apiserver.authn.service_account import GROUP
 from sampan.apiserver.authn.table import AUTHENTICATED
 from sampan.apiserver.authz.refusal import forbidden
@@ -46,9 +46,9 @@ def _wanted(ctx: RequestContext) -> UserInfo | None:
     if not sent:
         return None
     name, uid = (headers[sent[part]] if part in sent else "" for part in ("user", "uid"))
-    groups = listed(headers, sent["group"]) if "group" in sent else ()
+    groups = values(headers, sent["group"]) if "group" in sent else ()
     extra = {
-        unquote(part.removeprefix(_EXTRA)): listed(headers, header) for part, header in sent.items()
+        unquote(part.removeprefix(_EXTRA)): values(headers, header) for part, header in sent.items()
         if part.startswith(_EXTRA)
     }
     if not name:
@@ -72,8 +72,8 @@ def _questions(asking: UserInfo, wanted: UserInfo) -> Iterator[Attributes]:
         yield may("groups", group)
     if wanted.uid:
         yield may("uids", wanted.uid, group="authentication.k8s.io")
-    for key, values in wanted.extra.items():
-        for value in values:
+    for key, texts in wanted.extra.items():
+        for value in texts:
             yield may("userextras", value, group="authentication.k8s.io", subresource=key)
 
 

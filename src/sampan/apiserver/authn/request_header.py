@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from sampan.apimachinery.errors import Unauthorized
 from sampan.apimachinery.http import UserInfo
 from sampan.apiserver.authn.certificate_authority import CertificateAuthority
-from sampan.apiserver.authn.headers import listed, prefixed
+from sampan.apiserver.authn.headers import prefixed, values
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.seams import ServerParts
 
@@ -31,8 +31,8 @@ class RequestHeaders:
             return None
         if not proxy.valid_now():
             raise Unauthorized("Unauthorized")
-        extra = {unquote(key): listed(headers, header) for key, header in prefixed(headers, _EXTRA)}
-        return UserInfo(name, headers.get(_UID, ""), listed(headers, _GROUP), extra)
+        extra = {unquote(key): values(headers, header) for key, header in prefixed(headers, _EXTRA)}
+        return UserInfo(name, headers.get(_UID, ""), values(headers, _GROUP), extra)
 
 
 def build(parts: ServerParts) -> RequestHeaders | None:

@@ -67,6 +67,10 @@ class Node:
             return await self._pod(node, attributes)
         if key == ("coordination.k8s.io", "leases"):
             return _lease(node, attributes)
+        if key == ("certificates.k8s.io", "podcertificaterequests"):
+            return _certificate(node, attributes)
+        if key == ("resource.k8s.io", "resourceslices"):
+            return await self._slice(node, attributes)
         if key == ("storage.k8s.io", "csinodes"):
             return _csi_node(node, attributes)
         return None
@@ -118,6 +122,23 @@ class Node:
         return _no("can only list/watch pods with spec.nodeName field selector")
 
 
+    async def _slice(self, node: str, attributes: Attributes) -> Verdict:
+        """What devices the node itself has; NodeRestriction looks at what it writes."""
+        if attributes.subresource:
+            return _no("cannot get subresource")
+        if attributes.verb == "create":
+            return _YES
+        if attributes.verb in ("get", "update", "patch", "delete"):
+            own = await self._graph.is_slice_of(node, attributes.name)
+            return _YES if own else _unrelated(node)
+        if attributes.verb in ("list", "watch", "deletecollection"):
+            if f"spec.nodeName={node}" in attributes.field_selector.replace("==", "=").split(","):
+                return _YES
+            return _no("can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
+        return _no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, "
+                   "delete, deletecollection")
+
+
 def _unrelated(node: str) -> Verdict:
     return _no(f"no relationship found between node '{node}' and this object")
 
@@ -140,6 +161,19 @@ def _lease(node: str, attributes: Attributes) -> Verdict:
     if attributes.verb != "create" and attributes.name != node:
         return _no("can only access node lease with the same name as the requesting node")
     return _YES
+
+
+def _certificate(node: str, attributes: Attributes) -> Verdict:
+    """Requests for the pods of this node; NodeRestriction looks at what is asked."""
+    if attributes.subresource:
+        return _no("nodes may not access the status of PodCertificateRequests")
+    if attributes.verb == "create":
+        return _YES
+    if attributes.verb in ("get", "list", "watch"):
+        if f"spec.nodeName={node}" in attributes.field_selector.replace("==", "=").split(","):
+            return _YES
+        return _no("can only list/watch podcertificaterequests with spec.nodeName field selector")
+    return _no("can only create, get, list or watch PodCertificateRequests")
 
 
 def _csi_node(node: str, attributes: Attributes) -> Verdict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from sampan.api.resources import PERSISTENT_VOLUMES, PODS
+from sampan.api.resources import PERSISTENT_VOLUMES, PODS, RESOURCE_SLICES
 from sampan.apimachinery.object import Object, annotations_of, dig, name_of, namespace_of
 from sampan.apiserver.seams import Reader
 
@@ -102,6 +102,11 @@ class NodeGraph:
         if not claim.get("name"):
             return False
         return await self.refers(node, "persistentvolumeclaims", claim.get("namespace", ""), claim["name"])
+
+    async def is_slice_of(self, node: str, name: str) -> bool:
+        """A ResourceSlice: the one that says so."""
+        await self._reader.fresh(RESOURCE_SLICES)
+        return bool(dig(self._reader.get(RESOURCE_SLICES, name), "spec", "nodeName") == node)
 
     async def _secret_of_volume(self, node: str, namespace: str, name: str) -> bool:
         version = self._reader.version(PERSISTENT_VOLUMES)

@@ -24,7 +24,7 @@ from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.bodies import STRICT, WARN, check_name, field_validation, media_type, read_applied, schema_of
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers.target import kind_of, write_request
+from sampan.apiserver.handlers.target import check_may_create, kind_of, write_request
 from sampan.apiserver.negotiation import negotiate
 from sampan.apiserver.registry.ownership import write_of
 from sampan.apiserver.registry.write_request import WriteRequest
@@ -57,6 +57,7 @@ async def apply(ctx: RequestContext, backend: Backend) -> Response:
         except NotFound:
             if ctx.subresource or applied["metadata"].get("uid"):
                 raise
+        await check_may_create(ctx, backend)
         try:
             stored = await _create(backend, request, applied, (write, schema))
             return answers.written(backend, kind, stored, (accepted, ctx.request), 201)

@@ -6,23 +6,30 @@ client which knows it already gets 304.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable
 from typing import Final
 
 import orjson
 
+from sampan.api.kind import Kind
 from sampan.apimachinery.errors import NotFound
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.backend import Backend
+from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers import remote_discovery as remote
 from sampan.apiserver.negotiation import JSON, alternatives
 from sampan.apiserver.served import GroupVersion, Served, Subresource, group_versions, groups
 
 _AGGREGATED: Final = "APIGroupDiscoveryList"
+OWN_PATHS: Final = (
+    "/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+)
 
 
 class Discovery:
@@ -39,7 +46,7 @@ class Discovery:
         form = _aggregated_form(ctx)
         if form:
             return self._answer(ctx, f"api;{form}", lambda: _aggregated(core, form), form)
-        return self._answer(ctx, "api", lambda: _api_versions(backend.config.advertise_port))
+        return self._answer(ctx, "api", lambda: _api_versions(backend.config))
 
     async def apis(self, ctx: RequestContext, backend: Backend) -> Response:
         """`/apis`"""
@@ -68,6 +75,14 @@ class Discovery:
         if found is None:
             raise NotFound("the server could not find the requested resource", {})
         return self._answer(ctx, path, lambda: _resource_list(found))
+
+    async def root(self, ctx: RequestContext, backend: Backend) -> Response:
+        """`/`: every path that answers something, but for objects."""
+        served = self._current(backend)
+        versions = {f"/apis/{item.text}" if item.group else f"/api/{item.text}" for item in served}
+        versions |= {f"/apis/{group}/{version}" for group, version in backend.table.remote}
+        parents = {path.rpartition("/")[0] for path in versions}
+        return self._answer(ctx, "", lambda: {"paths": sorted({*OWN_PATHS, *versions, *parents})})
 
     def _current(self, backend: Backend) -> list[GroupVersion]:
         if self._version != backend.table.version:
@@ -101,10 +116,11 @@ def _aggregated_form(ctx: RequestContext) -> str:
     return ""
 
 
-def _api_versions(port: int) -> Object:
+def _api_versions(config: APIServerConfig) -> Object:
+    address = f"{config.advertise_address}:{config.advertise_port}"
     return {
         "kind": "APIVersions", "versions": ["v1"],
-        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": f"127.0.0.1:{port}"}],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
     }
 
 
@@ -132,9 +148,16 @@ def _resource(served: Served) -> Object:
             document["shortNames"] = list(kind.short_names)
         if kind.categories:
             document["categories"] = list(kind.categories)
-        name = f"{resource.group}/{resource.version}/{resource.kind}"
-        document["storageVersionHash"] = hashlib.sha256(name.encode()).hexdigest()[:11] + "="
+        document["storageVersionHash"] = _storage_version_hash(kind)
     return document
+
+
+def _storage_version_hash(kind: Kind) -> str:
+    """Eight bytes of a hash of what the objects are stored as; clients see by it that this changed."""
+    stored = kind.storage_resource or kind.resource
+    version = kind.custom.storage_version.rpartition("/")[2] if kind.custom is not None else stored.version
+    name = f"{stored.group}/{version}/{stored.kind}"
+    return base64.b64encode(hashlib.sha256(name.encode()).digest()[:8]).decode()
 
 
 def _subresource(served: Served, view: Subresource) -> Object:

@@ -9,8 +9,11 @@ from sampan.api.kind import Kind
 from sampan.apimachinery.errors import BadRequest, NotFound
 from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.object import Object
+from sampan.apiserver.authz.refusal import forbidden
+from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.registry.write_request import WriteRequest
+from sampan.apiserver.seams import Attributes
 
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
 _OPTIONS_KIND: Final[Mapping[str, str]] = {
@@ -49,6 +52,17 @@ def write_request(ctx: RequestContext) -> WriteRequest:
         user=user_of(ctx), context=ctx, dry_run=ctx.dry_run, options=options,
         subresource=kind.subresources[ctx.subresource] if ctx.subresource else None, manager=field_manager(ctx),
     )
+
+
+async def check_may_create(ctx: RequestContext, backend: Backend) -> None:
+    """Who updates or applies what does not exist creates it, and must be allowed to. Raises Forbidden."""
+    attributes = Attributes(
+        user_of(ctx), "create", True, ctx.group, ctx.version, ctx.resource, ctx.subresource, ctx.namespace, ctx.name,
+        ctx.request.path,
+    )
+    verdict = await backend.parts.authorize(attributes)
+    if not verdict.allowed:
+        raise forbidden(attributes, verdict.reason)
 
 
 def user_of(ctx: RequestContext) -> UserInfo:

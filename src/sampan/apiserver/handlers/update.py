@@ -11,12 +11,13 @@ from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.bodies import check_name, read_object, read_view
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers.target import kind_of, write_request
+from sampan.apiserver.handlers.target import check_may_create, kind_of, write_request
 from sampan.apiserver.negotiation import negotiate
 from sampan.apiserver.registry.writing import check_version_given
 
 _CREATED_BY_UPDATE: Final = frozenset({
-    ("", "endpoints"), ("", "events"), ("", "limitranges"), ("coordination.k8s.io", "leases"),
+    ("", "endpoints"), ("", "events"), ("", "limitranges"), ("", "services"), ("coordination.k8s.io", "leases"),
+    ("node.k8s.io", "runtimeclasses"),
     ("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "rolebindings"),
     ("rbac.authorization.k8s.io", "clusterroles"), ("rbac.authorization.k8s.io", "clusterrolebindings"),
 })
@@ -32,11 +33,10 @@ async def update(ctx: RequestContext, backend: Backend) -> Response:
         return await _update_view(ctx, backend)
     obj = read_object(ctx, kind)
     check_name(ctx, obj)
-    if view is None:
-        check_version_given(request, obj)
     request.unconditional = not obj["metadata"].get("resourceVersion")
 
     async def change(old: Object) -> Object:
+        check_version_given(request, obj)
         return answers.copy(obj)
 
     try:
@@ -45,6 +45,7 @@ async def update(ctx: RequestContext, backend: Backend) -> Response:
         where = (kind.resource.group, kind.resource.plural)
         if view is not None or where not in _CREATED_BY_UPDATE or obj["metadata"].get("resourceVersion"):
             raise
+        await check_may_create(ctx, backend)
         created = await backend.writes.create(request, obj)
         return answers.written(backend, kind, created, (accepted, ctx.request), 201)
     return answers.written(backend, kind, updated, (accepted, ctx.request))

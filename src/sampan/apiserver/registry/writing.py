@@ -13,6 +13,7 @@ other unseen. A dry run does all but the last step.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from sampan.api.kind import Kind
@@ -36,9 +37,19 @@ Change: TypeAlias = Callable[[Object], Awaitable[Object]]
 GENERATE_ATTEMPTS: Final = 8
 UPDATE_ATTEMPTS: Final = 100
 _NEEDS_VERSION: Final = frozenset({
-    ("coordination.k8s.io", "leases"), ("apiextensions.k8s.io", "customresourcedefinitions"),
-    ("apiregistration.k8s.io", "apiservices"), ("policy", "poddisruptionbudgets"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"), ("apiregistration.k8s.io", "apiservices"),
+    ("certificates.k8s.io", "clustertrustbundles"), ("certificates.k8s.io", "podcertificaterequests"),
+    ("coordination.k8s.io", "leases"), ("node.k8s.io", "runtimeclasses"), ("policy", "poddisruptionbudgets"),
+    ("storage.k8s.io", "csidrivers"), ("storage.k8s.io", "csinodes"), ("storage.k8s.io", "csistoragecapacities"),
+    ("storage.k8s.io", "volumeattachments"), ("storagemigration.k8s.io", "storageversionmigrations"),
 })
+"""Built-in kinds that may only be replaced by someone who says which version was seen; all custom ones are so too."""
 
 
 class WritePath:
@@ -261,6 +272,8 @@ class WritePath:
 def check_version_given(request: WriteRequest, obj: Object) -> None:
     """Some kinds may only be replaced by someone who says which version was seen. Raises Invalid."""
     resource = request.resource
-    if (resource.group, resource.plural) in _NEEDS_VERSION and not obj["metadata"].get("resourceVersion"):
+    needed = request.kind.custom is not None or (resource.group, resource.plural) in _NEEDS_VERSION
+    if needed and not obj["metadata"].get("resourceVersion"):
         path = Path("metadata").child("resourceVersion")
-        raise errors.invalid(resource, request.name, [invalid(path, 0, "must be specified for an update")])
+        named = replace(resource, kind=resource.plural)  # upstream names the resource here, not the kind
+        raise errors.invalid(named, request.name, [invalid(path, 0, "must be specified for an update")])

@@ -145,7 +145,7 @@ class HTTPTransport:
 
     def _encoded(self, request: Request) -> bytes:
         """The request as bytes."""
-        target = self._prefix + quote(request.path, safe="/:@!$&'()*+,;=~")
+        target = self._prefix + quote(request.path, safe="/:@!$&'()*+,;=~") or "/"
         if request.query:
             target += "?" + urlencode(request.query, doseq=True)
         headers = {**self._headers, **request.headers}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -119,6 +119,30 @@ class Response:
     @body.setter
     def body(self, body: bytes) -> None:
         self._body, self.pieces = body, None
+
+
+class Sink(Protocol):
+    """Where a stream writes to: a client that may read slowly."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client reads: what is written now is on its way at once, and does not pile up."""
+
+    def write(self, chunk: bytes) -> None:
+        """Send. A sink that is not open takes a chunk all the same, so ask first."""
+
+    async def opened(self) -> None:
+        """Wait until it is open. Raises ConnectionError when the client is gone."""
+
+    def on_open(self, callback: Callable[[], object] | None) -> None:
+        """Call back whenever it opens again."""
+
+
+@runtime_checkable
+class Pushing(Protocol):
+    """A stream that need not be asked: it writes to a sink as soon as there is something, until it ends."""
+
+    async def push_to(self, sink: Sink) -> None: ...
 
 
 class Transport(Protocol):

@@ -21,10 +21,11 @@ from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
 from sampan import effects
-from sampan.apimachinery.http import CHUNK_BYTES, Response
+from sampan.apimachinery.http import CHUNK_BYTES, Pushing, Response
 from sampan.apiserver.duplex import ConnectionDuplex
 from sampan.apiserver.incoming import Incoming, IncomingReader
 from sampan.apiserver.places import Places
+from sampan.apiserver.stream_sink import StreamSink, framed
 
 log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 180.0
@@ -45,12 +46,14 @@ class Connection(asyncio.Protocol):
         self._places = places
         self._reader = IncomingReader(max_body_bytes, self._take, self._continue)
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._waiting: deque[Incoming] = deque()
         self._is_held_back = False
         self._duplex: ConnectionDuplex | None = None
         self._on_lost: Callable[[], object] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._sink: StreamSink | None = None
+        self.is_paused = False
         self._idle_since_s = effects.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -62,7 +65,7 @@ class Connection(asyncio.Protocol):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         self.is_one_too_many = not self._places.take(self)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
@@ -77,8 +80,8 @@ class Connection(asyncio.Protocol):
             self._duplex.feed(data)
         elif not self._reader.has_ended:
             rest = self._reader.feed(data)
-            if rest is not None and self._transport is not None:
-                self._duplex = ConnectionDuplex(self._transport, self.send, rest)
+            if rest is not None and self.transport is not None:
+                self._duplex = ConnectionDuplex(self.transport, self.send, rest)
 
     def eof_received(self) -> bool:
         if self._duplex is not None:
@@ -87,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._places.leave(self)
-        self._transport = None
+        self.transport = None
         for timer in (self._timer, self._patience):
             if timer is not None:
                 timer.cancel()
@@ -98,16 +101,20 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
 
     def pause_writing(self) -> None:
-        if self._drained is None:
-            self._drained = self._loop.create_future()
+        if not self.is_paused:
+            self.is_paused = True
             self._be_patient(STALL_S)
 
     def resume_writing(self) -> None:
-        if self._drained is not None:
-            self._drained.set_result(None)
-            self._drained = None
+        if self.is_paused:
+            self.is_paused = False
             if self._patience is not None:
                 self._patience.cancel()
+            if self._drained is not None:
+                self._drained.set_result(None)
+                self._drained = None
+            if self._sink is not None and self.transport is not None:
+                self._sink.opens()
 
     def _be_patient(self, seconds: float) -> None:
         """Cut the peer off after this long."""
@@ -122,24 +129,24 @@ class Connection(asyncio.Protocol):
         if self.serving is None:
             self._places.busy(self)
             self.serving = self._loop.create_task(self._serve())
-        elif len(self._waiting) >= MAX_WAITING and self._transport is not None:
+        elif len(self._waiting) >= MAX_WAITING and self.transport is not None:
             self._is_held_back = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def _continue(self) -> None:
-        if self._transport is not None and self.serving is None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.transport is not None and self.serving is None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _serve(self) -> None:
         """All requests that are there; a new task serves the next ones."""
         keep = True
         try:
-            while keep and self._waiting and self._transport is not None:
+            while keep and self._waiting and self.transport is not None:
                 message = self._waiting.popleft()
                 keep = await self._handle(self, message)
-                if self._is_held_back and self._transport is not None:
+                if self._is_held_back and self.transport is not None:
                     self._is_held_back = False
-                    self._transport.resume_reading()
+                    self.transport.resume_reading()
             if not keep:
                 self._end(unread=message.error is not None)
         except ConnectionError:
@@ -150,23 +157,23 @@ class Connection(asyncio.Protocol):
         finally:
             self.serving = None
             self._idle_since_s = effects.monotonic()
-            if self._transport is not None:
+            if self.transport is not None:
                 self._places.idle(self)
 
     def _end(self, *, unread: bool) -> None:
         """Close. A peer that still sends gets the time to read the answer: closing at once would reset it."""
         self._waiting.clear()
-        if self._transport is None:
+        if self.transport is None:
             return
         if unread:
-            self._loop.call_later(LINGER_S, self._transport.close)
+            self._loop.call_later(LINGER_S, self.transport.close)
         else:
-            self._transport.close()
+            self.transport.close()
         self._be_patient(CLOSE_S)
 
     def _check_idle(self) -> None:
         idle_s = effects.monotonic() - self._idle_since_s if self.serving is None else 0.0
-        if idle_s >= KEEPALIVE_S and self._transport is not None:
+        if idle_s >= KEEPALIVE_S and self.transport is not None:
             self._end(unread=False)
         else:
             self._timer = self._loop.call_later(KEEPALIVE_S - idle_s, self._check_idle)
@@ -184,19 +191,28 @@ class Connection(asyncio.Protocol):
         """Close now, whatever is going on."""
         if self.serving is not None:
             self.serving.cancel()
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     # Answers
 
     async def send(self, data: bytes | memoryview) -> None:
         """Write; wait while the peer reads too slowly. Raises ConnectionError when it is gone."""
-        transport = self._transport
+        transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the connection is closed")
         transport.write(data)
-        if self._drained is not None:
+        if self.is_paused:
+            await self.drained()
+
+    async def drained(self) -> None:
+        """Wait until the peer has read enough. Raises ConnectionError when it is gone."""
+        while self.is_paused:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
+        if self.transport is None:
+            raise ConnectionResetError("the connection is closed")
 
     async def answer(self, response: Response, *, head_only: bool, keep_alive: bool) -> None:
         """Send a whole answer."""
@@ -227,13 +243,17 @@ class Connection(asyncio.Protocol):
         self._on_lost = task.cancel
         try:
             await self.send(_head(response.status, response.headers, framing, keep_alive))
-            async for chunk in source:
-                if chunk:
-                    await self.send(b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunked else chunk)
+            if isinstance(source, Pushing):
+                self._sink = StreamSink(self, chunked=chunked)
+                await source.push_to(self._sink)
+            else:
+                async for chunk in source:
+                    if chunk:
+                        await self.send(framed(chunk) if chunked else chunk)
             if chunked:
                 await self.send(b"0\r\n\r\n")
         finally:
-            self._on_lost = None
+            self._on_lost = self._sink = None
             close = getattr(source, "aclose", None)
             if close is not None:
                 await close()

@@ -9,13 +9,13 @@ the last byte of a stream) is out, Panic when the server failed. All of them car
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
 from sampan import effects
 from sampan.apimachinery.errors import APIError
-from sampan.apimachinery.http import Duplex, Response
+from sampan.apimachinery.http import Duplex, Pushing, Response
 from sampan.apiserver.audit.event import Answer, event
 from sampan.apiserver.audit.file import MEGABYTE, AuditFile
 from sampan.apiserver.audit.policy import COMPLETE, PANIC, RECEIVED, STARTED, Default, Policy, Scope, parse
@@ -81,7 +81,12 @@ class AuditLog:
             response.upgrade = run
         elif response.stream is not None:
             in_process = ctx.request.user is not None
-            response.stream = _iterated(response.stream, ended) if in_process else _Stream(response.stream, ended)
+            if in_process:
+                response.stream = _iterated(response.stream, ended)
+            elif isinstance(response.stream, Pushing):
+                response.stream = _PushingStream(response.stream, ended)
+            else:
+                response.stream = _Stream(response.stream, ended)
 
     def _note(self, ctx: RequestContext, scope: Scope, stage: str, received: str, answer: Answer | None) -> None:
         if stage in scope.omit_stages:
@@ -129,6 +134,14 @@ class _Stream:
                 await close()
         finally:
             self._ended()
+
+
+class _PushingStream(_Stream):
+    """The same around a stream that pushes."""
+
+    def __init__(self, inner: Any, ended: _Once) -> None:
+        super().__init__(inner, ended)
+        self.push_to = inner.push_to
 
 
 async def _iterated(inner: AsyncIterator[bytes], ended: _Once) -> AsyncIterator[bytes]:

@@ -7,19 +7,20 @@ that fails ends the watch with an ERROR event, since what comes after would make
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 
 import orjson
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import APIError
+from sampan.apiserver.handlers.watch_stream import WatchStream
 from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.rendering import Rendering
 
 
 async def converted_events(
-    stream: AsyncGenerator[bytes, None], kind: Kind, rendering: Rendering
+    stream: WatchStream, kind: Kind, rendering: Rendering
 ) -> AsyncIterator[bytes]:
     """Frames of stored objects as frames of the kind's version, rendered as the client asked."""
     async with contextlib.aclosing(stream):

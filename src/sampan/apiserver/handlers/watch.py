@@ -13,8 +13,7 @@ all at once), when its reader is too slow, or with the server. Bookmarks, if all
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 
 import orjson
 
@@ -27,6 +26,7 @@ from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.extensions.converted_events import converted_events
 from sampan.apiserver.handlers.target import kind_of, namespace_of
+from sampan.apiserver.handlers.watch_stream import WatchStream
 from sampan.apiserver.negotiation import JSON, PROTOBUF, Accepted, negotiate
 from sampan.apiserver.registry.reading import check_list_options, parse_revision
 from sampan.apiserver.registry.rendering import Plain, Rendering
@@ -58,7 +58,8 @@ async def watch(ctx: RequestContext, backend: Backend) -> Response:
         await _attach(request, backend, cache, watcher)
     except APIError as error:
         return Response(200, headers, stream=_refused(error.to_status(), accepted, rendering))
-    stream = _stream(backend, cache, watcher, timeout_s, _bookmarks(request))
+    bookmarks = backend.config.bookmark_interval_s if _bookmarks(request) else 0.0
+    stream = WatchStream(cache, watcher, lambda: backend.hub.revision, timeout_s, bookmarks)
     return Response(200, headers, stream=converted_events(stream, kind, rendering) if converts else stream)
 
 
@@ -77,7 +78,8 @@ async def _attach(request: Request, backend: Backend, cache: WatchCache, watcher
         cache.watch_from_now(watcher, initial=True)
         if _bookmarks(request):
             revision = backend.hub.revision
-            watcher.prepend([watcher.rendering.frame("BOOKMARK", watcher.rendering.bookmark(revision, _INITIAL_END))])
+            rendering = watcher.rendering
+            watcher.begin_with(iter([rendering.frame("BOOKMARK", rendering.bookmark(revision, _INITIAL_END))]))
     elif version in ("", "0"):
         if version == "":
             await backend.hub.fresh()
@@ -108,34 +110,3 @@ def _timeout(request: Request) -> float:
 
 async def _refused(status: Object, accepted: Accepted, rendering: Rendering) -> AsyncIterator[bytes]:
     yield rendering.frame("ERROR", encode_object(status) if accepted.media == PROTOBUF else orjson.dumps(status))
-
-
-async def _stream(
-    backend: Backend, cache: WatchCache, watcher: Watcher, timeout_s: float, bookmarks: bool
-) -> AsyncGenerator[bytes, None]:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + timeout_s
-    interval = backend.config.bookmark_interval_s
-    next_bookmark = loop.time() + interval if bookmarks else end
-    try:
-        while True:
-            now = loop.time()
-            if now >= end:
-                break
-            chunk = await watcher.read(min(end, next_bookmark) - now)
-            if chunk is None:
-                return
-            if chunk:
-                yield chunk
-            elif bookmarks and loop.time() >= next_bookmark:
-                next_bookmark = loop.time() + interval
-                yield watcher.rendering.frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
-        rest = await watcher.read(0)
-        if rest is None:
-            return
-        if bookmarks:  # after what came while the reader was slow: a bookmark vouches for everything before it
-            rest += watcher.rendering.frame("BOOKMARK", watcher.rendering.bookmark(backend.hub.revision))
-        if rest:
-            yield rest
-    finally:
-        cache.forget(watcher)

@@ -157,11 +157,15 @@ class Hub:
                 log.warning("the store does not answer: %s", error)
 
     def _apply(self, batch: list[Event]) -> None:
+        touched: dict[WatchCache, None] = {}
         for event in batch:
             cache = self._by_prefix.get(_prefix(event.kv.key))
             if cache is not None:
                 cache.apply(event)
+                touched[cache] = None
         self._advance(batch[-1].kv.mod_revision)
+        for cache in touched:
+            cache.flush()
 
     def _advance(self, revision: int) -> None:
         self.revision = revision

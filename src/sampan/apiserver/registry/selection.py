@@ -30,6 +30,10 @@ class Selection:
     fields: EntryMatcher | None = None
     label: tuple[str, str] | None = None
     """A label and the value that `labels` demands of it, if it demands one: what an index can look up."""
+    field: tuple[str, str] | None = None
+    """The same of `fields`, among those that the watch cache keeps of every object."""
+    text: tuple[str, str, str] = ("", "", "")
+    """Namespace, label selector, field selector as they were asked for: equal ones select the same."""
 
     @property
     def plain(self) -> bool:
@@ -49,22 +53,24 @@ class Selection:
 
 def select(kind: Kind, namespace: str, label_text: str, field_text: str) -> Selection:
     """Compile; raises BadRequest for what does not parse, or a field that the kind does not offer."""
+    text = (namespace, label_text, field_text)
     if not label_text and not field_text:
-        return Selection(namespace)
+        return Selection(namespace, text=text)
     labels: Matcher | None = None
     label: tuple[str, str] | None = None
     name = ""
     fields: EntryMatcher | None = None
+    field: tuple[str, str] | None = None
     try:
         if label_text:
             parsed = selectors.parse(label_text)
             labels = None if parsed.selects_everything else parsed.matches
             label = _demanded(parsed)
         if field_text:
-            name, fields = _fields(kind, field_text)
+            name, fields, field = _fields(kind, field_text)
     except selectors.SelectorError as error:
         raise BadRequest(str(error)) from None
-    return Selection(namespace, name, labels, fields, label)
+    return Selection(namespace, name, labels, fields, label, field, text)
 
 
 def _demanded(selector: selectors.Selector) -> tuple[str, str] | None:
@@ -74,23 +80,27 @@ def _demanded(selector: selectors.Selector) -> tuple[str, str] | None:
     return None
 
 
-def _fields(kind: Kind, text: str) -> tuple[str, EntryMatcher | None]:
-    """The one name that is asked for, if any, and the matcher of everything else."""
+def _fields(kind: Kind, text: str) -> tuple[str, EntryMatcher | None, tuple[str, str] | None]:
+    """The one name that is asked for, if any, the matcher of everything else, and a value it demands of a field."""
     selector = selectors.parse_fields(text)
     for field in selector.fields:
         if field not in _METADATA and field not in kind.field_names:
             raise BadRequest(_unknown(kind, field))
     name = selector.required_value("metadata.name") or ""
-    if name and set(selector.fields) == {"metadata.name"}:
-        return name, None
+    if name and len(selector.requirements) == 1:
+        return name, None, None
     if kind.storage_resource is not None and kind.from_storage is not None:
         from_storage = kind.from_storage
         return name, lambda entry: selector.matches(
             {**entry.metadata_fields(), **kind.fields(from_storage(entry.object()))}
-        )
+        ), None
+    demanded = next((
+        (field, value) for field in selector.fields
+        if field in kind.field_names and (value := selector.required_value(field)) is not None
+    ), None)
     if any(field in _METADATA for field in selector.fields):
-        return name, lambda entry: selector.matches({**entry.metadata_fields(), **entry.fields})
-    return name, lambda entry: selector.matches(entry.fields)
+        return name, lambda entry: selector.matches({**entry.metadata_fields(), **entry.fields}), demanded
+    return name, lambda entry: selector.matches(entry.fields), demanded
 
 
 def _unknown(kind: Kind, field: str) -> str:

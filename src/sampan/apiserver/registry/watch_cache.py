@@ -19,6 +19,7 @@ from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.keys import prefix_of
 from sampan.apiserver.registry.label_index import LabelIndex
 from sampan.apiserver.registry.selection import Selection
+from sampan.apiserver.registry.watch_groups import WatchGroups
 from sampan.apiserver.registry.watcher import Change, Watcher
 from sampan.storage.store import Event, EventKind, KeyValue
 
@@ -48,7 +49,8 @@ class WatchCache:
         self._window: deque[Change] = deque()
         self._window_events = window_events
         self._window_start = 0
-        self._watchers: dict[Watcher, None] = {}
+        self._watchers = WatchGroups()
+        self._touched: dict[Watcher, None] = {}
         self._held: list[Event] | None = None
         self._listeners: list[Listener] = []
 
@@ -74,15 +76,15 @@ class WatchCache:
         self.version += 1
         for listener in self._listeners:
             listener.reset(self._entries.values())
-        for watcher in list(self._watchers):
-            watcher.end()
+        self.end_watches()
         held, self._held = self._held, None
         for event in held or ():
             if event.kv.mod_revision > revision:
                 self.apply(event)
+        self.flush()
 
     def apply(self, event: Event) -> None:
-        """Take in one change of the store and offer it to all watchers."""
+        """Take in one change of the store and queue it with the watchers whom it concerns; `flush` sends it."""
         if self._held is not None:
             self._held.append(event)
             return
@@ -107,10 +109,19 @@ class WatchCache:
         self._remember(change)
         for listener in self._listeners:
             listener.changed(change)
-        for watcher in list(self._watchers):
-            watcher.offer(change)
+        if self._watchers:
+            self._watchers.offer(change, self._touched)
+
+    def flush(self) -> None:
+        """Send what has been queued since the last time, all of a watcher's together."""
+        touched = self._touched
+        if not touched:
+            return
+        self._touched = {}
+        for watcher in touched:
+            watcher.flush()
             if watcher.ended:
-                self._watchers.pop(watcher, None)
+                self._watchers.discard(watcher)
 
     def _remember(self, change: Change) -> None:
         self._window.append(change)
@@ -158,38 +169,40 @@ class WatchCache:
         """Attach a watcher: what the window holds after `after` is queued at once. Raises Expired."""
         if after < self._window_start:
             raise Expired(f"too old resource version: {after} ({self._window_start})")
-        frames: list[bytes] = []
         if self._window and self._window[-1].revision > after:
-            for change in self._window:
-                if change.revision > after:
-                    type = change.type_for(watcher.selection)
-                    if type is not None:
-                        frames.append(change.frame(type, watcher.rendering))
-        watcher.prepend(frames)
+            watcher.begin_with(_frames([change for change in self._window if change.revision > after], watcher))
         watcher.after = after
-        self._watchers[watcher] = None
+        self._watchers.add(watcher)
 
     def watch_from_now(self, watcher: Watcher, *, initial: bool) -> None:
         """Attach a watcher; with `initial`, the present objects come first, as ADDED."""
         if initial:
-            rendering = watcher.rendering
-            make = [
-                Change(entry.revision, None, entry).frame("ADDED", rendering)
-                for entry in self.select(watcher.selection)
-            ]
-            watcher.prepend(make)
-        self._watchers[watcher] = None
+            watcher.begin_with(_present(list(self.select(watcher.selection)), watcher))
+        self._watchers.add(watcher)
 
     def forget(self, watcher: Watcher) -> None:
         """Detach a watcher. Idempotent."""
-        self._watchers.pop(watcher, None)
+        self._watchers.discard(watcher)
+        self._touched.pop(watcher, None)
 
     def end_watches(self) -> None:
         """End all watches: the server stops, or the kind is gone."""
-        for watcher in list(self._watchers):
+        for watcher in self._watchers:
             watcher.end()
-        self._watchers.clear()
+            self._watchers.discard(watcher)
 
     @property
     def watchers(self) -> int:
         return len(self._watchers)
+
+
+def _present(entries: list[Entry], watcher: Watcher) -> Iterator[bytes]:
+    rendering = watcher.rendering
+    return (Change(entry.revision, None, entry).frame("ADDED", rendering) for entry in entries)
+
+
+def _frames(changes: list[Change], watcher: Watcher) -> Iterator[bytes]:
+    for change in changes:
+        type = change.type_for(watcher.selection)
+        if type is not None:
+            yield change.frame(type, watcher.rendering)

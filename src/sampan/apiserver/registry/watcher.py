@@ -1,43 +1,41 @@
-"""One watch: a selection of one kind's events, queued as ready-made frames.
+"""One watch: a selection of one kind's events, and the frames that its reader has yet to get.
 
-The cache offers every change to every watcher; a watcher decides what the change is to *its* selection (an object that
-starts to match was ADDED, one that stops was DELETED) and queues the frame. Frames are encoded once per change and
-rendering and shared by all watchers. A watcher whose reader falls more than `limit` events behind is ended: its client
-lists again, and the server holds no memory for it.
+Frames are encoded once per change and rendering and shared by all watchers. A watcher with a sink writes to it itself,
+in `flush`, for as long as the sink is open; else frames wait until the reader asks, or reads again. A watcher whose
+reader falls more than `limit` events or MAX_WAITING_BYTES behind is ended: its client lists again, and the server
+holds no memory for it. What a watch begins with (the present objects, or the changes since a revision) is encoded only
+as it is read, and does not count.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
 
+from sampan.apimachinery.http import CHUNK_BYTES, Sink
 from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.rendering import Rendering
 from sampan.apiserver.registry.selection import Selection
+
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 
 
 class Change:
     """A committed change of one object. `new` is None for a deletion; then `old` is its last state."""
 
-    __slots__ = ("_frames", "new", "old", "revision")
+    __slots__ = ("new", "old", "revision")
 
     def __init__(self, revision: int, old: Entry | None, new: Entry | None) -> None:
         self.revision = revision
         self.old = old
         self.new = new
-        self._frames: dict[tuple[str, object], bytes] | None = None
 
     def frame(self, type: str, rendering: Rendering) -> bytes:
-        """The encoded event; made at the first call for this type and rendering, then shared."""
-        frames = self._frames
-        if frames is None:
-            frames = self._frames = {}
-        key = (type, rendering.key)
-        found = frames.get(key)
-        if found is None:
-            found = frames[key] = rendering.frame(type, rendering.item(self._subject(type)))
-            Change.encoded += 1
-        return found
+        """The event, encoded."""
+        Change.encoded += 1
+        return rendering.frame(type, rendering.item(self._subject(type)))
 
     encoded = 0
     """How many frames were ever encoded: the tests' proof that watchers share them."""
@@ -67,76 +65,109 @@ class Change:
 
 
 class Watcher:
-    """The queue between the cache and one reader."""
+    """Between the cache and one reader."""
+
+    __slots__ = (
+        "_beginning", "_frames", "_limit", "_sink", "_waiter", "_waiting_bytes", "after", "ended", "rendering",
+        "selection",
+    )
 
     def __init__(self, selection: Selection, rendering: Rendering, limit: int) -> None:
         self.selection = selection
         self.rendering = rendering
         self.after = 0
         """Changes up to this revision are none of this watch's business."""
+        self.ended = False
         self._limit = limit
-        self._frames: deque[bytes] = deque()
+        self._beginning: Iterator[bytes] | None = None
+        self._frames: list[bytes] = []
+        self._waiting_bytes = 0
+        self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
 
-    def offer(self, change: Change) -> None:
-        """Queue the change if it concerns the selection."""
-        if change.revision <= self.after:
-            return
-        type = change.type_for(self.selection)
-        if type is not None:
-            self.push(change.frame(type, self.rendering))
+    # What the cache calls
+
+    def begin_with(self, frames: Iterator[bytes]) -> None:
+        """Frames that come before all others."""
+        self._beginning = frames if self._beginning is None else chain(self._beginning, frames)
 
     def push(self, frame: bytes) -> None:
-        """Queue a frame; ends the watch when the reader owes too many."""
-        if self._ended:
-            return
-        if len(self._frames) >= self._limit:
-            self._frames.clear()
-            self.end()
+        """Queue a frame; ends the watch when the reader owes too many. `flush` sends it on."""
+        if self.ended:
             return
         self._frames.append(frame)
-        self._wake()
+        self._waiting_bytes += len(frame)
 
-    def prepend(self, frames: list[bytes]) -> None:
-        """The frames a watch begins with; they do not count against the limit."""
-        self._frames.extend(frames)
-        self._limit += len(frames)
-        self._wake()
+    def flush(self) -> None:
+        """Send what is queued, or wake who will."""
+        sink = self._sink
+        if sink is not None and sink.is_open:
+            frames = self._frames
+            if frames:
+                sink.write(frames[0] if len(frames) == 1 else b"".join(frames))
+                self._forget_frames()
+            return
+        if len(self._frames) > self._limit or self._waiting_bytes > MAX_WAITING_BYTES:
+            self._forget_frames()
+            self.end()
+        elif sink is None:
+            self.wake()
 
     def end(self) -> None:
         """No more events; what is queued is still read."""
-        self._ended = True
-        self._wake()
+        self.ended = True
+        self.wake()
 
-    @property
-    def ended(self) -> bool:
-        return self._ended
+    def _forget_frames(self) -> None:
+        self._frames.clear()
+        self._waiting_bytes = 0
 
-    async def read(self, timeout_s: float | None) -> bytes | None:
-        """All queued frames as one chunk; b"" after the timeout, None at the end."""
+    # What the reader calls
+
+    def connect(self, sink: Sink) -> None:
+        """Write to the sink from now on. What the watch begins with must have been read."""
+        self._sink = sink
+        sink.on_open(self.flush)
+        self.flush()
+
+    def read_beginning(self) -> bytes:
+        """A chunk of what the watch begins with; empty when that is over."""
+        if self._beginning is None:
+            return b""
+        parts: list[bytes] = []
+        size = 0
+        for frame in self._beginning:
+            parts.append(frame)
+            size += len(frame)
+            if size >= CHUNK_BYTES:
+                return b"".join(parts)
+        self._beginning = None
+        return b"".join(parts)
+
+    async def read(self, timeout_s: float) -> bytes | None:
+        """What there is, as one chunk; b"" after the timeout, None at the end."""
+        chunk = self.read_beginning()
+        if chunk:
+            return chunk
+        if not self._frames and not self.ended:
+            await self.wait(timeout_s)
         if not self._frames:
-            if self._ended:
-                return None
-            await self._wait(timeout_s)
-        frames = self._frames
-        if not frames:
-            return None if self._ended else b""
-        chunk = frames[0] if len(frames) == 1 else b"".join(frames)
-        frames.clear()
+            return None if self.ended else b""
+        chunk = b"".join(self._frames)
+        self._forget_frames()
         return chunk
 
-    async def _wait(self, timeout_s: float | None) -> None:
+    async def wait(self, timeout_s: float) -> None:
+        """Until there is something to read, the watch has ended, or the time is over."""
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        timer = None if timeout_s is None else loop.call_later(max(timeout_s, 0), self._wake)
+        timer = loop.call_later(max(timeout_s, 0), self.wake)
         try:
             await waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -124,9 +124,8 @@ class Response:
 class Sink(Protocol):
     """Where a stream writes to: a client that may read slowly."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the client reads: what is written now is on its way at once, and does not pile up."""
+    is_open: bool
+    """Whether the client reads: what is written now is on its way at once, and does not pile up."""
 
     def write(self, chunk: bytes) -> None:
         """Send. A sink that is not open takes a chunk all the same, so ask first."""

@@ -96,6 +96,8 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
         if self._duplex is not None:
             self._duplex.feed_eof()
+        if self._sink is not None:
+            self._sink.close()
         if self._on_lost is not None:
             self._on_lost()
         self.resume_writing()
@@ -104,6 +106,8 @@ class Connection(asyncio.Protocol):
         if not self.is_paused:
             self.is_paused = True
             self._be_patient(STALL_S)
+            if self._sink is not None:
+                self._sink.close()
 
     def resume_writing(self) -> None:
         if self.is_paused:
@@ -114,7 +118,7 @@ class Connection(asyncio.Protocol):
                 self._drained.set_result(None)
                 self._drained = None
             if self._sink is not None and self.transport is not None:
-                self._sink.opens()
+                self._sink.open()
 
     def _be_patient(self, seconds: float) -> None:
         """Cut the peer off after this long."""
@@ -244,7 +248,8 @@ class Connection(asyncio.Protocol):
         try:
             await self.send(_head(response.status, response.headers, framing, keep_alive))
             if isinstance(source, Pushing):
-                self._sink = StreamSink(self, chunked=chunked)
+                assert self.transport is not None
+                self._sink = StreamSink(self.transport.write, self.drained, chunked=chunked)
                 await source.push_to(self._sink)
             else:
                 async for chunk in source:

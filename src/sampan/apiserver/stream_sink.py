@@ -5,9 +5,7 @@ Many watches are sent the same bytes one after the other, so the last framed chu
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 _last: tuple[bytes, bytes] = b"", b""
 
@@ -22,42 +20,35 @@ def framed(chunk: bytes) -> bytes:
     return found
 
 
-class Outlet(Protocol):
-    """What a sink needs of its connection."""
-
-    is_paused: bool
-    transport: asyncio.Transport | None
-
-    async def drained(self) -> None: ...
-
-
 class StreamSink:
-    """See `apimachinery.http.Sink`. The connection calls `opens` when the peer reads again."""
+    """See `apimachinery.http.Sink`. The connection says when the peer stops reading and when it goes on."""
 
-    __slots__ = ("_callback", "_chunked", "_connection")
+    __slots__ = ("_callback", "_chunked", "_drained", "_write", "is_open")
 
-    def __init__(self, connection: Outlet, *, chunked: bool) -> None:
-        self._connection = connection
+    def __init__(
+        self, write: Callable[[bytes], None], drained: Callable[[], Awaitable[None]], *, chunked: bool
+    ) -> None:
+        self._write = write
+        self._drained = drained
         self._chunked = chunked
         self._callback: Callable[[], object] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        connection = self._connection
-        return not connection.is_paused and connection.transport is not None
+        self.is_open = True
 
     def write(self, chunk: bytes) -> None:
-        transport = self._connection.transport
-        if transport is not None:
-            transport.write(framed(chunk) if self._chunked else chunk)
+        self._write(framed(chunk) if self._chunked else chunk)
 
     async def opened(self) -> None:
-        await self._connection.drained()
+        await self._drained()
 
     def on_open(self, callback: Callable[[], object] | None) -> None:
         self._callback = callback
 
-    def opens(self) -> None:
-        """Let the stream go on."""
+    def close(self) -> None:
+        """The peer does not read for now, or is gone."""
+        self.is_open = False
+
+    def open(self) -> None:
+        """The peer reads again."""
+        self.is_open = True
         if self._callback is not None:
             self._callback()

@@ -91,7 +91,7 @@ def test_a_claim_that_waits_goes_where_a_volume_is_or_can_be_made() -> None:
 @pytest.mark.parametrize(("objects", "message"), [
     ((), 'persistentvolumeclaim "data" not found'),
     ((claim(storage_class=""),), "pod has unbound immediate PersistentVolumeClaims"),
-    ((claim(volume="gone"),), "bound to non-existent pv(s)"),
+    ((claim(volume="gone"),), 'persistentvolume "gone" not found'),
 ])
 def test_what_cannot_be_served_is_told(objects, message) -> None:
     assert message in refusal(holding(World(), *objects))

@@ -18,6 +18,7 @@ from sampan.apimachinery.object import Object, labels_of, name_of
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_table import NodeTable
 from sampan.scheduler.pod_affinity import NamespaceLabels
+from sampan.scheduler.pod_claims import claims_of
 from sampan.scheduler.pod_counts import PodCounts
 from sampan.scheduler.pod_info import PodInfo
 
@@ -41,6 +42,8 @@ class Snapshot:
         self.images_version = 0
         self.ported: dict[int, None] = {}
         """Rows on which host ports are taken."""
+        self.claim_users: Counter[str] = Counter()
+        """How many placed pods use each PersistentVolumeClaim, by `namespace/name`."""
         self.nominated: dict[str, dict[str, PodInfo]] = {}
         """By node, the pods for which room is being made there."""
         self._nominations: dict[str, str] = {}
@@ -166,11 +169,20 @@ class Snapshot:
     def _count(self, info: NodeInfo, pod: PodInfo, sign: int) -> None:
         self.table.count(info.row, pod, sign)
         self.counts.add(info.row, pod, sign)
+        if pod.signature.volumes:
+            self._count_claims(pod, sign)
         if pod.signature.ports:
             if info.ports:
                 self.ported[info.row] = None
             else:
                 self.ported.pop(info.row, None)
+
+    def _count_claims(self, pod: PodInfo, sign: int) -> None:
+        for claim in claims_of(pod):
+            key = f"{pod.namespace}/{claim.name}"
+            self.claim_users[key] += sign
+            if not self.claim_users[key]:
+                del self.claim_users[key]
 
     def _info(self, name: str) -> NodeInfo:
         info = self._infos.get(name)

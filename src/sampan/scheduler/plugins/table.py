@@ -19,11 +19,14 @@ from sampan.scheduler.plugins.node_name import NodeName
 from sampan.scheduler.plugins.node_ports import NodePorts
 from sampan.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from sampan.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from sampan.scheduler.plugins.node_volume_limits import NodeVolumeLimits
 from sampan.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from sampan.scheduler.plugins.priority_sort import PrioritySort
 from sampan.scheduler.plugins.scheduling_gates import SchedulingGates
 from sampan.scheduler.plugins.taint_toleration import TaintToleration
 from sampan.scheduler.plugins.volume_binding import VolumeBinding
+from sampan.scheduler.plugins.volume_restrictions import VolumeRestrictions
+from sampan.scheduler.plugins.volume_zone import VolumeZone
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,10 @@ SCHEDULER_PLUGINS: tuple[PluginEntry, ...] = (
     PluginEntry("NodeAffinity", NodeAffinity, weight=2),
     PluginEntry("NodePorts", NodePorts),
     PluginEntry("NodeResourcesFit", NodeResourcesFit),
+    PluginEntry("VolumeRestrictions", VolumeRestrictions),
+    PluginEntry("NodeVolumeLimits", NodeVolumeLimits),
     PluginEntry("VolumeBinding", VolumeBinding),
+    PluginEntry("VolumeZone", VolumeZone),
     PluginEntry("PodTopologySpread", PodTopologySpread, weight=2),
     PluginEntry("InterPodAffinity", InterPodAffinity, weight=2),
     PluginEntry("DefaultPreemption", DefaultPreemption),

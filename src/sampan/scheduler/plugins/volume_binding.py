@@ -1,9 +1,9 @@
 """VolumeBinding: a pod goes where its volumes are, and volumes that wait for their first pod go where the pod goes.
 
 A bound claim limits the pod to nodes that its volume can be reached from. A claim of a class with
-WaitForFirstConsumer is still free: a node will do if a fitting volume can be reached from it, or if the class has a
-provisioner, which will make one. Once the node is chosen, before the pod is bound, the volume gets its claimRef, or the
-claim the annotation `volume.kubernetes.io/selected-node`; the pod is bound when all its claims are.
+WaitForFirstConsumer is still free: a node will do if a fitting volume can be reached from it, or if one can be made
+there (`provisioning.py`). Once the node is chosen, before the pod is bound, the volume gets its claimRef, or the claim
+the annotation `volume.kubernetes.io/selected-node`; the pod is bound when all its claims are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sampan.api.core.volume_matching import (
-    NO_PROVISIONER,
     SELECTED_NODE,
     best_match,
     bound_to,
@@ -32,6 +31,8 @@ from sampan.scheduler.framework.interface import CycleState, PreFilterResult
 from sampan.scheduler.framework.status import SKIP, Status, unresolvable, unschedulable
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_selector import Labels
+from sampan.scheduler.plugins.provisioning import UNAVAILABLE, Provisioning
+from sampan.scheduler.pod_claims import claims_of
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
 
@@ -39,7 +40,6 @@ BIND_TIMEOUT_S = 600.0
 POLL_S = 0.25
 _UNBOUND = unresolvable("pod has unbound immediate PersistentVolumeClaims")
 _ELSEWHERE = unresolvable("node(s) had volume node affinity conflict")
-_NONE = unresolvable("node(s) didn't find available persistent volumes to bind")
 _LOST = unresolvable("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)")
 
 
@@ -64,7 +64,7 @@ class VolumeBinding:
     events: ClassVar[frozenset[ClusterEvent]] = frozenset(
         (
             ClusterEvent.CLAIM, ClusterEvent.VOLUME, ClusterEvent.STORAGE_CLASS, ClusterEvent.CSI_NODE,
-            ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS,
+            ClusterEvent.CSI_DRIVER, ClusterEvent.CSI_CAPACITY, ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS,
         )
     )
 
@@ -72,14 +72,15 @@ class VolumeBinding:
         self._handle = handle
         self._timeout_s = float(arguments.get("bindTimeoutSeconds", BIND_TIMEOUT_S))
         self._promised: dict[str, str] = {}
+        self._provisioning = Provisioning(handle)
 
     def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | PreFilterResult | None:
-        names = _claim_names(pod)
-        if not names:
+        wanted = list(claims_of(pod))
+        if not wanted:
             return SKIP
         claims = _Claims()
-        for name, ephemeral in names:
-            refused = self._sort_in(claims, pod.namespace, name, ephemeral=ephemeral)
+        for claim in wanted:
+            refused = self._sort_in(claims, pod.namespace, claim.name, ephemeral=claim.ephemeral)
             if refused is not None:
                 return refused
         state[self.name] = claims
@@ -92,7 +93,8 @@ class VolumeBinding:
                 return _LOST
             if not _reaches(volume, node.name, node.labels):
                 return _ELSEWHERE
-        return None if self._choose(claims, node.name, node.labels) is not None else _NONE
+        choice = self._choose(claims, node.name, node.labels)
+        return choice if isinstance(choice, Status) else None
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         claims: _Claims | None = state.get(self.name)
@@ -100,8 +102,8 @@ class VolumeBinding:
             return None
         node = self._handle.snapshot.node(node_name)
         choice = self._choose(claims, node_name, node.labels if node is not None else {})
-        if choice is None:
-            return unschedulable(*_NONE.reasons)
+        if isinstance(choice, Status):
+            return unschedulable(*choice.reasons)
         state[f"{self.name}/choice"] = choice
         for volume, claim in choice.volumes:
             self._promised[name_of(volume)] = key_of(claim)
@@ -166,15 +168,15 @@ class VolumeBinding:
         claims.waiting.append(claim)
         return None
 
-    def _choose(self, claims: _Claims, node: str, labels: Labels) -> _Choice | None:
-        """How the waiting claims could be served on the node; None if they cannot."""
+    def _choose(self, claims: _Claims, node: str, labels: Labels) -> _Choice | Status:
+        """How the waiting claims could be served on the node, or why they cannot."""
         choice = _Choice()
         taken: set[str] = set()
         for claim in claims.waiting:
             chosen = annotations_of(claim).get(SELECTED_NODE)
             if chosen is not None:
                 if chosen != node:
-                    return None
+                    return UNAVAILABLE
                 choice.provisioned.append(claim)
                 continue
             promised = {name for name, key in self._promised.items() if key != key_of(claim)}
@@ -185,27 +187,11 @@ class VolumeBinding:
             if volume is not None and _reaches(volume, node, labels):
                 taken.add(name_of(volume))
                 choice.volumes.append((volume, claim))
-            elif self._provisions(claim):
+            elif (refused := self._provisioning.refusal(claim, labels)) is None:
                 choice.provisioned.append(claim)
             else:
-                return None
+                return refused
         return choice
-
-    def _provisions(self, claim: Object) -> bool:
-        found = self._handle.storage.storage_class(class_of(claim))
-        return found is not None and found.get("provisioner") not in (None, "", NO_PROVISIONER)
-
-
-def _claim_names(pod: PodInfo) -> list[tuple[str, bool]]:
-    """The claims of the pod's volumes, and whether each is an ephemeral one."""
-    found: list[tuple[str, bool]] = []
-    for volume in pod.signature.volumes:
-        source = volume.get("persistentVolumeClaim")
-        if source is not None:
-            found.append((str(source.get("claimName")), False))
-        elif volume.get("ephemeral") is not None:
-            found.append((f"{pod.name}-{volume['name']}", True))
-    return found
 
 
 def _reaches(volume: Object, node: str, labels: Labels) -> bool:

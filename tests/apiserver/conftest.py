@@ -28,6 +28,8 @@ class DictReader:
     def get(self, resource: Resource, name: str, namespace: str = "") -> dict[str, Any] | None:
         return self.objects.get((resource.plural, namespace, name))
 
+    peek = get
+
     def list(self, resource: Resource, namespace: str = "", labels: Any = None) -> list[dict[str, Any]]:
         return [
             obj for (plural, where, _), obj in self.objects.items()

@@ -54,6 +54,9 @@ class Subresource:
     resource: Resource | None = None
     prepare_update: Callable[[Object, Object], None] | None = None
     validate_update: Callable[[Object, Object], list[FieldError]] | None = None
+    default: Callable[[Object], None] | None = None
+    """Defaults of what it may change, where that is little; None: the kind's own. The rest comes from the stored
+    object, which is complete."""
     to_view: Callable[[Object], Object] | None = None
     from_view: Callable[[Object, Object], None] | None = None
 

@@ -88,7 +88,12 @@ def _is_too_deep(document: Any) -> bool:
 
 
 def decode_yaml(body: bytes) -> Any:
-    """One YAML document as JSON data. JSON is YAML, so it is taken too. Raises BadRequest."""
+    """One YAML document as JSON data. JSON is YAML, and most of what comes as YAML is JSON. Raises BadRequest."""
+    if body.startswith((b"{", b"[")):
+        try:
+            return decode_json(body)
+        except BadRequest:
+            pass  # braces are YAML too, and YAML has its own words for what is wrong
     from sampan.apimachinery.yaml_body import load
 
     return load(body)

@@ -40,26 +40,50 @@ class ErrorType(enum.Enum):
 _WITHOUT_VALUE = {ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.TOO_LONG, ErrorType.INTERNAL}
 
 
-@dataclass(frozen=True, slots=True)
 class Path:
-    """A field's path, immutable; children share their parent's text."""
+    """A field's path, never changed. A check makes many and shows few, so a path is a link to its parent and becomes
+    text when it is shown."""
 
-    text: str = ""
+    __slots__ = ("_parent", "_step", "_text")
+
+    def __init__(self, text: str | None = "", parent: Path | None = None, step: str | int = "") -> None:
+        self._text = text
+        self._parent = parent
+        self._step = step
 
     def child(self, *names: str) -> Path:
-        text = self.text
+        path = self
         for name in names:
-            text = f"{text}.{name}" if text else name
-        return Path(text)
+            path = Path(None, path, name)
+        return path
 
     def index(self, position: int) -> Path:
-        return Path(f"{self.text}[{position}]")
+        return Path(None, self, position)
 
     def key(self, name: str) -> Path:
         return Path(f"{self.text}[{name}]")
 
+    @property
+    def text(self) -> str:
+        if self._text is None:
+            above, step = self._parent.text if self._parent is not None else "", self._step
+            if isinstance(step, int):
+                self._text = f"{above}[{step}]"
+            else:
+                self._text = f"{above}.{step}" if above else step
+        return self._text
+
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"Path({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Path) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 @dataclass(frozen=True, slots=True)

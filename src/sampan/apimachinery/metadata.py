@@ -141,7 +141,7 @@ def validate_field_manager(manager: str, path: Path) -> list[FieldError]:
     errors: list[FieldError] = []
     if len(manager.encode("utf-8", "surrogatepass")) > _MAX_MANAGER:
         errors.append(too_long(path, _MAX_MANAGER))
-    for position, char in enumerate(manager):
+    for position, char in enumerate("" if manager.isprintable() else manager):
         if not char.isprintable():
             errors.append(invalid(path, manager, f"invalid character '{char}' (at position {position})"))
     return errors

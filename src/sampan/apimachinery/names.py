@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 NameCheck: TypeAlias = Callable[[str], list[str]]
@@ -32,6 +33,8 @@ _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _LABEL_RE = re.compile(_LABEL)
 _QUALIFIED_RE = re.compile(_QUALIFIED)
 _DNS1035_RE = re.compile(_DNS1035)
+_ENV_NAME_RE = re.compile("[ -<>-~]+")
+_LONGEST_QUALIFIED: Final = 253 + 1 + 63
 
 _LABEL_WORDS: Final = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
@@ -79,7 +82,7 @@ def pattern_message(words: str, pattern: str, *examples: str) -> str:
 
 
 def _size(value: str) -> int:
-    return len(value.encode("utf-8", "surrogatepass"))
+    return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
 
 
 def dns1123_label(value: str) -> list[str]:
@@ -119,6 +122,16 @@ def dns1035_label(value: str) -> list[str]:
 
 def qualified_name(value: str) -> list[str]:
     """A label or annotation key, a resource name: `name` or `dns.subdomain/name`."""
+    return [] if len(value) <= _LONGEST_QUALIFIED and _is_qualified(value) else _unqualified(value)
+
+
+@lru_cache(maxsize=2048)
+def _is_qualified(value: str) -> bool:
+    """The same few keys come again and again."""
+    return not _unqualified(value)
+
+
+def _unqualified(value: str) -> list[str]:
     message = pattern_message(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc")
     parts = value.split("/")
     if len(parts) > 2:
@@ -187,7 +200,7 @@ def env_name(value: str) -> list[str]:
     """An environment variable's name: printable ASCII without `=` (the relaxed rule, in force since 1.34)."""
     if not value:
         return [f"environment variable name {EMPTY}"]
-    if all(" " <= char <= "~" and char != "=" for char in value):
+    if _ENV_NAME_RE.fullmatch(value):
         return []
     return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
 

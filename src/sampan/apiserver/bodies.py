@@ -79,14 +79,14 @@ def read_applied(ctx: RequestContext, kind: Kind) -> Object:
     _check_version(obj, kind.resource.api_version, kind.resource.kind)
     check_shape(obj, schema)
     check_namespace(ctx, kind, obj)
-    return obj if schema is None else schema.decode_strict(obj)[0]
+    return obj if schema is None else schema.decode_own(obj)[0]
 
 
 def shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:
     """The document without unknown fields, which are reported as the client wishes. Raises DecodeError."""
     if schema is None:
         return obj
-    decoded, complaints = schema.decode_strict(obj)
+    decoded, complaints = schema.decode_own(obj)
     mode = field_validation(ctx)
     if mode in (STRICT, WARN):
         typed = ctx.kind is None or ctx.kind.custom is None

@@ -28,13 +28,16 @@ Link: TypeAlias = Callable[[RequestContext, Next], Awaitable[Response]]
 
 
 class Reader(Protocol):
-    """The server's own watch cache. Documents returned are the caller's to keep, never shared.
+    """The server's own watch cache. Documents returned are the caller's to keep, but for those of `peek`.
 
     The cache trails the store by less than one event-loop turn; `fresh` waits for it.
     """
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
         """The object, or None."""
+
+    def peek(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
+        """As `get`, for those who only look: the document is shared and must not be changed."""
 
     def list(self, resource: Resource, namespace: str = "", labels: Mapping[str, str] | None = None) -> Objects:
         """All objects (of one namespace), those with all of `labels`, in key order."""

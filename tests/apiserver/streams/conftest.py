@@ -200,6 +200,8 @@ class FakeReader:
     def get(self, resource: Resource, name: str, namespace: str = "") -> Any:
         return self.objects.get((resource.plural, namespace, name))
 
+    peek = get
+
     def list(self, resource: Resource, namespace: str = "", labels: Any = None) -> Any:
         return [obj for key, obj in self.objects.items() if key[0] == resource.plural and key[1] == namespace]
 

@@ -21,12 +21,14 @@ def default(obj: Object) -> None:
     spec = ensure(obj, "spec")
     default_pod_spec(spec)
     default_pod_only(spec)
-    if isinstance(obj.get("status"), dict):
-        _default_addresses(obj["status"])
+    _default_status(obj)
 
 
-def _default_addresses(status: Object) -> None:
+def _default_status(obj: Object) -> None:
     """The first of the addresses is the address: what stands in one of the two fields stands in both."""
+    status = obj.get("status")
+    if not isinstance(status, dict):
+        return
     one, all_of_them = status.get("podIP"), status.get("podIPs") or []
     if one and (not all_of_them or all_of_them[0].get("ip") != one):
         status["podIPs"] = [{"ip": one}]
@@ -92,7 +94,7 @@ POD = Kind(
     columns=pod_status.COLUMNS,
     subresources={
         "status": Subresource("status", prepare_update=pod_update.prepare_status,
-                              validate_update=pod_update.validate_status),
+                              validate_update=pod_update.validate_status, default=_default_status),
         "ephemeralcontainers": Subresource(
             "ephemeralcontainers", prepare_update=pod_update.prepare_ephemeral,
             validate_update=pod_update.validate_ephemeral_update),

@@ -47,6 +47,10 @@ class DecodeError(BadRequest):
         self.why = why
 
 
+class _Irregular(Exception):
+    """A document that `decode_own` cannot settle on its own: there is something to say about it."""
+
+
 class Place:
     """Where in a document: a chain of steps up to the root, turned into text only when something is wrong there."""
 
@@ -95,12 +99,13 @@ class Schema:
     empty where it has none."""
 
     __slots__ = (
-        "_children", "_elements", "_fields", "_items", "_raw", "_resolve", "_target", "_values", "decode", "format",
-        "granular", "kind", "list_map_keys", "list_type", "map_type", "merge_key", "name", "patch_strategy", "plain",
-        "preserves_unknown", "struct",
+        "_children", "_elements", "_fields", "_items", "_own", "_raw", "_resolve", "_target", "_values", "decode",
+        "format", "granular", "kind", "list_map_keys", "list_type", "map_type", "merge_key", "name", "patch_strategy",
+        "plain", "preserves_unknown", "struct",
     )
 
     decode: Callable[[Any, Place | None, list[str]], Any]
+    _own: Callable[[Any], Any]
 
     def __init__(self, raw: Json, resolve: Resolve, name: str = "") -> None:
         target = resolve(raw["$ref"]) if "$ref" in raw else None
@@ -127,6 +132,7 @@ class Schema:
         self._values: Schema | None = None
         self.plain: type | None = {"string": str, "boolean": bool}.get(self.kind)
         self.decode = getattr(self, _DECODERS.get(self.kind, "_scalar"))
+        self._own = getattr(self, _OWN_DECODERS.get(self.kind, "_own_scalar"))
         self.granular = granularity(self)
 
     @property
@@ -198,6 +204,13 @@ class Schema:
         except Mismatch as error:
             raise DecodeError(str(error), self) from None
         return decoded, unknown
+
+    def decode_own(self, obj: Any) -> tuple[Object, list[str]]:
+        """As `decode_strict`, for a document that is the caller's alone and may be changed: it becomes the answer."""
+        try:
+            return self._own(obj), []
+        except _Irregular:
+            return self.decode_strict(obj)
 
     def go_type(self) -> str:
         """What Go calls this type in a decoder's message."""
@@ -275,6 +288,64 @@ class Schema:
         except ScalarError as error:
             raise self._mismatch(value, place, shown=error.shown) from None
 
+    def _own_object(self, value: Any) -> Any:
+        if type(value) is not dict:
+            raise _Irregular
+        children, nulls = self._children, None
+        for key, item in value.items():
+            schema = children.get(key) or self.child(key)
+            if schema is None:
+                raise _Irregular
+            if schema.plain is type(item):
+                continue
+            if item is None:
+                nulls = [key] if nulls is None else [*nulls, key]
+                continue
+            own = schema._own(item)
+            if own is not item:
+                value[key] = own
+        for key in nulls or ():
+            del value[key]
+        return value
+
+    def _own_map(self, value: Any) -> Any:
+        if type(value) is not dict:
+            raise _Irregular
+        schema = self.values
+        if schema is None:
+            return value
+        plain = schema.plain
+        for key, item in value.items():
+            if plain is not type(item):
+                value[key] = schema._own(item)
+        return value
+
+    def _own_list(self, value: Any) -> Any:
+        if type(value) is not list:
+            raise _Irregular
+        schema = self.items
+        if schema is None:
+            return value
+        plain = schema.plain
+        for position, item in enumerate(value):
+            if plain is not type(item):
+                value[position] = schema._own(item)
+        return value
+
+    def _own_scalar(self, value: Any) -> Any:
+        if value is None:
+            raise _Irregular
+        try:
+            return scalars.CHECKS[self.kind](value, self.format)
+        except (ScalarError, Mismatch):
+            raise _Irregular from None
+
+    def _own_any(self, value: Any) -> Any:
+        return value
+
+    def _own_other(self, value: Any) -> Any:
+        raise _Irregular
+
     def _schema_or_else(self, value: Any, place: Place | None, unknown: list[str]) -> Any:
         """Within a custom resource's schema: another schema, a list of them, or a boolean."""
         if isinstance(value, dict):
@@ -289,6 +360,11 @@ class Schema:
 
 _DECODERS: Final = {
     "object": "_object", "map": "_map", "list": "_list", "any": "_any", "schema-or-else": "_schema_or_else",
+}
+
+
+_OWN_DECODERS: Final = {
+    "object": "_own_object", "map": "_own_map", "list": "_own_list", "any": "_own_any", "schema-or-else": "_own_other",
 }
 
 

@@ -40,6 +40,7 @@ class StructuralSchema(Schema):
             self.kind, self._any
         )
         self.granular = granularity(self)
+        self._own = self._own_other  # pruning has its own rules
 
     @property
     def admits_unknown(self) -> bool:

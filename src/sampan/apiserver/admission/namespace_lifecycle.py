@@ -38,10 +38,10 @@ class NamespaceLifecycle(Plugin):
             raise _being_deleted(attributes)
 
     async def _find(self, name: str) -> Object | None:
-        found = self._reader.get(NAMESPACES, name)
+        found = self._reader.peek(NAMESPACES, name)
         if found is None:
             await self._reader.fresh(NAMESPACES)
-            found = self._reader.get(NAMESPACES, name)
+            found = self._reader.peek(NAMESPACES, name)
         return found
 
 

@@ -20,6 +20,8 @@ class Priority(Plugin):
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._version = -1
+        self._known: Object | None = None
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
         if attributes.kind.resource.plural not in ("pods", "podgroups"):
@@ -67,8 +69,12 @@ class Priority(Plugin):
 
     def _default(self) -> Object | None:
         """The global default; should there be several, the one of the lowest value, as upstream chooses."""
-        found = [one for one in self._reader.list(PRIORITY_CLASSES) if one.get("globalDefault")]
-        return min(found, key=lambda one: int(one.get("value", 0)), default=None)
+        version = self._reader.version(PRIORITY_CLASSES)
+        if version != self._version:
+            found = [one for one in self._reader.list(PRIORITY_CLASSES) if one.get("globalDefault")]
+            self._known = min(found, key=lambda one: int(one.get("value", 0)), default=None)
+            self._version = version
+        return self._known
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
         wanted = attributes.object

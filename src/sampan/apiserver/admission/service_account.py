@@ -74,10 +74,10 @@ class ServiceAccount(Plugin):
         for attempt in range(_ATTEMPTS if name == DEFAULT else 1):
             if attempt:
                 await asyncio.sleep(effects.rng().random() * _PAUSE_S)
-            found = self._reader.get(SERVICE_ACCOUNTS, name, namespace)
+            found = self._reader.peek(SERVICE_ACCOUNTS, name, namespace)
             if found is None:
                 await self._reader.fresh(SERVICE_ACCOUNTS)
-                found = self._reader.get(SERVICE_ACCOUNTS, name, namespace)
+                found = self._reader.peek(SERVICE_ACCOUNTS, name, namespace)
             if found is not None:
                 return found
         why = f"serviceaccount {quoted(name)} not found"

@@ -21,7 +21,9 @@ from sampan.apiserver.handlers.target import user_of, wants_dry_run
 from sampan.apiserver.registry.write_request import WriteRequest
 from sampan.apiserver.seams import AdmissionAttributes
 
-BINDING: Final = Subresource("binding", ("create",), BINDINGS, prepare_update=count_generation)
+BINDING: Final = Subresource(
+    "binding", ("create",), BINDINGS, prepare_update=count_generation, default=lambda pod: None
+)
 
 
 async def create_binding(ctx: RequestContext, backend: Backend) -> Response:

@@ -89,7 +89,7 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
         if view is not None and view.to_view is not None and view.from_view is not None:
             view.from_view(parsed.apply(view.to_view(old)), old)
             return old
-        new = _shaped(ctx, parsed, parsed.apply(old), schema)
+        new = _shaped(ctx, parsed, (parsed.apply(old), old), schema)
         check_name(ctx, new)
         _check_same(new, old, kind)
         check_namespace(ctx, kind, new)
@@ -121,15 +121,19 @@ def _check_same(new: Object, old: Object, kind: Kind) -> None:
         new[field] = old[field]
 
 
-def _shaped(ctx: RequestContext, patch: Patch, obj: Object, schema: Schema | None) -> Object:
-    """As a body is shaped, but what is wrong with the result is the patch's fault."""
+def _shaped(ctx: RequestContext, patch: Patch, change: tuple[Object, Object], schema: Schema | None) -> Object:
+    """As a body is shaped, but what is wrong with the result is the patch's fault. What the patch left alone has the
+    right shape already; `change` is the result and what it was before."""
+    obj, old = change
     if schema is None:
         return obj
     mode = field_validation(ctx)
     try:
-        decoded, unknown = schema.decode_strict(obj)
+        touched = {key: item for key, item in obj.items() if key not in old or old[key] != item}
+        shaped, unknown = schema.decode_strict(touched)
     except DecodeError as error:
         raise _refused(patch, obj, error.why) from None
+    decoded = {key: shaped.get(key, item) for key, item in obj.items() if key in shaped or key not in touched}
     complaints = patch.complaints + unknown
     if complaints and mode == STRICT:
         raise _refused(patch, obj, strict_error(schema, complaints).why)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
+from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.keys import local_key
 from sampan.apiserver.registry.selection import Selection
 from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.apiserver.seams import Objects
+
+PEEKED: Final = 256
+"""How many decoded documents are kept: namespaces and accounts that every write asks for."""
 
 
 class CacheReader:
@@ -18,11 +23,24 @@ class CacheReader:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._peeked: dict[Entry, Object] = {}
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
         cache = self._cache(resource)
         entry = cache.get(local_key(namespace, name)) if cache else None
         return entry.object() if entry else None
+
+    def peek(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
+        cache = self._cache(resource)
+        entry = cache.get(local_key(namespace, name)) if cache else None
+        if entry is None:
+            return None
+        found = self._peeked.get(entry)
+        if found is None:
+            if len(self._peeked) >= PEEKED:
+                self._peeked.clear()
+            found = self._peeked[entry] = entry.object()
+        return found
 
     def list(self, resource: Resource, namespace: str = "", labels: Mapping[str, str] | None = None) -> Objects:
         cache = self._cache(resource)

@@ -146,7 +146,8 @@ class WritePath:
         old = await self._from_storage(kind, codec.decode_stored(data, revision))
         new = await change(await self._from_storage(kind, codec.decode_stored(data, revision)))
         await self._check_identity(request, new, old)
-        kind.default(new)
+        complete = view.default if view is not None and view.default is not None else kind.default
+        complete(new)
         ownership.record(request, new, old)
         attributes = request.attributes("UPDATE", new, old)
         await self._admission.admit(attributes)

@@ -251,3 +251,13 @@ def test_bounds_are_enforced_and_missing_metrics_told_on_a_cluster() -> None:
             assert text in [event["message"] for event in events]
 
     run(scenario())
+
+
+@pytest.mark.parametrize("answer", [
+    {"items": [{}]}, {"items": [{"value": "many"}]}, {"items": ["x"]}, {"items": [{"value": None}]},
+])
+def test_a_malformed_answer_is_told_and_breaks_nothing(make, answer) -> None:
+    path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/depth"
+    queue = {"metric": {"name": "depth"}, "target": {"averageValue": "10"}}
+    found = reading(make, {"type": "External", "external": queue}, {path: answer})
+    assert found.proposal is None and found.reason == "FailedGetExternalMetric" and "malformed" in found.error

@@ -166,3 +166,21 @@ def test_a_budget_holds_a_drain_and_a_quota_holds_creation(kubectl: Kubectl, clu
     eventually(lambda: kubectl.json("get", "quota", "few")["status"]["used"]["pods"] == "2")
     apply(kubectl, more)
     ready(kubectl, "more")
+
+
+def test_fifty_indexes_complete_although_some_fail_at_first(kubectl: Kubectl) -> None:
+    """Every seventh index fails once and says so by its exit code; each is tried again for itself."""
+    failures = "batch.kubernetes.io/job-index-failure-count"
+    script = 'test $((JOB_COMPLETION_INDEX % 7)) -ne 0 || test "$FAILURES" != 0 || exit 3'
+    before = {"name": "FAILURES", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{failures}']"}}}
+    apply(kubectl, job(
+        "fifty", container(script, env=[before]), completions=50, parallelism=8, completionMode="Indexed",
+        backoffLimitPerIndex=1,
+    ))
+    kubectl("wait", "--for=condition=Complete", "job/fifty", "--timeout=240s", timeout_s=250)
+    status = kubectl.json("get", "job", "fifty")["status"]
+    assert (status["succeeded"], status["failed"], status["completedIndexes"]) == (50, 8, "0-49")
+    assert status.get("failedIndexes", "") == "" and status["uncountedTerminatedPods"] == {}
+    assert rows(kubectl("get", "job", "fifty"))[1][1:3] == ["Complete", "50/50"]
+    pods = kubectl.json("get", "pods", "-l", "job-name=fifty")["items"]
+    assert len(pods) == 58 and not any(one["metadata"].get("finalizers") for one in pods)

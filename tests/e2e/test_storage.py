@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.kubectl import Kubectl, eventually
-from tests.e2e.pods import apply, container, once, output
+from tests.e2e.pods import apply, container, once, output, pod
 
 MOUNT = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
 
@@ -43,3 +43,28 @@ def test_what_a_directory_cannot_be_is_told(kubectl: Kubectl) -> None:
     apply(kubectl, claim("shared", accessModes=["ReadWriteMany"]), user("never", "true", "shared"))
     told = eventually(lambda: kubectl.json("get", "events", "--field-selector=reason=ProvisioningFailed")["items"])
     assert "access mode ReadWriteMany is not supported" in told[0]["message"]
+
+
+def test_a_stateful_sets_pods_come_back_with_their_data(kubectl: Kubectl) -> None:
+    script = "test -f /data/who || hostname > /data/who; sleep 3600"
+    labels = {"app": "db"}
+    template = {"metadata": {"labels": labels}, "spec": pod("db", container(script, **MOUNT))["spec"]}
+    claims = [{"metadata": {"name": "data"}, "spec": claim("x")["spec"]}]
+    apply(kubectl, {
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"},
+        "spec": {
+            "replicas": 2, "serviceName": "db", "selector": {"matchLabels": labels}, "template": template,
+            "volumeClaimTemplates": claims,
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"},
+        },
+    })
+    kubectl("rollout", "status", "statefulset/db", "--timeout=80s")
+    eventually(lambda: kubectl("exec", "db-1", "--", "cat", "/data/who") == "db-1\n")
+    before = kubectl.json("get", "pod", "db-1")["metadata"]["uid"]
+    kubectl("exec", "db-1", "--", "sh", "-c", "echo more >> /data/who")
+    kubectl("delete", "pod", "db-1")
+    eventually(lambda: kubectl.json("get", "pod", "db-1")["metadata"]["uid"] != before)
+    kubectl("wait", "pod/db-1", "--for=condition=Ready", "--timeout=60s")
+    assert kubectl("exec", "db-1", "--", "cat", "/data/who") == "db-1\nmore\n"
+    kubectl("delete", "statefulset", "db")
+    eventually(lambda: not kubectl("get", "pvc", "-o", "name"), what="whenDeleted: Delete takes the claims")

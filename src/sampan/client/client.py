@@ -144,15 +144,17 @@ class Client:
         self, method: str, path: str, query: Query | None = None, body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Any request; the answer as it came, errors raised."""
-        return await self._send(method, path, dict(query or {}), body, headers)
+        """Any request; the answer with its whole body, errors raised."""
+        response = await self._send(method, path, dict(query or {}), body, headers)
+        await _whole(response)
+        return response
 
     async def _json(
         self, method: str, path: str, query: Query, body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Object:
         response = await self._send(method, path, query, body, headers)
-        return orjson.loads(response.body)  # type: ignore[no-any-return]
+        return orjson.loads(await _whole(response))  # type: ignore[no-any-return]
 
     async def _send(
         self, method: str, path: str, query: Query, body: Any = None,
@@ -165,8 +167,16 @@ class Client:
             sent.setdefault("content-type", "application/json")
         response = await self._transport.request(Request(method, path, query, sent, payload))
         if response.status >= 400:
-            raise errors.from_status(_document(response.body), response.status)
+            raise errors.from_status(_document(await _whole(response)), response.status)
         return response
+
+
+async def _whole(response: Response) -> bytes:
+    """The whole body, also of an answer that comes in pieces, as those of aggregated servers do."""
+    if response.stream is not None:
+        chunks = [chunk async for chunk in response.stream]
+        response.stream, response.body = None, b"".join(chunks)
+    return response.body
 
 
 async def lines(response: Response) -> AsyncGenerator[bytes, None]:

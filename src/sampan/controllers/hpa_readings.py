@@ -77,7 +77,8 @@ async def read(metrics: Metrics, metric: Object, target: Target, now: datetime) 
             return await _pods(metrics, source, target, now)
         if kind in ("Object", "External"):
             return await _number(metrics, field, source, target)
-    except MetricError as problem:
+    except (MetricError, KeyError, TypeError, ValueError) as found:  # what foreign servers answer may be anything
+        problem = found if isinstance(found, MetricError) else MetricError(f"the answer is malformed: {found!r}")
         error = _failure(field, source, problem)
         return Reading(field, error=error, reason=f"FailedGet{kind}Metric", failure=_what_failed(field, source))
     return Reading(kind, error=f'unknown metric source type "{kind}"', reason="InvalidMetricSourceType")

@@ -36,6 +36,7 @@ from sampan.client.client import Client
 from sampan.client.transport import HTTPTransport
 from sampan.pki.cluster import ClusterPKI
 
+SAMPAN = Path(sys.executable).with_name("sampan")
 CONNECTIONS = 8
 DEADLINE_S = 900.0
 STARTED_S = 60.0
@@ -98,7 +99,9 @@ class Bench:
         """The scheduler as its own process."""
         config = self.directory / "scheduler.conf"
         config.write_text(yaml.safe_dump(self.pki.kubeconfig("scheduler", self.url, "bench")))
-        process = subprocess.Popen([sys.executable, "-m", "bench.scheduling", str(config)])
+        process = subprocess.Popen([
+            SAMPAN, "scheduler", f"--kubeconfig={config}", "--secure-port=0", "--leader-elect=false",
+        ])
         self.scheduler_pid = process.pid
         try:
             yield

@@ -3,7 +3,8 @@
     /healthz /livez /readyz    open to everyone; `?verbose` lists the checks, and a failing check makes it 500
     /metrics                   Prometheus' text, for who may `get` that path (a client certificate or a bearer token)
 
-Ports are upstream's (10257 for the controller manager), on the node's address; the certificate is the API server's.
+Ports are upstream's: 10257 for the controller manager, 10259 for the scheduler. In a local cluster they are on the
+node's address and serve with the API server's certificate.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
@@ -22,24 +23,36 @@ from sampan.client.reviews import Reviews
 
 RELOAD_S = 3600.0
 CONTROLLER_MANAGER_PORT = 10257
+SCHEDULER_PORT = 10259
 _HEALTH = ("/healthz", "/livez", "/readyz")
+
+
+Checks: TypeAlias = Mapping[str, Callable[[], str | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class ServingFiles:
-    """Certificate and key to serve with, and the CA of callers' certificates."""
+    """Certificate and key to serve with, and the CA of callers' certificates as a file or as PEM.
+
+    Without a CA, only tokens count.
+    """
 
     certificate: str
     key: str
-    client_ca: str
+    client_ca: str = ""
+    client_ca_data: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a component shows: checks by name, each None or what is wrong; and Prometheus collectors."""
+    """What a component shows: checks by name, each None or what is wrong; and Prometheus collectors.
 
-    checks: Mapping[str, Callable[[], str | None]]
+    `ready` are those that only /readyz asks.
+    """
+
+    checks: Checks
     collectors: Sequence[Any]
+    ready: Checks = field(default_factory=dict)
 
 
 class ComponentServer:
@@ -52,8 +65,10 @@ class ComponentServer:
 
     async def run(self, address: str, port: int, files: ServingFiles) -> None:
         """Until cancelled."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.client_ca)
-        context.verify_mode = ssl.CERT_OPTIONAL
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if files.client_ca or files.client_ca_data:
+            context.load_verify_locations(files.client_ca or None, cadata=files.client_ca_data or None)
+            context.verify_mode = ssl.CERT_OPTIONAL
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(files.certificate, files.key)
         runner = web.AppRunner(self.app(), access_log=None)
@@ -75,13 +90,14 @@ class ComponentServer:
         return app
 
     async def _health(self, request: web.Request) -> web.Response:
-        wrong = {name: why for name, check in self._shown.checks.items() if (why := check()) is not None}
         name = request.path.strip("/")
+        checks = {**self._shown.checks, **(self._shown.ready if name == "readyz" else {})}
+        wrong = {one: why for one, check in checks.items() if (why := check()) is not None}
         if not wrong and "verbose" not in request.query:
             return web.Response(text="ok")
         lines = [
             f"[-]{one} failed: {wrong[one]}" if one in wrong else f"[+]{one} ok"
-            for one in ("ping", *self._shown.checks)
+            for one in ("ping", *checks)
         ]
         lines.append(f"{name} check {'failed' if wrong else 'passed'}")
         return web.Response(text="\n".join(lines) + "\n", status=500 if wrong else 200)

@@ -34,7 +34,7 @@ async def body(process: Process) -> None:
     await process.run({
         **serving.parts,
         "controllers": controlling.controllers(process.cluster, controllers_client, client_for),
-        "scheduler": controlling.scheduler(scheduler_client),
+        "scheduler": controlling.scheduler(process.cluster, scheduler_client),
     })
 
 

@@ -8,7 +8,13 @@ from typing import TypeAlias
 
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
-from sampan.cmd.component_server import CONTROLLER_MANAGER_PORT, ComponentServer, ServingFiles, Shown
+from sampan.cmd.component_server import (
+    CONTROLLER_MANAGER_PORT,
+    SCHEDULER_PORT,
+    ComponentServer,
+    ServingFiles,
+    Shown,
+)
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part
 
@@ -31,13 +37,12 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
             service_account_key=cluster.pki_dir / "sa.key", check_policy=_type_warnings,
         ))
-        pki = cluster.pki_dir
-        files = ServingFiles(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))
         shown = Shown({"leaderElection": lambda: None if manager.is_working else "not the leader"}, (manager,))
         server = ComponentServer(connected, shown)
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run(), name="controller manager")
-            group.create_task(server.run(cluster.first_node.address, CONTROLLER_MANAGER_PORT, files), name="health")
+            serving = server.run(cluster.first_node.address, CONTROLLER_MANAGER_PORT, _files(cluster))
+            group.create_task(serving, name="health")
 
     return part
 
@@ -48,14 +53,24 @@ def _type_warnings(policy: Object) -> Sequence[Object]:
     return warnings_of(policy)
 
 
-def scheduler(client: GetClient) -> Part:
+def scheduler(cluster: ClusterLayout, client: GetClient) -> Part:
     """The scheduler."""
 
     async def part() -> None:
         connected = await client()
-        from sampan.scheduler.config import SchedulerConfig
-        from sampan.scheduler.scheduler import run
+        from sampan.scheduler.configuration.configuration import Configuration
+        from sampan.scheduler.kube_scheduler import KubeScheduler
 
-        await run(connected, SchedulerConfig())
+        component = KubeScheduler(connected, Configuration(), cluster.first_node.name)
+        server = ComponentServer(connected, Shown({}, (component,), component.readiness()))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(component.run(), name="scheduler")
+            serving = server.run(cluster.first_node.address, SCHEDULER_PORT, _files(cluster))
+            group.create_task(serving, name="health")
 
     return part
+
+
+def _files(cluster: ClusterLayout) -> ServingFiles:
+    pki = cluster.pki_dir
+    return ServingFiles(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))

@@ -11,7 +11,7 @@ async def body(process: Process) -> None:
     async def client() -> Client:
         return credentials.client(process.cluster, "scheduler", field_manager="kube-scheduler")
 
-    await process.run({"scheduler": controlling.scheduler(client)})
+    await process.run({"scheduler": controlling.scheduler(process.cluster, client)})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -57,6 +57,8 @@ class QueuedPod:
     pod: PodInfo
     queued_at: float
     attempts: int = 0
+    tried_at: float = 0.0
+    """When the last attempt began."""
     failures: int = 0
     plugins: frozenset[str] = frozenset()
     since: float = 0.0
@@ -86,9 +88,11 @@ class SchedulingQueue:
 
     def __init__(
         self, rules: QueueRules, *, initial_backoff_s: float = 1.0, max_backoff_s: float = 10.0,
-        pops_from_backoff: bool = True,
+        pops_from_backoff: bool = True, incoming: Counter[tuple[str, str]] | None = None,
     ) -> None:
+        """`incoming` counts pods by the queue that they come to and why."""
         self._rules = rules
+        self._incoming: Counter[tuple[str, str]] = Counter() if incoming is None else incoming
         self._initial_backoff_s = initial_backoff_s
         self._max_backoff_s = max_backoff_s
         self._pops_from_backoff = pops_from_backoff
@@ -124,6 +128,13 @@ class SchedulingQueue:
         active = len(self._known) - unschedulable - gated - in_flight - backoff
         return {"active": active, "backoff": backoff, "unschedulable": unschedulable, "gated": gated}
 
+    def refused_by(self) -> Counter[tuple[str, str]]:
+        """How many unschedulable pods each plugin of each profile refused."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for (profile, plugins), pods in self._groups.items():
+            counts.update({(plugin, profile): len(pods) for plugin in plugins})
+        return counts
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be tried now."""
@@ -137,7 +148,7 @@ class SchedulingQueue:
         """A pod that is to be placed, new to the queue."""
         queued = QueuedPod(pod, effects.monotonic())
         self._known[pod.key] = queued
-        self._enqueue(queued)
+        self._enqueue(queued, "PodAdd")
 
     def update(self, pod: PodInfo) -> None:
         """The pod's document changed. If that can matter, it is tried again."""
@@ -153,7 +164,7 @@ class SchedulingQueue:
         if pod.key in self._in_flight:
             queued.changed = True
         elif self._unfile(queued, group):
-            self._after_backoff(queued)
+            self._after_backoff(queued, "PodUpdate")
 
     def delete(self, key: str) -> None:
         """The pod is gone, or on a node."""
@@ -178,8 +189,9 @@ class SchedulingQueue:
         )
         self._landed(queued)
         if error or missed:
-            self._after_backoff(queued)
+            self._after_backoff(queued, "ScheduleAttemptFailure")
         else:
+            self._incoming["unschedulable", "ScheduleAttemptFailure"] += 1
             self._unschedulable[key] = queued
             self._file(queued)
             self._changed.set()
@@ -195,7 +207,7 @@ class SchedulingQueue:
             for queued in list(pods.values()):
                 if self._helps(queued, happened):
                     self._unfile(queued, group)
-                    self._after_backoff(queued)
+                    self._after_backoff(queued, event.value)
 
     def activate(self, key: str) -> None:
         """Try a waiting pod now, without further back-off."""
@@ -203,7 +215,7 @@ class SchedulingQueue:
         if queued is None or key in self._in_flight:
             return
         if self._unfile(queued, queued.group) or any(queued.ticket == entry[1] for entry in self._backoff):
-            self._enqueue(queued)
+            self._enqueue(queued, "ForceActivate")
 
     async def pop(self) -> QueuedPod:
         """The next pod to decide on; waits for one. It is in flight until `failed` or `delete`."""
@@ -236,30 +248,34 @@ class SchedulingQueue:
     def _to_flight(self, queued: QueuedPod) -> QueuedPod:
         queued.ticket = 0
         queued.attempts += 1
+        queued.tried_at = effects.monotonic()
         queued.seen = self._first_happened + len(self._happened)
         queued.changed = False
         self._in_flight[queued.pod.key] = queued
         return queued
 
-    def _enqueue(self, queued: QueuedPod) -> None:
+    def _enqueue(self, queued: QueuedPod, why: str) -> None:
         """To the active queue, unless the pod is gated."""
         status = self._rules.pre_enqueue(queued.pod)
         if status is not None:
             queued.plugins = frozenset((status.plugin,))
             queued.is_gated = True
+            self._incoming["gated", why] += 1
             self._gated[queued.pod.key] = queued
             self._file(queued)
             return
+        self._incoming["active", why] += 1
         queued.ticket = next(self._tickets)
         heapq.heappush(self._active, (self._rules.sort_key(queued.pod, queued.queued_at), queued.ticket, queued))
         self._changed.set()
 
-    def _after_backoff(self, queued: QueuedPod) -> None:
+    def _after_backoff(self, queued: QueuedPod, why: str) -> None:
         """To the active queue once the back-off for its failures is over."""
         due = queued.since + self._backoff_s(queued) if queued.failures else 0.0
         if due <= effects.monotonic():
-            self._enqueue(queued)
+            self._enqueue(queued, why)
             return
+        self._incoming["backoff", why] += 1
         queued.ticket = next(self._tickets)
         heapq.heappush(self._error_backoff if queued.erred else self._backoff, (due, queued.ticket, queued))
         self._changed.set()
@@ -317,10 +333,10 @@ class SchedulingQueue:
             while heap and heap[0][0] <= now:
                 _, ticket, queued = heapq.heappop(heap)
                 if queued.ticket == ticket:
-                    self._enqueue(queued)
+                    self._enqueue(queued, "BackoffComplete")
         while (oldest := self._longest_unschedulable()) is not None and oldest.since + UNSCHEDULABLE_LIMIT_S <= now:
             self._unfile(oldest, oldest.group)
-            self._enqueue(oldest)
+            self._enqueue(oldest, "UnschedulableTimeout")
 
     def _next_due(self, now: float) -> float | None:
         """Seconds until something has to be released, None if nothing will."""

@@ -9,10 +9,12 @@ listing, so the scheduler may be killed at any time: a pod is bound once, becaus
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
+from sampan import effects
 from sampan.client.client import Client
 from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.scheduler import cluster_events
@@ -26,6 +28,7 @@ from sampan.scheduler.framework.status import Status
 from sampan.scheduler.framework.waiting import WaitingPods
 from sampan.scheduler.gang_cycle import PLUGIN, GangCycle, Outcome
 from sampan.scheduler.listers import Listers
+from sampan.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics, measure
 from sampan.scheduler.pod_groups import Gang, PodGroups
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.profiles import Profiles
@@ -40,25 +43,34 @@ DECISIONS_IN_A_ROW = 8
 
 async def run(client: Client, config: SchedulerConfig | None = None) -> None:
     """Schedule until cancelled."""
-    config = config or SchedulerConfig()
+    async with running(client, config or SchedulerConfig(), SchedulerMetrics()) as scheduler:
+        await scheduler.run()
+
+
+@contextlib.asynccontextmanager
+async def running(client: Client, config: SchedulerConfig, metrics: SchedulerMetrics) -> AsyncIterator[Scheduler]:
+    """A scheduler that knows the whole cluster and follows it."""
     async with Listers(client) as listers:
-        scheduler = Scheduler(client, config, listers)
+        scheduler = Scheduler(client, config, listers, metrics)
         cluster_events.follow(
             scheduler.snapshot, scheduler.queue, listers, scheduler.groups, scheduler.profiles.frameworks
         )
         await listers.wait_synced()
         async with scheduler.recorder:
-            await scheduler.run()
+            yield scheduler
 
 
 class Scheduler:
     """All profiles at work."""
 
-    def __init__(self, client: Client, config: SchedulerConfig, listers: Listers) -> None:
+    def __init__(
+        self, client: Client, config: SchedulerConfig, listers: Listers, metrics: SchedulerMetrics
+    ) -> None:
         self.snapshot = Snapshot(listers.namespace_labels)
         self._client = client
         self._listers = listers
         self.recorder = EventRecorder(client, config.profiles[0].scheduler_name, is_busy=lambda: self.is_busy)
+        self._metrics = metrics
         self._waiting = WaitingPods()
         self.groups = PodGroups()
         self._slots = asyncio.Semaphore(config.parallel_bindings)
@@ -66,15 +78,23 @@ class Scheduler:
         self.profiles = Profiles(config.profiles, self._handle)
         for framework in self.profiles.frameworks.values():
             framework.handle.trial = CycleTrial(framework, self.snapshot)
+            for plugin in framework.plugins.values():
+                measure(plugin, metrics)
         self.queue = SchedulingQueue(
             self.profiles, initial_backoff_s=config.initial_backoff_s, max_backoff_s=config.max_backoff_s,
-            pops_from_backoff=config.pops_from_backoff,
+            pops_from_backoff=config.pops_from_backoff, incoming=metrics.incoming,
         )
 
     @property
     def is_busy(self) -> bool:
         """Whether pods are being placed at present: what can wait should wait."""
         return bool(self._tasks) or not self.queue.is_idle
+
+    def sizes(self) -> Mapping[str, int]:
+        """How much is known: nodes, pods on them, and those of the pods that are only assumed there."""
+        placed = self.snapshot.placed()
+        assumed = sum(one.assumed for one in placed.values())
+        return {"nodes": len(self.snapshot.table), "pods": len(placed), "assumed_pods": assumed}
 
     async def run(self) -> None:
         """One pod after the other, until cancelled."""
@@ -115,6 +135,7 @@ class Scheduler:
             if self.queue.is_in_flight(queued):
                 self.queue.delete(pod.key)
             return None
+        self._metrics.begin()
         framework = self.profiles.of(pod)
         gang = self.groups.gang(pod)
         if gang is not None:
@@ -122,6 +143,7 @@ class Scheduler:
         try:
             decision = decide(framework, self.snapshot, pod)
             if decision.node_name:
+                self._metrics.decided(effects.monotonic() - queued.tried_at)
                 return self._place(framework, queued, decision)
             return self._refuse(framework, queued, decision)
         except Exception as error:
@@ -170,6 +192,7 @@ class Scheduler:
             decision.diagnosis.plugins if status is None else {status.plugin} for decision, status in outcome.refused
         ))
         for queued in waiting.values():
+            self._note(queued, UNSCHEDULABLE)
             self.queue.failed(queued, frozenset(plugins))
         return together(
             *(
@@ -213,6 +236,8 @@ class Scheduler:
             await self._erred(queued, f"{type(error).__name__}: {error}")
             return
         if status is None:
+            self._note(queued, SCHEDULED)
+            self._metrics.bound(queued.attempts, effects.monotonic() - queued.queued_at)
             message = f"Successfully assigned {pod.namespace}/{pod.name} to {node_name}"
             self.recorder.event(pod.reference, NORMAL, "Scheduled", message)
             return
@@ -230,6 +255,7 @@ class Scheduler:
             return self._erred(queued, status.message)
         decision.diagnosis.node_count = len(self.snapshot.table)
         decision.diagnosis.overruled[decision.node_name] = status
+        self._note(queued, UNSCHEDULABLE)
         self.queue.failed(queued, frozenset((status.plugin,)))
         return self._report(queued.pod, "Unschedulable", decision.diagnosis.message)
 
@@ -240,12 +266,19 @@ class Scheduler:
         diagnosis.post_filter_message = result.message
         if result.nominated_node:
             self.snapshot.nominate(pod, result.nominated_node)
+        self._note(queued, UNSCHEDULABLE)
         self.queue.failed(queued, frozenset(diagnosis.plugins))
         return self._report(pod, "Unschedulable", diagnosis.message, result.nominated_node)
 
     def _erred(self, queued: QueuedPod, message: str) -> Coroutine[Any, Any, None]:
+        self._note(queued, ERROR)
         self.queue.failed(queued, frozenset(), error=True)
         return self._report(queued.pod, "SchedulerError", message)
+
+    def _note(self, queued: QueuedPod, result: str) -> None:
+        self._metrics.attempt(
+            result, queued.pod.signature.scheduler_name, effects.monotonic() - queued.tried_at
+        )
 
     async def _report(self, pod: PodInfo, reason: str, message: str, nominated_node: str = "") -> None:
         current = self._listers.pods.get(pod.key)
@@ -266,7 +299,7 @@ class Scheduler:
             self.snapshot, self._client, listers.namespace_labels, listers.services, listers.owners,
             listers.owners_version, listers.disruption_budgets, listers.budgets_version, self.background,
             self.recorder.event, listers.listen, storage=listers.storage(), waiting=self._waiting,
-            groups=self.groups,
+            groups=self.groups, preempted=self._metrics.preempted,
         )
 
 

@@ -14,8 +14,7 @@ from typing import Any, Final
 import yaml
 
 from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, required
-from sampan.apimachinery.object import Object
-from sampan.scheduler.config import Profile
+from sampan.scheduler.config import Profile, SchedulerConfig
 from sampan.scheduler.configuration.component import (
     ClientConnection,
     LeaderElection,
@@ -160,10 +159,8 @@ def _with_defaults(arguments: Mapping[str, Arguments]) -> Mapping[str, Arguments
     return {**{name: defaults(name) for name in READERS if name not in arguments}, **arguments}
 
 
-def document(configuration: Configuration) -> Object:
-    """What is in force, for a log line."""
-    return {
-        "profiles": [profile.scheduler_name for profile in configuration.profiles],
-        "extenders": [extender.url_prefix for extender in configuration.extenders],
-        "leaderElect": configuration.leader_election.leader_elect,
-    }
+def scheduler_config(configuration: Configuration) -> SchedulerConfig:
+    """What the scheduler itself needs of it."""
+    return SchedulerConfig(
+        configuration.profiles, configuration.pod_initial_backoff_s, configuration.pod_max_backoff_s
+    )

@@ -39,6 +39,10 @@ def _no_event(obj: Object, type: str, reason: str, message: str) -> None:
     """Nobody listens."""
 
 
+def _not_counted(victims: int) -> None:
+    """Nobody counts."""
+
+
 def _nothing(*names: str) -> Object | None:
     return None
 
@@ -95,6 +99,8 @@ class Handle:
     listen: Callable[[Resource, ClusterEvent], Lister] = _empty
     trial: Trial | None = None
     storage: Storage = Storage()
+    preempted: Callable[[int], None] = _not_counted
+    """Told how many victims a preemption has."""
     waiting: WaitingPods = field(default_factory=WaitingPods)
     groups: PodGroups = field(default_factory=PodGroups)
 

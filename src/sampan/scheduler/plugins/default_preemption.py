@@ -57,6 +57,7 @@ class DefaultPreemption:
             tally = {NOT_HELPFUL: count - resolvable, NO_VICTIMS: resolvable}
             reasons = histogram({status: nodes for status, nodes in tally.items() if nodes})
             return PostFilterResult("", f"preemption: 0/{count} nodes are available: {reasons}.")
+        self._handle.preempted(len(chosen.victims))
         if self._handle.client is not None:
             self._handle.background(self._evict_all(self._handle.client, chosen, pod))
         return PostFilterResult(chosen.node_name)

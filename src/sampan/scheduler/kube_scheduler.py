@@ -1,0 +1,103 @@
+"""KubeScheduler: the scheduler as a component that is led by one of several replicas and can be looked at.
+
+With leader election it schedules while it holds the Lease (kube-system/kube-scheduler by default) and ends when it
+loses it; whoever started it starts it again. A replica that waits is well, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from sampan.client.client import Client
+from sampan.client.events import EventRecorder
+from sampan.client.leader_election import LeaderElector, LeaseTimes
+from sampan.scheduler.configuration.configuration import Configuration, scheduler_config
+from sampan.scheduler.metrics import SchedulerMetrics, gauge
+from sampan.scheduler.scheduler import Scheduler, running
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+
+class KubeScheduler:
+    """Everything that `configuration` asks for, as `identity` among its replicas."""
+
+    def __init__(self, client: Client, configuration: Configuration, identity: str) -> None:
+        self._client = client
+        self._configuration = configuration
+        self._identity = identity
+        self._elector: LeaderElector | None = None
+        self._scheduler: Scheduler | None = None
+        self._metrics = SchedulerMetrics()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises LeadershipLost."""
+        election = self._configuration.leader_election
+        if not election.leader_elect:
+            await self._schedule()
+            return
+        times = LeaseTimes(round(election.lease_duration_s), election.renew_deadline_s, election.retry_period_s)
+        name = self._configuration.profiles[0].scheduler_name
+        async with EventRecorder(self._client, name) as recorder:
+            self._elector = LeaderElector(
+                self._client, election.resource_name, election.resource_namespace, self._identity, times=times,
+                recorder=recorder,
+            )
+            await self._elector.run(self._schedule)
+
+    async def _schedule(self) -> None:
+        config = scheduler_config(self._configuration)
+        try:
+            async with running(self._client, config, self._metrics) as scheduler:
+                self._scheduler = scheduler
+                await scheduler.run()
+        finally:
+            self._scheduler = None
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether it schedules: it is the leader, or need not be."""
+        return not self._configuration.leader_election.leader_elect or (
+            self._elector is not None and self._elector.is_leader
+        )
+
+    def readiness(self) -> Mapping[str, Callable[[], str | None]]:
+        """What `/readyz` asks besides: the copies of the cluster are complete."""
+        return {"informer-sync": self._unsynced}
+
+    def _unsynced(self) -> str | None:
+        if not self.is_leader or self._scheduler is not None:
+            return None
+        return "the scheduler does not know the whole cluster yet"
+
+    def collect(self) -> Iterator[Metric]:
+        """A Prometheus collector."""
+        election, scheduler = self._configuration.leader_election, self._scheduler
+        yield gauge(
+            "leader_election_master_status", "Gauge of if the reporting system is master of the relevant lease, 0 "
+            "indicates backup, 1 indicates master.", "name", {election.resource_name: float(self.is_leader)},
+        )
+        yield from self._metrics.collect()
+        if scheduler is None:
+            return
+        yield gauge(
+            "scheduler_pending_pods", "Number of pending pods, by the queue type.", "queue",
+            {queue: float(count) for queue, count in scheduler.queue.pending().items()},
+        )
+        sizes = scheduler.sizes()
+        yield gauge("scheduler_cache_size", "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.",
+                    "type", {kind: float(size) for kind, size in sizes.items()})
+        yield self._unschedulable(scheduler.queue.refused_by())
+
+    def _unschedulable(self, counts: Counter[tuple[str, str]]) -> Metric:
+        from prometheus_client.core import GaugeMetricFamily
+
+        made = GaugeMetricFamily(
+            "scheduler_unschedulable_pods", "The number of unschedulable pods broken down by plugin name.",
+            labels=("plugin", "profile"),
+        )
+        for labels, count in counts.items():
+            made.add_metric(labels, count)
+        return made

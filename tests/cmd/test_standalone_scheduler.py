@@ -1,0 +1,205 @@
+"""`sampan scheduler` as a process of its own, against a server over HTTPS with RBAC."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import orjson
+import pytest
+
+from sampan.api.resources import LEASES, NODES, PODS
+from sampan.apimachinery.object import Object, dig
+from sampan.apiserver.config import APIServerConfig
+from sampan.apiserver.listener import TLSFiles, serve
+from sampan.apiserver.server import ITSELF, APIServer
+from sampan.client.client import Client
+from sampan.pki.cluster import ClusterPKI
+from sampan.storage.memory import MemoryStore
+
+SAMPAN = Path(sys.executable).with_name("sampan")
+QUICK_LEASE = ("--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=1s")
+
+
+@dataclass
+class Cluster:
+    """A server, an administrator's client, and the file with which a scheduler reaches it."""
+
+    client: Client
+    pki: ClusterPKI
+    kubeconfig: Path
+
+    async def node_of(self, name: str) -> str:
+        pod = await self.client.get(PODS, name, "default")
+        return str(pod["spec"].get("nodeName") or "")
+
+    async def create_pod(self, name: str, **spec: str) -> None:
+        await self.client.create(PODS, {
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"containers": [{"name": "main", "image": "app:1"}], **spec},
+        })
+
+    async def is_bound(self, name: str) -> None:
+        async def bound() -> bool:
+            return bool(await self.node_of(name))
+
+        await until(bound, f"{name} is bound")
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    try:
+        async with asyncio.timeout(60):
+            while not await condition():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"it never came about that {what}")
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    pki = ClusterPKI.ensure(tmp_path / "pki")
+    files = tmp_path / "pki"
+    server = APIServer(MemoryStore(), APIServerConfig(
+        client_ca_file=str(files / "ca.crt"), service_account_key_files=(str(files / "sa.pub"),),
+        service_account_signing_key_file=str(files / "sa.key"), disable_admission=("ServiceAccount",),
+    ))
+    await server.start()
+    listener = socket.create_server(("127.0.0.1", 0))
+    tls = TLSFiles(str(files / "apiserver.crt"), str(files / "apiserver.key"), str(files / "ca.crt"))
+    listeners = await serve(server, [listener], tls)
+    kubeconfig = tmp_path / "scheduler.conf"
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    kubeconfig.write_bytes(orjson.dumps(pki.kubeconfig("scheduler", url, "test")))
+    client = Client(server.transport(ITSELF))
+    await client.create(NODES, node("n1"))
+    await client.patch(NODES, "n1", {"spec": {"taints": None}})
+    try:
+        yield Cluster(client, pki, kubeconfig)
+    finally:
+        await listeners.close()
+        await server.stop()
+
+
+def node(name: str) -> Object:
+    offered = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+    return {"metadata": {"name": name}, "status": {"allocatable": offered, "capacity": offered}}
+
+
+@contextlib.asynccontextmanager
+async def scheduler(cluster: Cluster, *flags: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        SAMPAN, "scheduler", f"--kubeconfig={cluster.kubeconfig}", "--bind-address=127.0.0.1", *flags,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def test_it_schedules_and_says_how_it_is(cluster: Cluster, tmp_path: Path) -> None:
+    port = free_port()
+    ca = str(cluster.pki.ca_path)
+    async with scheduler(cluster, f"--secure-port={port}", f"--client-ca-file={ca}") as process:
+        await cluster.create_pod("a")
+        await cluster.is_bound("a")
+        lease = await cluster.client.get(LEASES, "kube-scheduler", "kube-system")
+        assert lease["spec"]["holderIdentity"].startswith(socket.gethostname())
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        async with aiohttp.ClientSession(f"https://127.0.0.1:{port}") as session:
+            for path in ("/healthz", "/livez", "/readyz"):
+                async with session.get(path, ssl=tls) as answer:
+                    assert (answer.status, await answer.text()) == (200, "ok")
+            async with session.get("/metrics", ssl=tls) as answer:
+                assert answer.status == 401
+        files = tmp_path / "pki"
+        tls.load_cert_chain(files / "admin.crt", files / "admin.key")
+        async with aiohttp.ClientSession(f"https://127.0.0.1:{port}") as session, session.get(
+            "/metrics", ssl=tls
+        ) as answer:
+            text = await answer.text()
+        assert 'scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 1.0' in text
+        assert 'scheduler_pending_pods{queue="active"} 0.0' in text
+        assert 'scheduler_queue_incoming_pods_total{event="PodAdd",queue="active"} 1.0' in text
+        assert 'leader_election_master_status{name="kube-scheduler"} 1.0' in text
+        process.terminate()
+        assert await process.wait() == 0
+    lease = await cluster.client.get(LEASES, "kube-scheduler", "kube-system")
+    assert not lease["spec"]["holderIdentity"], "the Lease is given up at the end"
+
+
+async def test_another_takes_over_when_the_leader_is_killed(cluster: Cluster) -> None:
+    async with scheduler(cluster, "--secure-port=0", *QUICK_LEASE) as first:
+        await cluster.create_pod("a")
+        await cluster.is_bound("a")
+        async with scheduler(cluster, "--secure-port=0", *QUICK_LEASE):
+            os.kill(first.pid, signal.SIGKILL)
+            await first.wait()
+            await cluster.create_pod("b")
+            await cluster.is_bound("b")
+            lease = await cluster.client.get(LEASES, "kube-scheduler", "kube-system")
+            assert lease["spec"]["leaseTransitions"] == 1
+
+
+async def test_profiles_of_a_configuration_file_work_side_by_side(cluster: Cluster, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("""
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+leaderElection: {leaderElect: false}
+profiles:
+- schedulerName: default-scheduler
+- schedulerName: careless
+  plugins: {filter: {disabled: [{name: NodeUnschedulable}]}}
+""")
+    await cluster.client.patch(NODES, "n1", {"spec": {"unschedulable": True}})
+    await cluster.client.patch(NODES, "n1", {"spec": {"taints": None}})
+    async with scheduler(cluster, f"--config={config}", "--secure-port=0"):
+        await cluster.create_pod("a")
+        await cluster.create_pod("b", schedulerName="careless")
+        await cluster.is_bound("b")
+
+        async def refused() -> bool:
+            conditions = (await cluster.client.get(PODS, "a", "default"))["status"].get("conditions") or []
+            return any("were unschedulable" in (dig(one, "message") or "") for one in conditions)
+
+        await until(refused, "the default profile refuses")
+        assert await cluster.node_of("a") == ""
+
+
+@pytest.mark.parametrize(("config", "complaint"), [
+    ("kind: KubeSchedulerConfiguration\napiVersion: kubescheduler.config.k8s.io/v1\nparallelism: -1\n",
+     "sampan scheduler: parallelism: Invalid value: -1: should be an integer value greater than zero\n"),
+    ("kind: KubeSchedulerConfiguration\napiVersion: kubescheduler.config.k8s.io/v1\n"
+     "profiles: [{plugins: {filter: {enabled: [{name: Unheard}]}}}]\nleaderElection: {leaderElect: false}\n",
+     'sampan scheduler: profile "default-scheduler": there is no plugin "Unheard"\n'),
+])
+async def test_a_mistake_is_one_line_and_exit_code_1(
+    cluster: Cluster, tmp_path: Path, config: str, complaint: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(config)
+    process = await asyncio.create_subprocess_exec(
+        SAMPAN, "scheduler", f"--kubeconfig={cluster.kubeconfig}", f"--config={file}", "--secure-port=0", stderr=PIPE,
+    )
+    _, errors = await process.communicate()
+    assert errors.decode().splitlines(keepends=True)[-1] == complaint
+    assert process.returncode == 1
+    assert "Traceback" not in errors.decode()

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from sampan.apimachinery.object import key_of, namespace_of
-from sampan.proxy.apply import NFT
+from sampan.netfilter.nft import NFT
+from sampan.netfilter.ruleset import Contribution, Existing, Ruleset
 from sampan.proxy.model import Endpoint, Place, ServicePort, service_ports
-from sampan.proxy.render import Contribution, Frame, contribution
-from sampan.proxy.ruleset import Existing, Ruleset
+from sampan.proxy.render import Frame, contribution, table_frame
 
 GOLDEN = Path(__file__).parent.parent / "golden/proxy"
 HERE = Place("here", "z1")
@@ -39,14 +39,14 @@ def contributions(objects: list[dict[str, Any]]) -> dict[str, Contribution]:
 
 
 def test_rules_are_as_written_down(golden: Callable[[str, str], None]) -> None:
-    ruleset = Ruleset(Frame())
+    ruleset = Ruleset(table_frame(Frame()))
     ruleset.update(contributions(load("services")))
     golden("proxy/services.nft", "\n".join(ruleset.full(Existing()).main) + "\n")
 
 
 def test_a_change_of_endpoints_touches_only_what_it_must(golden: Callable[[str, str], None]) -> None:
     objects = load("services")
-    ruleset = Ruleset(Frame())
+    ruleset = Ruleset(table_frame(Frame()))
     before = contributions(objects)
     ruleset.update(before)
     sticky = next(o for o in objects if o["metadata"]["name"] == "sticky-1")
@@ -60,7 +60,7 @@ def test_a_change_of_endpoints_touches_only_what_it_must(golden: Callable[[str, 
 
 
 def test_no_change_is_no_transaction() -> None:
-    ruleset = Ruleset(Frame())
+    ruleset = Ruleset(table_frame(Frame()))
     ruleset.update(contributions(load("services")))
     assert not ruleset.update(contributions(load("services")))
 
@@ -69,7 +69,7 @@ def test_what_two_services_claim_belongs_to_the_first_and_is_inherited() -> None
     def claim(name: str) -> Contribution:
         return Contribution(elements={("service-ips", "192.0.2.1 . tcp . 80"): f"goto {name}"})
 
-    ruleset = Ruleset(Frame())
+    ruleset = Ruleset(table_frame(Frame()))
     assert ruleset.update({"b": claim("b")}).main[-1].endswith("{ 192.0.2.1 . tcp . 80 : goto b }")
     assert ruleset.update({"a": claim("a")}).main[-1].endswith("{ 192.0.2.1 . tcp . 80 : goto a }")
     assert ruleset.update({"a": None}).main[-1].endswith("{ 192.0.2.1 . tcp . 80 : goto b }")
@@ -83,7 +83,7 @@ def test_the_kernel_takes_all_of_it_step_by_step_or_whole(network_namespace: str
 
     def check() -> None:
         nft = NFT()
-        ruleset = Ruleset(Frame())
+        ruleset = Ruleset(table_frame(Frame()))
         current = contributions(load("services"))
         nft.run(ruleset.full(Existing()).main)
         for key, new in current.items():
@@ -119,8 +119,8 @@ def test_long_names_fit_and_stay_apart() -> None:
                            cluster=(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 1)))
 
     first, second = contribution(port("p" * 15), Frame()), contribution(port("q" * 15), Frame())
-    assert max(map(len, (*first.chains, *first.affinity_sets))) <= 127
-    assert len(first.chains) == 3 and len(first.affinity_sets) == 2
+    assert max(map(len, (*first.chains, *first.sets))) <= 127
+    assert len(first.chains) == 3 and len(first.sets) == 2
     assert not first.chains.keys() & second.chains.keys()
 
 
@@ -132,6 +132,6 @@ def test_the_kernel_takes_the_same_for_ipv6(network_namespace: str) -> None:
     endpoints = (Endpoint("fd00::1", 1),)
     port = ServicePort("n/s", "x", "tcp", 80, ("fd00:96::9",), node_port=30000, affinity_s=5, external_local=True,
                        external_ips=("2001:db8::1",), cluster=endpoints, local=endpoints)
-    ruleset = Ruleset(frame)
+    ruleset = Ruleset(table_frame(frame))
     ruleset.update({port.key: contribution(port, frame)})
     call_in(network_namespace, lambda: NFT().run(ruleset.full(Existing()).main))

@@ -21,7 +21,7 @@ import pytest
 from sampan.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from sampan.client.client import Client
 from sampan.machines import namespace
-from sampan.proxy.apply import NFT
+from sampan.netfilter.nft import NFT
 from sampan.proxy.proxy import Proxy, ProxyConfig
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces needs root")

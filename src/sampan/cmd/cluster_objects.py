@@ -5,6 +5,7 @@
 - The controller manager's right to act as the controllers' ServiceAccounts. It may already create tokens for every
   ServiceAccount; impersonating those of kube-system spares it to.
 - The default StorageClass and its provisioner's rights (`addons/storage`).
+- What a node's network agent may read for NetworkPolicies, beside what upstream's kube-proxy may.
 - The first node's role: a kubelet may not give itself one (NodeRestriction), so the control plane does it.
 """
 
@@ -49,6 +50,19 @@ IMPERSONATOR_BINDING: Object = {
     "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": "system:kube-controller-manager"}],
 }
 
+NETWORK: Object = {
+    "apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": "sampan:network"},
+    "rules": [
+        {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
+    ],
+}
+NETWORK_BINDING: Object = {
+    "apiVersion": f"{_RBAC}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "sampan:network"},
+    "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "sampan:network"},
+    "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": "system:kube-proxy"}],
+}
+
 
 def service(cluster: ClusterLayout) -> Object:
     """The Service as kubeadm makes it, apart from the selector."""
@@ -89,6 +103,8 @@ async def ensure(client: Client, cluster: ClusterLayout) -> None:
             await _create_or_replace(client, CLUSTER_ROLES, storage.ROLE, replace=True)
             await _create_or_replace(client, CLUSTER_ROLE_BINDINGS, storage.BINDING, replace=True)
             await _create_or_replace(client, STORAGE_CLASSES, storage.STORAGE_CLASS, replace=False)
+            await _create_or_replace(client, CLUSTER_ROLES, NETWORK, replace=True)
+            await _create_or_replace(client, CLUSTER_ROLE_BINDINGS, NETWORK_BINDING, replace=True)
             await client.patch(NODES, cluster.first_node.name, {"metadata": {"labels": {CONTROL_PLANE_ROLE: ""}}})
             break
         except NotFound:

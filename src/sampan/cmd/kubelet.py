@@ -8,8 +8,9 @@ from sampan.cmd.process import Process, start
 
 async def body(process: Process) -> None:
     cluster, node = process.cluster, process.node
+    policies = node_parts.policies(node)
     await process.run({
-        "kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node),
+        "kubelet": node_parts.kubelet(cluster, node, policies), "network": node_parts.network(cluster, node, policies),
         "storage": node_parts.storage(cluster, node),
     })
 

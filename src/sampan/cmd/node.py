@@ -9,8 +9,9 @@ async def body(process: Process) -> None:
     from sampan.cmd import node_parts
 
     cluster, node = process.cluster, process.node
+    policies = node_parts.policies(node)
     await process.run({
-        "kubelet": node_parts.kubelet(cluster, node), "network": node_parts.network(cluster, node),
+        "kubelet": node_parts.kubelet(cluster, node, policies), "network": node_parts.network(cluster, node, policies),
         "proxy": node_parts.proxy(cluster, node), "dns": node_parts.dns(cluster, node),
         "storage": node_parts.storage(cluster, node),
     })

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from sampan.client.client import Client
 from sampan.cmd import credentials, topology
 from sampan.cmd.layout import ClusterLayout, NodeLayout
 from sampan.cmd.process import Part, inherited_sockets
+
+if TYPE_CHECKING:
+    from sampan.network.policy.agent import PolicyAgent
 
 
 @contextlib.asynccontextmanager
@@ -20,7 +25,14 @@ async def _client(cluster: ClusterLayout, identity: str, field_manager: str) -> 
         await client.close()
 
 
-def kubelet(cluster: ClusterLayout, node: NodeLayout) -> Part:
+def policies(node: NodeLayout) -> PolicyAgent:
+    """Shared by a node's network, which keeps NetworkPolicies, and its kubelet, which starts pods behind them."""
+    from sampan.network.policy.agent import PolicyAgent, PolicyConfig
+
+    return PolicyAgent(PolicyConfig(node.name))
+
+
+def kubelet(cluster: ClusterLayout, node: NodeLayout, agent: PolicyAgent) -> Part:
     """The kubelet, after the infra container's image is in the runtime's store."""
 
     async def part() -> None:
@@ -38,13 +50,13 @@ def kubelet(cluster: ClusterLayout, node: NodeLayout) -> Part:
             cgroup_root=f"/{node.machines.cgroup}/{node.name}/kubepods",
         )
         async with _client(cluster, credentials.node_identity(node), "kubelet") as client:
-            await run(client, config)
+            await run(client, config, before_start=agent.admit)
 
     return part
 
 
-def network(cluster: ClusterLayout, node: NodeLayout) -> Part:
-    """CNI configuration and routes."""
+def network(cluster: ClusterLayout, node: NodeLayout, agent: PolicyAgent) -> Part:
+    """CNI configuration, routes, network policies."""
 
     async def part() -> None:
         from sampan.network.agent import NetworkConfig, run
@@ -52,8 +64,9 @@ def network(cluster: ClusterLayout, node: NodeLayout) -> Part:
 
         cni = CNIConfig(node.machines.network, node.cni_conf_dir, node.state_dir / "cni-leases")
         # A kubelet may read no other node than its own; the proxy may.
-        async with _client(cluster, "kube-proxy", "network") as client:
-            await run(client, NetworkConfig(node.name, cni))
+        async with _client(cluster, "kube-proxy", "network") as client, asyncio.TaskGroup() as group:
+            group.create_task(run(client, NetworkConfig(node.name, cni)), name="pod network")
+            group.create_task(agent.run(client), name="network policies")
 
     return part
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sampan.api.resources import NODES, PODS, SERVICES
+from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informer import Informer, InformerFactory
@@ -50,13 +51,23 @@ SANDBOXES_AT_ONCE = 4
 RUNTIME_RETRY_S = 0.1
 
 
-async def run(client: Client, config: KubeletConfig, runtime: Runtime | None = None) -> None:
+BeforeStart: TypeAlias = Callable[[Object, tuple[str, ...]], Awaitable[None]]
+"""(pod, its addresses): what has to be done between a pod's network and its first container."""
+
+
+async def _at_once(pod: Object, ips: tuple[str, ...]) -> None:
+    return None
+
+
+async def run(
+    client: Client, config: KubeletConfig, runtime: Runtime | None = None, before_start: BeforeStart = _at_once
+) -> None:
     """Run the node until cancelled. `runtime` replaces the connection to `config.runtime_socket`."""
     if runtime is None:
         from sampan.cri.client import CRIClient  # gRPC is only loaded where it is used
 
         runtime = CRIClient(config.runtime_socket)
-    kubelet = Kubelet(client, config, runtime, read_machine())
+    kubelet = Kubelet(client, config, runtime, read_machine(), before_start)
     try:
         await kubelet.run()
     finally:
@@ -77,8 +88,12 @@ class _Late:
 class Kubelet:
     """The parts of one node's kubelet, put together."""
 
-    def __init__(self, client: Client, config: KubeletConfig, runtime: Runtime, machine: Machine) -> None:
+    def __init__(
+        self, client: Client, config: KubeletConfig, runtime: Runtime, machine: Machine,
+        before_start: BeforeStart = _at_once,
+    ) -> None:
         self.config = config
+        self._before_start = before_start
         self.runtime = runtime
         self.client = client
         config.pods_dir.mkdir(parents=True, exist_ok=True)
@@ -125,7 +140,7 @@ class Kubelet:
             self.client, self.config, self.containers, self.images, self.pleg, self.prober, self.statuses, self.volumes,
             self.cgroups, self.mirrors, self.node.facts, lambda: self.node.network_error,
             lambda: self.node.runtime_name, asyncio.Semaphore(SANDBOXES_AT_ONCE),
-            lambda uid: self.pods.room(uid),
+            lambda uid: self.pods.room(uid), self._before_start,
         )
 
     async def run(self) -> None:

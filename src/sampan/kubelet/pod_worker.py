@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,6 +73,8 @@ class Workplace:
     sandbox_slots: asyncio.Semaphore
     room: Callable[[str], tuple[Object, list[Object]]]
     """(pod's uid) -> the node and its other active pods."""
+    before_start: Callable[[Object, tuple[str, ...]], Awaitable[None]]
+    """(pod, its addresses): called between a pod's network and its first container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +306,8 @@ class PodWorker:
         if plan.create_sandbox or plan.kills:
             await place.pleg.refresh(self.uid)
             state = place.pleg.state(self.uid)
+        if plan.create_sandbox:
+            await place.before_start(self.pod, state.ips)
         attempt = next((box.sandbox.attempt for box in state.sandboxes if box.sandbox.id == sandbox_id), plan.attempt)
         context = StartContext(
             self._with_known_status(), state, sandbox_id, place.containers.sandbox_config(self.pod, attempt), volumes,

@@ -16,11 +16,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 from sampan.apimachinery.object import Object, dig, key_of, labels_of
-
-Family: TypeAlias = Literal["ip", "ip6"]
+from sampan.netfilter.ruleset import Family
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"

@@ -19,13 +19,13 @@ from sampan.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from sampan.apimachinery.object import Object, key_of, labels_of, namespace_of
 from sampan.client.client import Client
 from sampan.client.informer import Informer, InformerFactory
+from sampan.netfilter.kernel import Kernel
+from sampan.netfilter.nft import NFTError
+from sampan.netfilter.ruleset import Contribution, Family, Ruleset
 from sampan.proxy import conntrack, health
-from sampan.proxy.apply import NFTError
 from sampan.proxy.balancer_check import BalancerChecks, check_port, local_endpoints, ports_of
-from sampan.proxy.kernel import Kernel
-from sampan.proxy.model import SERVICE_LABEL, Family, Place, ServicePort, service_ports
-from sampan.proxy.render import Contribution, Frame, contribution
-from sampan.proxy.ruleset import Ruleset
+from sampan.proxy.model import SERVICE_LABEL, Place, ServicePort, service_ports
+from sampan.proxy.render import Frame, contribution, table_frame
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,9 @@ class Proxy:
         self._nodes = self._factory.informer(NODES, field_selector=f"metadata.name={config.node}")
         self._kernel = Kernel(config.enter)
         self._checks = BalancerChecks(config.health_address, self._local_endpoints, lambda: self.health.live)
-        self._rulesets = {family: Ruleset(self._frame(family)) for family in config.families}
+        self._rulesets = {
+            family: Ruleset(table_frame(self._frame(family))) for family in config.families
+        }
         self._ports: dict[tuple[Family, str], list[ServicePort]] = {}
         self._dirty: set[str] = set()
         self._balanced: dict[str, Object] = {}
@@ -158,7 +160,7 @@ class Proxy:
                 if new:
                     self._ports[family, key] = new
                 changes.update(dict.fromkeys(port.key for port in old))
-                changes.update({port.key: contribution(port, ruleset.frame) for port in new})
+                changes.update({port.key: contribution(port, self._frame(family)) for port in new})
                 before += old
                 after += new
             transaction = ruleset.update(changes)
@@ -172,7 +174,7 @@ class Proxy:
         """On the first pass there is no telling what changed while no proxy ran, so every UDP frontend is new."""
         changed = conntrack.frontends(before, after)
         try:
-            gone = await self._kernel.forget_flows(changed) if changed else 0
+            gone = await self._kernel.call(lambda: conntrack.forget(changed)) if changed else 0
         except OSError:
             self.failures += 1
             log.exception("UDP flows to endpoints that are gone could not be dropped")

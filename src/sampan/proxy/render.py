@@ -17,9 +17,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sampan.proxy.model import Endpoint, Family, ServicePort
+from sampan.netfilter.ruleset import Contribution, Family, TableFrame
+from sampan.proxy.model import Endpoint, ServicePort
 
 MASQUERADE_MARK = "0x4000"
 MAX_NAME = 120
@@ -42,15 +43,6 @@ class Frame:
     @property
     def loopback(self) -> str:
         return "127.0.0.0/8" if self.family == "ip" else "::1"
-
-
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """What one service port puts into the table. `elements` are (map or set, key) → verdict, "" in a set."""
-
-    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    elements: dict[tuple[str, str], str] = field(default_factory=dict)
-    affinity_sets: dict[str, int] = field(default_factory=dict)
 
 
 MAPS = ("service-ips", "service-nodeports", "no-endpoint-services", "no-endpoint-nodeports", "firewall-ips")
@@ -118,7 +110,12 @@ def _fixed_rules(frame: Frame) -> dict[str, tuple[str, ...]]:
     }
 
 
-FIXED_CHAINS = frozenset(_fixed_rules(Frame()))
+def table_frame(frame: Frame) -> TableFrame:
+    """The table without any Service. A new proxy keeps what an earlier one remembered of affinity."""
+    return TableFrame(
+        frame.family, frame.table, tuple(base(frame)), frozenset(_fixed_rules(frame)), frozenset(MAPS),
+        frozenset({"cluster-ips"}), keeps_sets=True,
+    )
 
 
 def contribution(port: ServicePort, frame: Frame) -> Contribution:
@@ -132,7 +129,10 @@ def contribution(port: ServicePort, frame: Frame) -> Contribution:
     for endpoint in port.endpoints:
         found.chains[_endpoint_name("endpoint", port, endpoint)] = _endpoint_rules(port, endpoint, frame)
         if port.affinity_s:
-            found.affinity_sets[_endpoint_name("affinity", port, endpoint)] = port.affinity_s
+            name_of_set = _endpoint_name("affinity", port, endpoint)
+            found.sets[name_of_set] = (
+                f"type {frame.address_type}; flags dynamic, timeout; timeout {port.affinity_s}s;"
+            )
     if port.external and port.external_local and (port.cluster or port.local):
         found.chains[f"external-{name}"] = _local_external_rules(port, frame)
     elif port.external and port.cluster:

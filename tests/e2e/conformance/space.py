@@ -88,6 +88,10 @@ class Space:
         self.nodes = nodes
         self._credentials = credentials
 
+    def beside(self, name: str) -> Space:
+        """The same for another namespace."""
+        return Space(self.client, self._credentials, name, self.nodes)
+
     # --- objects ---
 
     async def create(self, resource: Resource, obj: Object) -> Object:

@@ -1,4 +1,4 @@
-"""The kernel's side of the proxy: one thread that owns the netlink sockets, so the event loop never waits for them.
+"""The kernel's side of a ruleset: one thread that owns the netlink sockets, so the event loop never waits for them.
 
 The thread may be moved into another network namespace first (`enter`); the process usually is in the node's already.
 """
@@ -12,10 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sampan.proxy import conntrack
-from sampan.proxy.apply import NFT, NFTError
-from sampan.proxy.render import Frame
-from sampan.proxy.ruleset import Existing, Ruleset, Transaction
+from sampan.netfilter.nft import NFT, NFTError
+from sampan.netfilter.ruleset import Existing, Ruleset, TableFrame, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +37,15 @@ class Kernel:
         await self._call(lambda: self._apply(transaction))
 
     async def replace(self, ruleset: Ruleset) -> None:
-        """Make the whole table anew in one transaction, keeping what an earlier proxy remembered of affinity."""
+        """Make the whole table anew in one transaction."""
         await self._call(lambda: self._replace(ruleset))
 
-    async def has_table(self, frame: Frame) -> bool:
+    async def has_table(self, frame: TableFrame) -> bool:
         return await self._call(lambda: self._nft.has_table(frame.family, frame.table))
 
-    async def forget_flows(self, changed: conntrack.Frontends) -> int:
-        return await self._call(lambda: conntrack.forget(changed))
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run anything in that thread, which is in the right network namespace."""
+        return await self._call(function)
 
     @property
     def _nft(self) -> NFT:

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from sampan.proxy.model import Family
-from sampan.proxy.ruleset import Existing
+from sampan.netfilter.ruleset import Existing, Family
 
 LIBRARY = "libnftables.so.1"
 OUTPUT_JSON, OUTPUT_TERSE = 1 << 4, 1 << 11

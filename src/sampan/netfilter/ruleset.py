@@ -1,19 +1,45 @@
 """The table as it should be, and the transaction that takes the kernel's from what it was to that: O(what changed).
 
-A key of a map may be claimed by two Services at once (the same external IP and port): the one first in the alphabet
-has it, and when that goes the other takes over. Nothing here talks to the kernel.
+A table has a frame (what is always there) and contributions, each by a key: chains, sets, and elements of maps and
+sets. An element may be claimed by two contributions at once (two Services with the same external IP and port): the one
+first in the alphabet has it, and when that goes the other takes over. Nothing here talks to the kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from sampan.proxy.render import FIXED_CHAINS, MAPS, Contribution, Frame, base
+Family: TypeAlias = Literal["ip", "ip6"]
 
 Element: TypeAlias = tuple[str, str]
 """A map or set, and a key in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """`chains` by name; `elements` are (map or set, key) → verdict, "" in a set; `sets` are their definitions."""
+
+    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    elements: dict[Element, str] = field(default_factory=dict)
+    sets: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFrame:
+    """The fixed part of a table: the commands that make it, and the names of what they make.
+
+    With `keeps_sets`, a table that is written anew keeps what the contributed sets hold: the kernel filled them.
+    """
+
+    family: Family
+    table: str
+    base: tuple[str, ...]
+    chains: frozenset[str]
+    maps: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
+    keeps_sets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +68,14 @@ class Transaction:
 @dataclass(slots=True)
 class _Change:
     chains_before: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    sets_before: dict[str, int] = field(default_factory=dict)
+    sets_before: dict[str, str] = field(default_factory=dict)
     elements: set[Element] = field(default_factory=set)
 
 
 class Ruleset:
     """The desired table of one family."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: TableFrame) -> None:
         self.frame = frame
         self._contributions: dict[str, Contribution] = {}
         self._claims: dict[Element, dict[str, str]] = {}
@@ -62,12 +88,12 @@ class Ruleset:
         for key, new in changes.items():
             self._replace(key, new, change)
         chains: dict[str, tuple[str, ...]] = {}
-        sets: dict[str, int] = {}
+        sets: dict[str, str] = {}
         for key in changes:
             current = self._contributions.get(key)
             if current:
                 chains.update(current.chains)
-                sets.update(current.affinity_sets)
+                sets.update(current.sets)
         main = self._add_sets({name: sets[name] for name in sets if name not in change.sets_before})
         main += self._write_chains(chains, change.chains_before)
         main += self._write_elements(change.elements)
@@ -79,20 +105,24 @@ class Ruleset:
         return Transaction(tuple(main), tuple(cleanup))
 
     def full(self, existing: Existing) -> Transaction:
-        """The transaction that replaces whatever the table holds, keeping the memory of session affinity."""
+        """The transaction that replaces whatever the table holds."""
         chains = {name: rules for c in self._contributions.values() for name, rules in c.chains.items()}
-        sets = {name: timeout for c in self._contributions.values() for name, timeout in c.affinity_sets.items()}
+        sets = {name: definition for c in self._contributions.values() for name, definition in c.sets.items()}
         self._written = {}
+        frame = self.frame
         main = [f"add table {self._at}", f"flush table {self._at}"]
-        main += [f"flush map {self._at} {name}" for name in existing.maps if name in MAPS]
-        main += [f"flush set {self._at} cluster-ips" for name in existing.sets if name == "cluster-ips"]
-        main += base(self.frame)
-        main += self._add_sets({name: timeout for name, timeout in sets.items() if name not in existing.sets})
+        main += [f"flush map {self._at} {name}" for name in existing.maps if name in frame.maps]
+        main += [
+            f"flush set {self._at} {name}" for name in existing.sets
+            if name in frame.sets or (name in sets and not frame.keeps_sets)
+        ]
+        main += frame.base
+        main += self._add_sets({name: definition for name, definition in sets.items() if name not in existing.sets})
         main += self._write_chains(chains, {})
         main += self._write_elements(set(self._claims))
-        stale_chains = [name for name in existing.chains if name not in chains and name not in FIXED_CHAINS]
-        stale_sets = [name for name in existing.sets if name not in sets and name != "cluster-ips"]
-        cleanup = [f"delete map {self._at} {name}" for name in existing.maps if name not in MAPS]
+        stale_chains = [name for name in existing.chains if name not in chains and name not in frame.chains]
+        stale_sets = [name for name in existing.sets if name not in sets and name not in frame.sets]
+        cleanup = [f"delete map {self._at} {name}" for name in existing.maps if name not in frame.maps]
         cleanup += [f"delete chain {self._at} {name}" for name in stale_chains]
         cleanup += [f"delete set {self._at} {name}" for name in stale_sets]
         return Transaction(tuple(main), tuple(cleanup))
@@ -103,11 +133,11 @@ class Ruleset:
             if new is not None:
                 self._contributions[key] = new
                 change.chains_before.update(new.chains)
-                change.sets_before.update(new.affinity_sets)
+                change.sets_before.update(new.sets)
             return
         if old:
             change.chains_before.update(old.chains)
-            change.sets_before.update(old.affinity_sets)
+            change.sets_before.update(old.sets)
             for element in old.elements:
                 self._claims[element].pop(key)
                 change.elements.add(element)
@@ -117,12 +147,8 @@ class Ruleset:
                 self._claims.setdefault(element, {})[key] = verdict
                 change.elements.add(element)
 
-    def _add_sets(self, sets: Mapping[str, int]) -> list[str]:
-        kind = self.frame.address_type
-        return [
-            f"add set {self._at} {name} {{ type {kind}; flags dynamic, timeout; timeout {timeout_s}s; }}"
-            for name, timeout_s in sets.items()
-        ]
+    def _add_sets(self, sets: Mapping[str, str]) -> list[str]:
+        return [f"add set {self._at} {name} {{ {definition} }}" for name, definition in sets.items()]
 
     def _write_chains(self, chains: Mapping[str, tuple[str, ...]], before: Mapping[str, tuple[str, ...]]) -> list[str]:
         changed = {name: rules for name, rules in chains.items() if before.get(name) != rules}

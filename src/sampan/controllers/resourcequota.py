@@ -9,14 +9,17 @@ and the copies of it are those that the garbage collector has anyway.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
+from sampan import effects
 from sampan.api.core.quota_usage import ZERO, in_scope, plus, usage_of
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES
-from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, namespace_of, split_key
+from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, meta, namespace_of, split_key
 from sampan.apimachinery.quantity import Quantity
 from sampan.apimachinery.resource import Resource
 from sampan.client.discovery import discover
 from sampan.client.lister import Lister
+from sampan.controllers import times
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Plan, Update
 
@@ -24,13 +27,13 @@ RESYNC_S = 300.0
 _COMPUTED = ("requests.", "limits.", "cpu", "memory", "ephemeral-storage", "services.", "pods")
 
 
-def plan(quota: Object, objects: Mapping[Resource, Iterable[Object]]) -> Plan:
+def plan(quota: Object, objects: Mapping[Resource, Iterable[Object]], now: datetime) -> Plan:
     """Write what is used of the quota. `objects` are those of its namespace, by what they are."""
     hard: dict[str, str] = dig(quota, "spec", "hard", default={})
     used: dict[str, Quantity] = {}
     for resource, found in objects.items():
         for obj in found:
-            if in_scope(quota, resource, obj):
+            if in_scope(quota, resource, obj) and not is_overdue(obj, now):
                 for name, amount in usage_of(resource, obj).items():
                     used[name] = plus(used.get(name), amount)
     counted = {name: used.get(name, ZERO) for name in hard}
@@ -43,6 +46,14 @@ def plan(quota: Object, objects: Mapping[Resource, Iterable[Object]]) -> Plan:
     status = {"hard": hard, "used": {name: str(amount) for name, amount in counted.items()}}
     update = Update(RESOURCE_QUOTAS, {**quota, "status": status}, subresource="status")
     return Plan((update,), requeue_after_s=RESYNC_S)
+
+
+def is_overdue(obj: Object, now: datetime) -> bool:
+    """Whether it should long be gone: a pod whose node was lost ends for nobody, and is not charged for ever."""
+    deleted, grace_s = meta(obj).get("deletionTimestamp"), meta(obj).get("deletionGracePeriodSeconds")
+    if deleted is None or grace_s is None:
+        return False
+    return now > times.parse(deleted) + timedelta(seconds=int(grace_s))
 
 
 def counted_by_number(hard: Iterable[str]) -> list[str]:
@@ -74,7 +85,7 @@ class ResourceQuotaReconciler:
             found = self._by_number.get(counted) or await self._follow(counted)
             if found is not None:
                 listers[found[0]] = found[1]
-        return plan(quota, {resource: lister.list(namespace) for resource, lister in listers.items()})
+        return plan(quota, {resource: lister.list(namespace) for resource, lister in listers.items()}, effects.now())
 
     async def _follow(self, counted: str) -> tuple[Resource, Lister] | None:
         """Start to follow a resource that a quota counts; None while the server does not have it."""

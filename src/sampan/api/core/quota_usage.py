@@ -6,9 +6,10 @@ Everything here is pure. Amounts are by the quota's names: `pods`, `count/deploy
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
+from sampan.api.core.qos import qos_class
 from sampan.apimachinery.object import Object, dig
 from sampan.apimachinery.quantity import Format, Quantity
 from sampan.apimachinery.resource import Resource
@@ -55,36 +56,57 @@ def _pod(pod: Object) -> Usage:
 
 
 def _total(pod: Object, section: str) -> Usage:
-    """Containers add up; an init container counts where it asks for more than all of them."""
+    """What the pod asks for at the moment when it asks for most, as the scheduler counts it.
+
+    Containers and sidecars add up; an init container counts, with the sidecars before it, where that is more. What is
+    stated for the pod as a whole comes before that, and the overhead of its runtime on top.
+    """
     total: Usage = {}
     for container in dig(pod, "spec", "containers", default=()):
-        for name, text in dig(container, "resources", section, default={}).items():
-            total[name] = plus(total.get(name), Quantity.parse(text))
+        _add(total, dig(container, "resources", section, default={}))
+    sidecars: Usage = {}
+    most: Usage = {}
     for container in dig(pod, "spec", "initContainers", default=()):
-        for name, text in dig(container, "resources", section, default={}).items():
-            amount = Quantity.parse(text)
-            if name not in total or amount > total[name]:
-                total[name] = amount
-    for name, text in dig(pod, "spec", "overhead", default={}).items():
-        total[name] = plus(total.get(name), Quantity.parse(text))
+        asked = dig(container, "resources", section, default={})
+        if container.get("restartPolicy") == "Always":
+            _add(total, asked)
+            _add(sidecars, asked)
+            moment = sidecars
+        else:
+            moment = dict(sidecars)
+            _add(moment, asked)
+        for name, amount in moment.items():
+            most[name] = max(most.get(name, amount), amount)
+    for name, amount in most.items():
+        total[name] = max(total.get(name, amount), amount)
+    for name, text in dig(pod, "spec", "resources", section, default={}).items():
+        total[name] = Quantity.parse(text)
+    overhead = dig(pod, "spec", "overhead", default={})
+    _add(total, {name: text for name, text in overhead.items() if section == "requests" or name in total})
     return total
 
 
+def _add(total: Usage, asked: Mapping[str, str]) -> None:
+    for name, text in asked.items():
+        total[name] = plus(total.get(name), Quantity.parse(text))
+
+
 def _service(service: Object) -> Usage:
-    kind, ports = dig(service, "spec", "type", default=""), len(dig(service, "spec", "ports", default=()))
-    found: Usage = {}
-    if kind == "LoadBalancer":
-        found["services.loadbalancers"] = _ONE
-    if kind == "NodePort" or (
-        kind == "LoadBalancer" and dig(service, "spec", "allocateLoadBalancerNodePorts") is not False
-    ):
-        found["services.nodeports"] = Quantity.of(ports)
-    return found
+    kind, ports = dig(service, "spec", "type", default=""), dig(service, "spec", "ports", default=())
+    if kind == "LoadBalancer" and dig(service, "spec", "allocateLoadBalancerNodePorts") is False:
+        numbers = sum(bool(port.get("nodePort")) for port in ports)
+    else:
+        numbers = len(ports) if kind in ("NodePort", "LoadBalancer") else 0
+    found: Usage = {"services.loadbalancers": _ONE} if kind == "LoadBalancer" else {}
+    return found | ({"services.nodeports": Quantity.of(numbers)} if numbers else {})
 
 
 def _claim(claim: Object) -> Usage:
     found: Usage = {}
     size = dig(claim, "spec", "resources", "requests", "storage")
+    granted = dig(claim, "status", "allocatedResources", "storage")
+    if size is not None and granted is not None:  # a smaller size does not count before it is reached
+        size = max(size, granted, key=Quantity.parse)
     storage_class = dig(claim, "spec", "storageClassName", default="")
     if size is not None:
         found["requests.storage"] = Quantity.parse(size)
@@ -116,32 +138,51 @@ def missing(pod: Object, hard: Mapping[str, str]) -> str:
 
 
 def in_scope(quota: Object, resource: Resource, obj: Object) -> bool:
-    """Whether a quota counts this object: quotas with scopes count only pods that are in all of them."""
+    """Whether a quota counts this object: one with scopes counts only pods, or claims, that are in all of them."""
     scopes = list(dig(quota, "spec", "scopes", default=()))
     selector = dig(quota, "spec", "scopeSelector", "matchExpressions", default=())
     if not scopes and not selector:
         return True
-    if resource.plural != "pods" or resource.group:
-        return False
-    return all(_in(scope, "Exists", (), obj) for scope in scopes) and all(
-        _in(one.get("scopeName", ""), one.get("operator", ""), one.get("values") or (), obj) for one in selector
-    )
+    asked = [*((scope, "Exists", ()) for scope in scopes),
+             *((one.get("scopeName", ""), one.get("operator", ""), one.get("values") or ()) for one in selector)]
+    if (resource.group, resource.plural) == ("", "persistentvolumeclaims"):
+        return all(_claim_in(*one, obj) for one in asked)
+    return (resource.group, resource.plural) == ("", "pods") and all(_in(*one, obj) for one in asked)
 
 
-def _in(scope: str, operator: str, values: object, pod: Object) -> bool:
+def _in(scope: str, operator: str, values: Collection[str], pod: Object) -> bool:
     spec = pod.get("spec") or {}
     if scope in ("Terminating", "NotTerminating"):
         return (spec.get("activeDeadlineSeconds") is not None) == (scope == "Terminating")
     if scope in ("BestEffort", "NotBestEffort"):
-        stated = any(
-            dig(one, "resources", section) for kind in ("containers", "initContainers") for one in spec.get(kind) or ()
-            for section in ("requests", "limits")
-        )
-        return stated == (scope == "NotBestEffort")
+        return (qos_class(pod) == "BestEffort") == (scope == "BestEffort")
     if scope == "PriorityClass":
-        name = spec.get("priorityClassName", "")
-        listed = isinstance(values, list | tuple) and name in values
-        return {"Exists": bool(name), "DoesNotExist": not name, "In": listed, "NotIn": not listed}.get(operator, False)
+        return _matches({spec["priorityClassName"]} if spec.get("priorityClassName") else set(), operator, values)
+    return scope == "CrossNamespacePodAffinity" and _looks_elsewhere(spec)
+
+
+def _claim_in(scope: str, operator: str, values: Collection[str], claim: Object) -> bool:
+    names = (
+        dig(claim, "spec", "volumeAttributesClassName"), dig(claim, "status", "currentVolumeAttributesClassName"),
+        dig(claim, "status", "modifyVolumeStatus", "targetVolumeAttributesClassName"),
+    )
+    return scope == "VolumeAttributesClass" and _matches({name for name in names if name}, operator, values)
+
+
+def _matches(names: set[str], operator: str, values: Collection[str]) -> bool:
+    listed = not names.isdisjoint(values)
+    return {"Exists": bool(names), "DoesNotExist": not names, "In": listed, "NotIn": not listed}.get(operator, False)
+
+
+def _looks_elsewhere(spec: Object) -> bool:
+    """Whether an affinity term of the pod is about pods of other namespaces."""
+    for kind in ("podAffinity", "podAntiAffinity"):
+        found = dig(spec, "affinity", kind, default={})
+        terms = list(found.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
+        preferred = found.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        terms += [one.get("podAffinityTerm") or {} for one in preferred]
+        if any(term.get("namespaces") or term.get("namespaceSelector") is not None for term in terms):
+            return True
     return False
 
 

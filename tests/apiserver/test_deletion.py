@@ -96,8 +96,19 @@ async def test_an_eviction_spends_the_budget_and_then_waits():
                   "expectedPods": 2}
         await client.patch(POD_DISRUPTION_BUDGETS, "x", {"status": counts}, "default", subresource="status")
         eviction = {"metadata": {"name": "a", "namespace": "default"}}
+        await client.patch(PODS, "a", {"metadata": {"finalizers": ["example.com/stay"]}}, "default")
         assert (await call(server, "POST", "/api/v1/namespaces/default/pods/a/eviction", eviction)).status == 201
+        evicted = await client.get(PODS, "a", "default")
+        [target] = [one for one in evicted["status"]["conditions"] if one["type"] == "DisruptionTarget"]
+        assert (target["reason"], target["message"]) == ("EvictionByEvictionAPI", "Eviction API: evicting")
+        assert evicted["metadata"]["deletionTimestamp"]
         eviction["metadata"]["name"] = "b"
         second = await call(server, "POST", "/api/v1/namespaces/default/pods/b/eviction", eviction)
         assert second.status == 429
         assert document(second)["message"] == "Cannot evict pod as it would violate the pod's disruption budget."
+        failed = {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": "no scale"}
+        failed["lastTransitionTime"] = "2026-01-02T03:04:05Z"
+        await client.patch(POD_DISRUPTION_BUDGETS, "x", {"status": {"conditions": [failed]}}, "default",
+                           subresource="status")
+        third = await call(server, "POST", "/api/v1/namespaces/default/pods/b/eviction", eviction)
+        assert "because it failed sync: no scale" in document(third)["details"]["causes"][0]["message"]

@@ -2,8 +2,9 @@
 
 A pod that is not ready to serve anyway, or that no budget covers, is deleted at once. Otherwise the budget's
 `disruptionsAllowed` is lowered by compare-and-swap and the pod noted in `disruptedPods`, so that two evictions never
-spend the same allowance; none left is 429 and the client tries again. Source: the eviction API's documentation and
-upstream's registry/core/pod/storage/eviction.go.
+spend the same allowance; none left is 429 and the client tries again. Before the pod is deleted its condition
+DisruptionTarget says why, so that a Job's failure policy can tell an eviction from a failure. Source: the eviction
+API's documentation and upstream's registry/core/pod/storage/eviction.go.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sampan.apiserver.handlers.target import user_of, wants_dry_run
 from sampan.apiserver.registry.write_request import WriteRequest
 from sampan.apiserver.seams import AdmissionAttributes
 
+_ALLOWED: Final = "DisruptionAllowed"
 _REFUSED: Final = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
@@ -47,10 +49,29 @@ async def create_eviction(ctx: RequestContext, backend: Backend) -> Response:
     ))
     if not _is_free(pod):
         await _spend(ctx, backend, pod)
+    if not ctx.dry_run:
+        marking = WriteRequest(kind, ctx.namespace, ctx.name, user_of(ctx), ctx, False, kind.subresources["status"])
+        await backend.writes.update(marking, _marked)
     request = WriteRequest(kind, ctx.namespace, ctx.name, user_of(ctx), ctx, ctx.dry_run, options=options)
     await backend.writes.delete(request)
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return answers.document(status, 201)
+
+
+async def _marked(pod: Object) -> Object:
+    """The pod with the condition that announces its eviction."""
+    status = pod.setdefault("status", {})
+    found = status.setdefault("conditions", [])
+    known = next((one for one in found if one.get("type") == "DisruptionTarget"), None)
+    if known is not None and known.get("status") == "True":
+        return pod
+    others = [one for one in found if one is not known]
+    status["conditions"] = [*others, {
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastTransitionTime": effects.timestamp(),
+        "observedGeneration": dig(pod, "metadata", "generation"),
+    }]
+    return pod
 
 
 def _is_free(pod: Object) -> bool:
@@ -103,12 +124,22 @@ def _check_and_take(budget: Object, pod_name: str) -> None:
         )
     allowed = status.get("disruptionsAllowed", 0)
     if allowed <= 0:
-        needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise TooManyRequests(_REFUSED, _details(
-            f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
-        ))
+        raise TooManyRequests(_REFUSED, _details(_why(name, status)))
     status["disruptionsAllowed"] = allowed - 1
     status.setdefault("disruptedPods", {})[pod_name] = effects.timestamp()
+
+
+def _why(name: str, status: Object) -> str:
+    """Why the budget allows nothing."""
+    found: list[Object] = status.get("conditions") or []
+    failed: Object = next((one for one in found if one.get("type") == _ALLOWED and one.get("status") == "False"), {})
+    needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    nothing = f"The disruption budget {name} does not allow evicting pods currently"
+    if failed.get("reason") == "SyncFailed":
+        return f"{nothing} because it failed sync: {failed.get('message', '')}"
+    if has > needs:
+        return nothing
+    return f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
 
 
 def _details(message: str) -> Object:

@@ -21,6 +21,7 @@ import typer
 
 from sampan import KUBERNETES_VERSION, __version__
 from sampan.cli import duration
+from sampan.cli import why as placement
 from sampan.cli.operations import ClusterStatus, LocalClusters, OperationError, UpOptions
 from sampan.cli.progress import Steps
 
@@ -217,6 +218,22 @@ def _add_tools(app: typer.Typer, clusters: LocalClusters) -> None:
                 if not finding.fine and finding.fix:
                     print(f"      mend it: {finding.fix}")
         raise typer.Exit(0 if all(finding.fine for finding in findings) else 1)
+
+    @app.command()
+    def why(
+        target: Annotated[str, typer.Argument(metavar="pod/NAME")],
+        namespace: Annotated[str, typer.Option("-n", "--namespace", help="The pod's namespace.")] = "default",
+        *,
+        name: Name = DEFAULT_NAME,
+        kubeconfig: Annotated[Path | None, typer.Option(help="Another cluster's kubeconfig.")] = None,
+        output: Output = "",
+    ) -> None:
+        """Say why a pod is not placed: each node's verdict, and the smallest change that would make it fit."""
+        report = _do(clusters.why(name, kubeconfig, namespace, placement.pod_name(target)))
+        if output == "json":
+            _print_json(dataclasses.asdict(report))
+        else:
+            print("\n".join(placement.lines(report)))
 
     @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     def kubectl(context: typer.Context) -> None:

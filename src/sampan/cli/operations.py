@@ -58,6 +58,28 @@ class ClusterStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacementRow:
+    """What one plugin says about these nodes, and what would change its mind."""
+
+    nodes: tuple[str, ...]
+    plugin: str
+    reason: str
+    helps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementReport:
+    """`sampan why pod/…`. `smallest_change` is what would make the pod fit on `node`, tried on paper if `confirmed`."""
+
+    headline: str
+    last_attempt: str = ""
+    rows: tuple[PlacementRow, ...] = ()
+    node: str = ""
+    smallest_change: tuple[str, ...] = ()
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing `sampan doctor` looked at. `fix` is the exact command that mends it."""
 
@@ -80,4 +102,5 @@ class LocalClusters(Protocol):
     def build_image(self, name: str, recipe: Path) -> Awaitable[list[str]]: ...
     def images(self, name: str) -> Awaitable[list[dict[str, str]]]: ...
     def remove_image(self, name: str, reference: str) -> Awaitable[None]: ...
+    def why(self, name: str, kubeconfig: Path | None, namespace: str, pod: str) -> Awaitable[PlacementReport]: ...
     def doctor(self) -> list[Finding]: ...

@@ -21,6 +21,7 @@ from sampan.cli.operations import (
     ClusterStatus,
     Finding,
     OperationError,
+    PlacementReport,
     ProcessStatus,
     Progress,
     UpOptions,
@@ -153,6 +154,23 @@ class LocalClusters:
                 await images.remove(node.containerd_socket, reference)
             except images.ImageError as error:
                 raise OperationError(str(error), "list them: sampan image ls") from None
+
+    async def why(self, name: str, kubeconfig: Path | None, namespace: str, pod: str) -> PlacementReport:
+        """Why a pod is not placed, in the cluster of that name or that the kubeconfig reaches."""
+        from sampan.client.client import Client
+        from sampan.client.transport import HTTPTransport
+        from sampan.cmd.why import why
+
+        path = kubeconfig or self.kubeconfig(name)
+        if not path.exists():
+            raise OperationError(f"{path}: no such file")
+        client = Client(HTTPTransport.from_kubeconfig(path))
+        try:
+            return await why(client, namespace, pod)
+        except APIError as error:
+            raise OperationError(f"the cluster does not answer: {error}") from None
+        finally:
+            await client.close()
 
     def doctor(self) -> list[Finding]:
         return doctor.findings()

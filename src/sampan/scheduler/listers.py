@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -76,6 +77,12 @@ class Listers:
     async def wait_synced(self) -> None:
         await self._factory.wait_synced()
         await self.pods.wait_synced()
+
+    async def wait_optional(self, timeout_s: float) -> None:
+        """As `wait_synced` for copies that an API server may not have; no longer than this."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._optional.wait_synced()
 
     def listen(self, resource: Resource, event: ClusterEvent) -> Lister:
         """Keep a copy of a resource's objects; each change of one is that event. See `Handle.listen`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Protocol
 
 from sampan.api.resources import PODS
@@ -41,6 +42,9 @@ class PodInformer:
 
     def __len__(self) -> int:
         return len(self._pods)
+
+    def __iter__(self) -> Iterator[PodInfo]:
+        return iter(self._pods.values())
 
     def get(self, key: str) -> PodInfo | None:
         """A pod by its `namespace/name`."""

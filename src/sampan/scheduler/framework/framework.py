@@ -169,6 +169,12 @@ class Framework:
                 return status.of(name)
         return None
 
+    def refusals(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> list[Status]:
+        """What every filter says against a node, also those that a cycle does not ask any more after a refusal."""
+        asked = ((name, plugin) for name, plugin in self._filter if name not in state[SKIPPED])
+        found = ((name, plugin.filter(state, pod, node)) for name, plugin in asked)
+        return [status.of(name) for name, status in found if status is not None]
+
     def only_resources_can_refuse(self, state: CycleState) -> bool:
         """Whether, once NodeResourcesFit agrees to a node that it refused, no other filter can object."""
         last = max((entry.by for entry in self._local_filters), default=0)

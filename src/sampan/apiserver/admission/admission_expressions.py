@@ -72,9 +72,9 @@ def _listed(
 
 def _problems(expression: Expression, obj: Object) -> Iterator[FieldError]:
     # CEL is loaded by the first expression, not with the server.
+    from sampan.apimachinery.cel.errors import CompileError
     from sampan.apiserver.admission.matching.expressions import policy_environment, webhook_environment
     from sampan.apiserver.admission.policies.object_literals import plain
-    from sampan.apiserver.cel.errors import CompileError
 
     path, text, returns = expression
     spec = obj.get("spec")

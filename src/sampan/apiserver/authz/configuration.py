@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sampan.apimachinery import duration
+from sampan.apimachinery.cel.environment import OBJECT, Environment, Program, environment
+from sampan.apimachinery.cel.errors import CompileError
 from sampan.apimachinery.object import Object
 from sampan.apiserver import configuration_file
-from sampan.apiserver.cel.environment import OBJECT, Environment, Program, environment
-from sampan.apiserver.cel.errors import CompileError
 
 VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
 TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")

@@ -11,9 +11,9 @@ from typing import Final
 
 import orjson
 
+from sampan.apimachinery.cel.errors import EvaluationError
 from sampan.apimachinery.object import Object
 from sampan.apiserver.authz.configuration import WebhookSettings, request_environment
-from sampan.apiserver.cel.errors import EvaluationError
 from sampan.apiserver.remote_review import Remembered, RemoteReview, ReviewFailed
 from sampan.apiserver.seams import Attributes, Decision, Verdict
 

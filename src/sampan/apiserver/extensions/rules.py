@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from sampan.apimachinery.cel.environment import BOOL, STRING, Environment, Program, environment
+from sampan.apimachinery.cel.errors import CELError, CompileError
 from sampan.apimachinery.field import ErrorType, FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.schema.values import MISSING, key_of
-from sampan.apiserver.cel.environment import BOOL, STRING, Environment, Program, environment
-from sampan.apiserver.cel.errors import CELError, CompileError
 from sampan.apiserver.extensions import rule_values
 from sampan.apiserver.extensions.validator import has_rules
 

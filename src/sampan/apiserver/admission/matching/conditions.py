@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sampan.apimachinery.cel.environment import BOOL, Environment, Program
+from sampan.apimachinery.cel.errors import CompileError, EvaluationError
 from sampan.apimachinery.object import Object
 from sampan.apiserver.admission.matching.expressions import Expressions, described
-from sampan.apiserver.cel.environment import BOOL, Environment, Program
-from sampan.apiserver.cel.errors import CompileError, EvaluationError
 
 
 class ConditionFailed(Exception):

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sampan.api.kind import Kind
+from sampan.apimachinery.cel import environment as cel
+from sampan.apimachinery.cel.environment import Environment, Program, environment
+from sampan.apimachinery.cel.errors import EvaluationError
+from sampan.apimachinery.cel.extensions import authorizer
+from sampan.apimachinery.cel.opaque import AUTHORIZER, RESOURCE_CHECK
 from sampan.apimachinery.http import UserInfo
 from sampan.apiserver.admission.matching.request import name_of, request_of
 from sampan.apiserver.admission.matching.version import shown
-from sampan.apiserver.cel import environment as cel
-from sampan.apiserver.cel.environment import Environment, Program, environment
-from sampan.apiserver.cel.errors import EvaluationError
-from sampan.apiserver.cel.extensions import authorizer
-from sampan.apiserver.cel.opaque import AUTHORIZER, RESOURCE_CHECK
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, ServerParts
 
 _SHARED: Final = (

@@ -10,6 +10,7 @@ from typing import Any
 
 from sampan.api.resources import MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS
 from sampan.apimachinery.apply import values
+from sampan.apimachinery.cel.errors import CELError
 from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.patch import apply_json_patch
@@ -22,7 +23,6 @@ from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.admission.policies.matching import Match, matches
 from sampan.apiserver.admission.policies.policy import PolicySource
 from sampan.apiserver.bodies import schema_of
-from sampan.apiserver.cel.errors import CELError
 from sampan.apiserver.reinvocation import Reinvocation
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sampan.apimachinery.cel.environment import Environment, Program
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.admission.matching.conditions import Condition, conditions_of
 from sampan.apiserver.admission.matching.criteria import Criteria
 from sampan.apiserver.admission.matching.expressions import policy_environment
 from sampan.apiserver.admission.policies.object_literals import plain
-from sampan.apiserver.cel.environment import Environment, Program
 from sampan.apiserver.seams import Reader
 
 

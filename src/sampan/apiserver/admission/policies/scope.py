@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from sampan.apimachinery.cel.environment import Program
+from sampan.apimachinery.cel.errors import CELError, EvaluationError
 from sampan.apimachinery.object import Object
 from sampan.apiserver.admission.matching.expressions import Expressions
 from sampan.apiserver.admission.policies.policy import Policy
-from sampan.apiserver.cel.environment import Program
-from sampan.apiserver.cel.errors import CELError, EvaluationError
 
 _NAMED = re.compile(r"\bvariables\s*\.\s*\??\s*([A-Za-z_]\w*)")
 

@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sampan.api.kinds import KINDS
+from sampan.apimachinery.cel.environment import Environment
+from sampan.apimachinery.cel.errors import CompileError
 from sampan.apimachinery.object import Object, dig
 from sampan.apimachinery.resource import Resource
 from sampan.apimachinery.schema.loader import definitions
 from sampan.apiserver.admission.matching.expressions import policy_variables
-from sampan.apiserver.cel.environment import Environment
-from sampan.apiserver.cel.errors import CompileError
 
 MAX_KINDS: Final = 10
 MAX_DEPTH: Final = 7

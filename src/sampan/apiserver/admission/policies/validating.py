@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 
 from sampan.api.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
+from sampan.apimachinery.cel.environment import BOOL, STRING
+from sampan.apimachinery.cel.errors import CELError
 from sampan.apimachinery.errors import Forbidden
 from sampan.apimachinery.object import Object
 from sampan.apiserver.admission.matching.expressions import described
@@ -19,8 +21,6 @@ from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.admission.policies.matching import Match, matches
 from sampan.apiserver.admission.policies.policy import Binding, Policy, PolicySource
 from sampan.apiserver.admission.policies.scope import Scope
-from sampan.apiserver.cel.environment import BOOL, STRING
-from sampan.apiserver.cel.errors import CELError
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 
 MAX_MESSAGE_BYTES: Final = 5 * 1024

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sampan.apimachinery.cel.environment import Environment, Program
+from sampan.apimachinery.cel.errors import EvaluationError
 from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.object import Object
 from sampan.apiserver.authn.certificate_authority import CREDENTIAL_ID
@@ -14,8 +16,6 @@ from sampan.apiserver.authn.oidc.configuration import (
     claims_environment,
     user_environment,
 )
-from sampan.apiserver.cel.environment import Environment, Program
-from sampan.apiserver.cel.errors import EvaluationError
 
 
 class Refused(Exception):

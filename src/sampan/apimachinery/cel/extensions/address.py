@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sampan.apiserver.cel.function import Function, method
-from sampan.apiserver.cel.opaque import CIDR, IP, pack, text_of
+from sampan.apimachinery.cel.function import Function, method
+from sampan.apimachinery.cel.opaque import CIDR, IP, pack, text_of
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sampan.apiserver.cel.function import Function, method
-from sampan.apiserver.cel.opaque import SEMVER, pack, text_of
+from sampan.apimachinery.cel.function import Function, method
+from sampan.apimachinery.cel.opaque import SEMVER, pack, text_of
 
 _GRAMMAR = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?",

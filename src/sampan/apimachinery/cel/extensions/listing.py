@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from sampan.apiserver.cel.function import method
+from sampan.apimachinery.cel.function import method
 
 _LIST = "list(dyn)"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
-from sampan.apiserver.cel.function import Function, method
-from sampan.apiserver.cel.opaque import URL, pack, text_of
+from sampan.apimachinery.cel.function import Function, method
+from sampan.apimachinery.cel.opaque import URL, pack, text_of
 
 
 def _split(text: str) -> SplitResult:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sampan.apiserver.cel.errors import CompileError, compile_error, evaluation_error
+from sampan.apimachinery.cel.errors import CompileError, compile_error, evaluation_error
 
 BOOL: Final = "bool"
 STRING: Final = "string"
@@ -53,7 +53,7 @@ class Environment:
     """Variables by name with their CEL types, e.g. `{"self": "dyn"}`. Make few and keep them; see `environment`."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        from sampan.apiserver.cel import library
+        from sampan.apimachinery.cel import library
 
         self._env = library.new_env(variables)
         self._programs: OrderedDict[tuple[str, tuple[str, ...]], Program] = OrderedDict()

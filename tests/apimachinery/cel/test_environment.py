@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sampan.apiserver.cel.environment import PROGRAMS_KEPT, environment
-from sampan.apiserver.cel.errors import CompileError, EvaluationError
+from sampan.apimachinery.cel.environment import PROGRAMS_KEPT, environment
+from sampan.apimachinery.cel.errors import CompileError, EvaluationError
 
 SELF = {"list": [1, 2, 3], "empty": [], "ip": "10.1.1.1", "text": "abc123", "nothing": None, "half": 0.5}
 

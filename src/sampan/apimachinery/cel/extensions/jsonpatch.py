@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.apiserver.cel.function import Function
+from sampan.apimachinery.cel.function import Function
 
 
 def _escape(key: str) -> str:

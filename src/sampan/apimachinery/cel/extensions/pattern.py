@@ -6,7 +6,7 @@ import functools
 import re
 from typing import Any, Final
 
-from sampan.apiserver.cel.function import method
+from sampan.apimachinery.cel.function import method
 
 _NAMED_GROUP: Final = re.compile(r"\(\?P?<\w+>")
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
-from sampan.apiserver.cel import opaque
-from sampan.apiserver.cel.extensions import address, authorizer, jsonpatch, listing, pattern, quantity, semver, url
-from sampan.apiserver.cel.function import Function
+from sampan.apimachinery.cel import opaque
+from sampan.apimachinery.cel.extensions import address, authorizer, jsonpatch, listing, pattern, quantity, semver, url
+from sampan.apimachinery.cel.function import Function
 
 _CONFIG: Final = "name: kubernetes\nextensions:\n" + "".join(f"  - name: {name}\n" for name in (
     "cel.lib.ext.strings", "cel.lib.ext.sets", "optional", "cel.lib.ext.bindings", "cel.lib.ext.comprev2",

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampan.apiserver.cel.function import method
-from sampan.apiserver.cel.opaque import (
+from sampan.apimachinery.cel.function import method
+from sampan.apimachinery.cel.opaque import (
     AUTHORIZER,
     DECISION,
     GROUP_CHECK,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sampan.apimachinery.cel.function import Function, method
+from sampan.apimachinery.cel.opaque import QUANTITY, pack, text_of
 from sampan.apimachinery.quantity import NANO, Quantity, QuantityError
-from sampan.apiserver.cel.function import Function, method
-from sampan.apiserver.cel.opaque import QUANTITY, pack, text_of
 
 _MAX_INT = 2**63 - 1
 

@@ -75,6 +75,14 @@ def test_an_unused_volume_is_detached_once_it_is_unmounted(make) -> None:
     assert not waiting.steps and waiting.requeue_after_s
 
 
+def test_attachments_that_others_made_are_left_alone(make) -> None:
+    by_hand, unknown = attachment("n1"), attachment("n1")
+    by_hand["metadata"]["name"] = "by-hand"
+    unknown["spec"]["source"]["persistentVolumeName"] = "never-made"
+    for foreign in (by_hand, unknown):
+        assert not plan(observed(make, foreign, used=False)).steps
+
+
 def test_a_silent_nodes_volume_is_taken_away_after_six_minutes_or_when_it_is_out_of_service(make) -> None:
     node = make.node(ready="Unknown")
     node["status"]["volumesInUse"] = [unique_name(volume())]

@@ -174,6 +174,8 @@ def test_the_status_counts_and_the_update_becomes_current_when_it_is_through(mak
     }
     owner["status"] = update.obj["status"]
     assert decided(owner, pods, make).finally_(None) == ()
+    owner["status"]["conditions"] = [{"type": "FromAnother", "status": "True"}]
+    assert decided(owner, pods, make).finally_(None) == ()
     assert plan(Observed(owner, tuple(pods), {}, revisions(owner)), make.now + timedelta(days=1)).steps == ()
 
 

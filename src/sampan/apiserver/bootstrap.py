@@ -1,4 +1,4 @@
-"""What must exist in every cluster: the system namespaces, priority classes, and the `kubernetes` Service.
+"""What must exist in every cluster: system namespaces, priority classes, the `kubernetes` Service and its ServiceCIDR.
 
 All of it is made through the ordinary API, as the server itself, and mended at every start. The `kubernetes` Service
 has the first address of the service range; its EndpointSlice names where this server is reached.
@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 from typing import Final
 
-from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, PRIORITY_CLASSES, SERVICES
+from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, PRIORITY_CLASSES, SERVICE_CIDRS, SERVICES
 from sampan.apimachinery.errors import AlreadyExists, NotFound
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
@@ -31,7 +31,7 @@ async def ensure(client: Client, config: APIServerConfig) -> None:
     await asyncio.gather(*(_ensure(client, NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES))
     await asyncio.gather(
         *(_ensure(client, PRIORITY_CLASSES, _priority(*entry)) for entry in PRIORITIES),
-        _ensure(client, SERVICES, _service(config)),
+        _ensure(client, SERVICES, _service(config)), _ensure(client, SERVICE_CIDRS, _service_cidr(config)),
     )
     if ipaddress.ip_address(config.advertise_address).is_loopback:
         return  # no endpoint may have such an address; only tests and simulations advertise one
@@ -71,6 +71,13 @@ def _priority(name: str, value: int, description: str) -> Object:
 def service_address(config: APIServerConfig) -> str:
     """The first address of the service range, which is the API server's."""
     return str(ipaddress.ip_network(config.service_cidr)[1])
+
+
+def _service_cidr(config: APIServerConfig) -> Object:
+    return {
+        "kind": "ServiceCIDR", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [config.service_cidr]},
+    }
 
 
 def _service(config: APIServerConfig) -> Object:

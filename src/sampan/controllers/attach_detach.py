@@ -4,9 +4,10 @@ Observed: pods with a node, their claims and volumes, CSIDrivers, VolumeAttachme
 the driver's; this loop only says what is to be attached where, by VolumeAttachment objects, one for a volume and node
 with a name that follows from both. A driver whose CSIDriver says `attachRequired: false` needs none.
 
-A volume is detached when no pod on the node uses it and the kubelet has unmounted it (`status.volumesInUse`), or after
-six minutes if the node is not ready, or at once if it has the taint out-of-service. A volume for one node at a time is
-not attached to a second before. `status.volumesAttached` of the node tells the kubelet what it may mount.
+An attachment that somebody else made, under another name, is left alone. A volume is detached when no pod on the node
+uses it and the kubelet has unmounted it (`status.volumesInUse`), or after six minutes if the node is not ready, or at
+once if it has the taint out-of-service. A volume for one node at a time is not attached to a second before.
+`status.volumesAttached` of the node tells the kubelet what it may mount.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def unique_name(volume: Object) -> str:
 def plan(observed: Observed) -> Plan:
     """Attach what is used, detach what is not, and tell the kubelet what is attached."""
     node = name_of(observed.node)
-    mine = {name_of(one): one for one in observed.attachments if dig(one, "spec", "nodeName") == node}
+    mine = {name_of(one): one for one in observed.attachments if _is_ours(one, node, observed.volumes)}
     steps: list[Step] = []
     notes: list[Note] = []
     waits = False
@@ -103,13 +104,20 @@ def plan(observed: Observed) -> Plan:
 
 def may_detach(observed: Observed, attachment: Object) -> bool:
     """Whether nobody on the node can still write to the volume."""
-    volume = observed.volumes.get(dig(attachment, "spec", "source", "persistentVolumeName", default=""))
-    in_use = dig(observed.node, "status", "volumesInUse", default=())
-    if volume is None or unique_name(volume) not in in_use:
+    volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
+    if unique_name(volume) not in dig(observed.node, "status", "volumesInUse", default=()):
         return True
     if any(one.get("key") == taints.OUT_OF_SERVICE for one in dig(observed.node, "spec", "taints", default=())):
         return True
     return not is_ready(observed.node) and observed.unused_s.get(name_of(attachment), 0.0) >= FORCE_AFTER_S
+
+
+def _is_ours(attachment: Object, node: str, volumes: Mapping[str, Object]) -> bool:
+    """Whether it is of this node, and named as this loop names the attachment of its volume."""
+    volume = volumes.get(dig(attachment, "spec", "source", "persistentVolumeName", default=""))
+    if volume is None or not dig(volume, "spec", "csi") or dig(attachment, "spec", "nodeName") != node:
+        return False
+    return name_of(attachment) == attachment_name(volume, node)
 
 
 def _elsewhere(volume: Object, node: str, attachments: Sequence[Object]) -> str | None:
@@ -153,8 +161,8 @@ def _attached(observed: Observed, mine: Mapping[str, Object]) -> list[Step]:
     """The node's list of what is attached."""
     names = {}
     for attachment in mine.values():
-        volume = observed.volumes.get(dig(attachment, "spec", "source", "persistentVolumeName", default=""))
-        if volume is not None and dig(attachment, "status", "attached") and not is_being_deleted(attachment):
+        volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
+        if dig(attachment, "status", "attached") and not is_being_deleted(attachment):
             names[unique_name(volume)] = volume
     known = dig(observed.node, "status", "volumesAttached", default=())
     others = [one for one in known if not str(one.get("name")).startswith("kubernetes.io/csi/")]

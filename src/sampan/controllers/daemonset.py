@@ -261,8 +261,9 @@ def status_of(
     }
     more = {"updatedNumberScheduled": updated, "numberAvailable": available, "numberUnavailable": desired - available}
     status |= {key: count for key, count in more.items() if count}
-    if (collisions := dig(owner, "status", "collisionCount")) is not None:
-        status["collisionCount"] = collisions
+    for kept in ("collisionCount", "conditions"):  # conditions are somebody else's
+        if (found := dig(owner, "status", kept)) is not None:
+            status[kept] = found
     return status
 
 

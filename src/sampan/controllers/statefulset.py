@@ -143,6 +143,7 @@ def status_of(owner: Object, pods: Mapping[int, Object], revisions: Revisions, n
     rolls = dig(owner, "spec", "updateStrategy", "type", default="RollingUpdate") == "RollingUpdate"
     if rolls and updated == len(pods) == len(ready):
         name, current = revisions.update, updated
+    told = dig(owner, "status", "conditions")
     counts = {"readyReplicas": len(ready), "currentReplicas": current, "updatedReplicas": updated}
     return {
         "observedGeneration": meta(owner).get("generation", 0), "replicas": len(pods),
@@ -150,6 +151,7 @@ def status_of(owner: Object, pods: Mapping[int, Object], revisions: Revisions, n
         "currentRevision": name, "updateRevision": revisions.update,
         "collisionCount": dig(owner, "status", "collisionCount", default=0),
         "availableReplicas": sum(is_available(pod, min_ready_s, now) for pod in ready),
+        **({"conditions": told} if told else {}),  # not ours: this loop has nothing to say there
     }
 
 

@@ -147,6 +147,15 @@ async def prepare(directory: Path, pki: ClusterPKI, port: int) -> None:
     await admin.close()
 
 
+def credentials(directory: Path) -> tuple[ClusterPKI, ssl.SSLContext]:
+    """Authorities for the servers, and what the user `bench` connects with."""
+    pki = ClusterPKI.ensure(directory / "pki")
+    KeyPair.named(directory / "pki", "bench").save(pki.ca.issue(client("bench")))
+    tls = ssl.create_default_context(cafile=str(pki.ca_path))
+    tls.load_cert_chain(directory / "pki" / "bench.crt", directory / "pki" / "bench.key")
+    return pki, tls
+
+
 @dataclass(frozen=True)
 class Server:
     """One that runs."""
@@ -210,10 +219,7 @@ async def watch_delivery(server: Server) -> float:
 async def main(operations_asked: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         directory = Path(name)
-        pki = ClusterPKI.ensure(directory / "pki")
-        KeyPair.named(directory / "pki", "bench").save(pki.ca.issue(client("bench")))
-        tls = ssl.create_default_context(cafile=str(pki.ca_path))
-        tls.load_cert_chain(directory / "pki" / "bench.crt", directory / "pki" / "bench.key")
+        pki, tls = credentials(directory)
         with serving("bare", directory) as (bare_pid, bare_port), serving("api", directory) as (pid, port):
             await prepare(directory, pki, port)
             gets = [load.request("GET", f"{CORE}/pods/p1")] * 8000

@@ -18,6 +18,7 @@ from httptools import HttpRequestParser
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.listener import TLSFiles, serve
 from sampan.apiserver.server import APIServer
+from sampan.cmd.memory import keep_returning
 from sampan.storage.sqlite import SqliteStore
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1024\r\n\r\n" + b"x" * 1024
@@ -64,7 +65,7 @@ async def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     await (bare if kind == "bare" else api)(directory, listener)
     print(listener.getsockname()[1], flush=True)
-    await asyncio.Event().wait()
+    await keep_returning(5.0)
 
 
 if __name__ == "__main__":

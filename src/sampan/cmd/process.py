@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from sampan import effects
 from sampan.cmd import layout
 from sampan.cmd.layout import ClusterLayout, NodeLayout
+from sampan.cmd.memory import keep_returning
 
 log = logging.getLogger("sampan.process")
 
@@ -154,7 +155,11 @@ async def _until_signalled(main: Awaitable[None]) -> None:
     task = asyncio.ensure_future(main)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    await task
+    returning = asyncio.create_task(keep_returning(), name="memory")
+    try:
+        await task
+    finally:
+        returning.cancel()
 
 
 def _run(main: Any) -> None:

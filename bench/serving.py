@@ -7,6 +7,7 @@ over TLS, with uvloop and httptools and nothing else: what the machine and the p
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -64,6 +65,8 @@ async def main() -> None:
     kind, directory = sys.argv[1], Path(sys.argv[2])
     listener = socket.create_server(("127.0.0.1", 0))
     await (bare if kind == "bare" else api)(directory, listener)
+    gc.collect()
+    gc.freeze()  # as `sampan.cmd.process` does once a process is ready
     print(listener.getsockname()[1], flush=True)
     await keep_returning(5.0)
 

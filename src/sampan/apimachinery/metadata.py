@@ -6,7 +6,7 @@ generated. On update, the server has already copied what a client may not set fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from sampan.apimachinery import names
@@ -55,15 +55,14 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
         errors.append(invalid(_ROOT.child("resourceVersion"), "", "must be specified for an update"))
     if (fresh.get("generation") or 0) < (stored.get("generation") or 0):
         errors.append(invalid(_ROOT.child("generation"), fresh.get("generation") or 0, "must not be decremented"))
-    for name, absent in (
-        ("name", ""), ("namespace", ""), ("uid", ""), ("creationTimestamp", None), ("deletionTimestamp", None),
-        ("deletionGracePeriodSeconds", None),
-    ):
-        errors += immutable(fresh.get(name) or absent, stored.get(name) or absent, _ROOT.child(name))
-    errors += validate_labels(fresh.get("labels"), _ROOT.child("labels"))
-    errors += validate_annotations(fresh.get("annotations"), _ROOT.child("annotations"))
-    errors += validate_owner_references(fresh.get("ownerReferences"), _ROOT.child("ownerReferences"))
-    errors += validate_managed_fields(fresh.get("managedFields"), _ROOT.child("managedFields"))
+    for name, absent in _KEPT:
+        found, before = fresh.get(name) or absent, stored.get(name) or absent
+        if found != before:
+            errors += immutable(found, before, _ROOT.child(name))
+    for name, validate in _VALIDATED:
+        found = fresh.get(name)
+        if found and found != stored.get(name):  # what is stored was valid
+            errors += validate(found, _ROOT.child(name))
     return errors
 
 
@@ -145,6 +144,16 @@ def validate_field_manager(manager: str, path: Path) -> list[FieldError]:
         if not char.isprintable():
             errors.append(invalid(path, manager, f"invalid character '{char}' (at position {position})"))
     return errors
+
+
+_KEPT: Final = (
+    ("name", ""), ("namespace", ""), ("uid", ""), ("creationTimestamp", None), ("deletionTimestamp", None),
+    ("deletionGracePeriodSeconds", None),
+)
+_VALIDATED: Final[tuple[tuple[str, Callable[[Any, Path], list[FieldError]]], ...]] = (
+    ("labels", validate_labels), ("annotations", validate_annotations),
+    ("ownerReferences", validate_owner_references), ("managedFields", validate_managed_fields),
+)
 
 
 def _each(path: Path, value: Any, messages: Iterable[str]) -> list[FieldError]:

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from sampan.apimachinery.apply.fieldset import FieldPath, FieldSet, Trie
 from sampan.apimachinery.apply.values import element, is_walked, items_of
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.recent import Recent, digest_of
 from sampan.apimachinery.schema.compile import Schema
 
 LEAF: Final[Trie] = {}
 """Shared by all tries that are made here: tries are never changed in place."""
+_SPECS: Final[Recent[Trie]] = Recent(128)
+_REMEMBERED_BYTES: Final = 8192
 SERVERS_METADATA: Final = frozenset({
     "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
     "resourceVersion",
@@ -63,7 +68,11 @@ def _filled(value: Object, schema: Schema | None, path: FieldPath) -> Trie:
     for key, item in value.items():
         name, child, is_leaf, there = element(schema, key)
         at = (*path, name)
-        if is_leaf or not is_walked(item, child):
+        if not path and name == "f:spec" and there and child is not None and isinstance(item, dict):
+            below = _spec(item, child)
+            if below:
+                found[name] = below
+        elif is_leaf or not is_walked(item, child):
             if item or not there or not isinstance(item, dict | list):
                 found[name] = LEAF
         elif not there:
@@ -72,6 +81,19 @@ def _filled(value: Object, schema: Schema | None, path: FieldPath) -> Trie:
             below = _filled(item, child, at) if isinstance(item, dict) else _list(item, child, at, True)
             if below:
                 found[name] = below
+    return found
+
+
+def _spec(spec: Object, schema: Schema) -> Trie:
+    """Of a new object: many are made from one template, and have the same."""
+    data = orjson.dumps((schema.name, spec))
+    if len(data) > _REMEMBERED_BYTES:
+        return _filled(spec, schema, ("f:spec",))
+    key = digest_of(data)
+    found = _SPECS.get(key)
+    if found is None:
+        found = _filled(spec, schema, ("f:spec",))
+        _SPECS.put(key, found)
     return found
 
 

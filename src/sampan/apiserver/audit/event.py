@@ -6,6 +6,7 @@ answered but the words of a refusal.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -19,6 +20,8 @@ from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.apimachinery.object import Object
 from sampan.apiserver.audit.policy import RECEIVED, Level, Scope
 from sampan.apiserver.context import RequestContext
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,9 @@ def _trimmed(document: Any, scope: Scope) -> Any:
 
 def uri(request: Request) -> str:
     """Path and query as they came."""
-    path = quote(request.path, safe="/:@!$&'()*+,;=~-._")
+    path = request.path
+    if not _PLAIN_PATH.fullmatch(path):
+        path = quote(path, safe="/:@!$&'()*+,;=~-._")
     return f"{path}?{urlencode(request.query, doseq=True)}" if request.query else path
 
 

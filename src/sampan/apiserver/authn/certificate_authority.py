@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sampan import effects
 from sampan.apimachinery.http import UserInfo
+from sampan.apiserver.authn.authenticated import with_group
 from sampan.apiserver.authn.watched_file import WatchedFile
 
 MEMORY = 4096
@@ -31,6 +32,8 @@ class ClientCertificate:
     user: UserInfo
     not_before: float
     not_after: float
+    completed: UserInfo
+    """The user as a member of system:authenticated, made once for all requests."""
 
     def valid_now(self) -> bool:
         return self.not_before <= effects.now().timestamp() <= self.not_after
@@ -85,6 +88,7 @@ def _content(certificate: x509.Certificate) -> ClientCertificate:
         groups=tuple(values(NameOID.ORGANIZATION_NAME)),
         extra={CREDENTIAL_ID: (f"X509SHA256={fingerprint}",)},
     )
+    completed = with_group(user)
     return ClientCertificate(
-        user, certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+        user, certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp(), completed
     )

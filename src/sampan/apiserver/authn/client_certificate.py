@@ -22,7 +22,7 @@ class ClientCertificates:
             return None
         if not certificate.valid_now():
             raise Unauthorized("Unauthorized")
-        return certificate.user
+        return certificate.completed
 
 
 def build(parts: ServerParts) -> ClientCertificates | None:

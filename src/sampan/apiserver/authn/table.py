@@ -7,7 +7,6 @@ who shows none at all is anonymous.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from sampan.apimachinery.errors import Unauthorized
 from sampan.apimachinery.http import UserInfo
@@ -22,11 +21,10 @@ from sampan.apiserver.authn import (
     token_file,
     webhook_token,
 )
+from sampan.apiserver.authn.authenticated import with_group
 from sampan.apiserver.authn.oidc import tokens as oidc
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.seams import Authenticator, BuildAuthenticator, ServerParts
-
-AUTHENTICATED = "system:authenticated"
 
 TOKENS: tuple[Callable[[ServerParts], bearer.TokenAuthenticator | None], ...] = (
     token_file.build,
@@ -67,10 +65,3 @@ async def authenticate(authenticators: Sequence[Authenticator], ctx: RequestCont
     if refused is not None:
         raise refused
     return None
-
-
-def with_group(user: UserInfo) -> UserInfo:
-    """`user` as a member of system:authenticated."""
-    if AUTHENTICATED in user.groups:
-        return user
-    return replace(user, groups=(*user.groups, AUTHENTICATED))

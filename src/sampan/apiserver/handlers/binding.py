@@ -42,7 +42,7 @@ async def create_binding(ctx: RequestContext, backend: Backend) -> Response:
         "CREATE", kind, BINDINGS, name, ctx.namespace, user_of(ctx), binding, subresource="binding",
         dry_run=ctx.dry_run, context=ctx,
     ))
-    request = WriteRequest(kind, ctx.namespace, name, user_of(ctx), ctx, ctx.dry_run, BINDING)
+    request = WriteRequest(kind, ctx.namespace, name, user_of(ctx), ctx, ctx.dry_run, BINDING, admitted=True)
     version = dig(binding, "metadata", "resourceVersion")
 
     async def change(pod: Object) -> Object:

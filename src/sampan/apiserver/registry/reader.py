@@ -53,8 +53,8 @@ class CacheReader:
         ]
 
     def version(self, resource: Resource) -> int:
-        cache = self._cache(resource)
-        return cache.version if cache else 0
+        cache = self._hub.cache(resource)  # asked a dozen times a request
+        return 0 if cache is None else cache.version
 
     async def fresh(self, resource: Resource) -> None:
         await self._hub.fresh()

@@ -31,6 +31,8 @@ class WriteRequest:
     """Who will own the fields that this write changes; empty: ownership is not recorded."""
     managed: list[Object] | None = None
     """The managedFields that a server-side apply has worked out already."""
+    admitted: bool = False
+    """Whether admission has had its say already, on the document that leads to this write (a Binding)."""
     unconditional: bool = True
     """Whether an update without a resourceVersion is retried on the newest state."""
 

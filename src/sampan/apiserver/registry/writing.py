@@ -149,10 +149,11 @@ class WritePath:
         complete = view.default if view is not None and view.default is not None else kind.default
         complete(new)
         ownership.record(request, new, old)
-        attributes = request.attributes("UPDATE", new, old)
-        await self._admission.admit(attributes)
-        assert attributes.object is not None
-        new = attributes.object
+        if not request.admitted:
+            attributes = request.attributes("UPDATE", new, old)
+            await self._admission.admit(attributes)
+            assert attributes.object is not None
+            new = attributes.object
         metadata = new["metadata"]
         system_metadata.keep(metadata, old["metadata"])
         system_metadata.tidy(metadata)
@@ -166,7 +167,8 @@ class WritePath:
         written = False
         try:
             self._refuse(kind, request.name, self._update_errors(request, new, old))
-            await self._admission.validate(request.attributes("UPDATE", new, old))
+            if not request.admitted:
+                await self._admission.validate(request.attributes("UPDATE", new, old))
             result = await self._store_update(request, new, old, revision)
             written = True
             return result

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sampan.scheduler.configuration.extender import ExtenderConfig
+
 
 @dataclass(frozen=True, slots=True)
 class PluginChoice:
@@ -42,4 +44,5 @@ class SchedulerConfig:
     max_backoff_s: float = 10.0
     pops_from_backoff: bool = True
     """The feature gate SchedulerPopFromBackoffQ: when nothing is active, do not wait for the back-off to end."""
+    extenders: tuple[ExtenderConfig, ...] = ()
     parallel_bindings: int = 64

@@ -8,20 +8,22 @@ of their rows, the one at `randrange(n)`; a single best node needs no chance. So
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sampan import effects
+from sampan.apimachinery.object import Object
 from sampan.scheduler.diagnosis import Diagnosis
 from sampan.scheduler.framework.framework import Framework, PreFiltered
 from sampan.scheduler.framework.interface import CycleState, PreFilterResult
 from sampan.scheduler.framework.per_node import PerNodeFilter
 from sampan.scheduler.framework.row_cache import RankedFilter, RowCache
-from sampan.scheduler.framework.status import Status, unresolvable
+from sampan.scheduler.framework.status import Code, Status, unresolvable
 from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
-from sampan.scheduler.node_table import Bools, Indexes, Ints, Rows
+from sampan.scheduler.node_table import Bools, Indexes, Ints, NodeTable, Rows
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
 
@@ -37,8 +39,26 @@ class Decision:
     feasible: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What extenders said: which nodes they were asked about, which of these they refused, what they add to scores."""
+
+    asked: frozenset[str]
+    refused: Mapping[str, Status]
+    scores: Mapping[str, int]
+
+    def refusal(self, node_name: str) -> Status | None:
+        if node_name in self.asked:
+            return self.refused.get(node_name)
+        return _NOT_ASKED
+
+
+_NOT_ASKED = Status(Code.UNRESOLVABLE, ("node(s) did not fit yet when extenders were asked",), "Extender")
+
+
 def decide(
-    framework: Framework, snapshot: Snapshot, pod: PodInfo, *, only: frozenset[str] | None = None
+    framework: Framework, snapshot: Snapshot, pod: PodInfo, *, only: frozenset[str] | None = None,
+    outside: Outside | None = None,
 ) -> Decision:
     """Where the pod should go. `only`: the nodes that its pod group has left."""
     state: CycleState = {}
@@ -48,20 +68,47 @@ def decide(
         return _rejected(before.rejection, snapshot, pod, state)
     if only is not None:
         before.limit(PreFilterResult(only), "GangScheduling")
-    nominated = snapshot.node(pod.nominated_node or snapshot.nominated_node(pod.key))
-    if (
-        nominated is not None and _is_possible(before, nominated)
-        and fits(framework, snapshot, state, pod, nominated) is None
-    ):
+    nominated = _nominated(framework, snapshot, pod, state, before)
+    if nominated is not None and (outside is None or outside.refusal(nominated.name) is None):
         return Decision(pod, nominated.name, state, Diagnosis(0), 1)
     cycle = _Cycle(framework, snapshot, pod, state, before, cache)
     fitting = cycle.filter()
+    if outside is not None:
+        fitting = cycle.without_refused(fitting, outside)
     count = int(np.count_nonzero(fitting))
     if not count:
         return Decision(pod, "", state, cycle.diagnosis())
     rows: Rows = table.every if count == table.size else np.flatnonzero(fitting)
-    row = _first(rows) if count == 1 else _best(rows, framework.score(state, pod, cache, rows))
+    if count == 1:
+        row = _first(rows)
+    else:
+        scores = framework.score(state, pod, cache, rows)
+        row = _best(rows, scores if outside is None else scores + _added(table, rows, outside))
     return Decision(pod, table.info(row).name, state, Diagnosis(0), count)
+
+
+def _nominated(
+    framework: Framework, snapshot: Snapshot, pod: PodInfo, state: CycleState, before: PreFiltered
+) -> NodeInfo | None:
+    """The node where room was made for the pod, if it fits there now."""
+    node = snapshot.node(pod.nominated_node or snapshot.nominated_node(pod.key))
+    if node is None or (before.node_names is not None and node.name not in before.node_names):
+        return None
+    return node if fits(framework, snapshot, state, pod, node) is None else None
+
+
+def feasible(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> dict[str, Object]:
+    """The nodes that fit at this moment, by name."""
+    state: CycleState = {}
+    before, cache = framework.pre_filter(state, pod)
+    if before.rejection is not None:
+        return {}
+    fitting = _Cycle(framework, snapshot, pod, state, before, cache).filter()
+    infos = [snapshot.table.info(row) for row in np.flatnonzero(fitting).tolist()]
+    nominated = _nominated(framework, snapshot, pod, state, before)
+    if nominated is not None and nominated not in infos:
+        infos.append(nominated)
+    return {info.name: info.node for info in infos if info.node is not None}
 
 
 def verdicts(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> Verdicts:
@@ -120,6 +167,7 @@ class _Cycle:
     _cache: RowCache
     _answers: list[tuple[RankedFilter, Rows, Ints]] = field(default_factory=list)
     _crowded: dict[int, Status] = field(default_factory=dict)
+    _refused: dict[int, Status] = field(default_factory=dict)
 
     def filter(self) -> Bools:
         """Which rows fit."""
@@ -141,6 +189,16 @@ class _Cycle:
             fitting = self._without_crowded(fitting)
         return fitting
 
+    def without_refused(self, fitting: Bools, outside: Outside) -> Bools:
+        """Leave out the nodes that extenders refused."""
+        fitting = fitting.copy()
+        for row in np.flatnonzero(fitting).tolist():
+            refusal = outside.refusal(self._snapshot.table.info(row).name)
+            if refusal is not None:
+                fitting[row] = False
+                self._refused[row] = refusal
+        return fitting
+
     def diagnosis(self) -> Diagnosis:
         found = self.verdicts()
         return Diagnosis(len(self._snapshot.table), found, plugins=found.plugins() | set(self._before.limited_by))
@@ -157,6 +215,8 @@ class _Cycle:
         for row, status in self._crowded.items():
             by[row] = next(entry.by for entry in self._framework.filters if entry.name == status.plugin)
             code[row] = -row - 1 - _CROWDED
+        for row in self._refused:
+            by[row], code[row] = len(self._framework.filters) + 2, row
         if self._before.node_names is not None:
             limited = table.exists[:size].copy()
             limited[table.rows_of(self._before.node_names)] = False
@@ -164,6 +224,8 @@ class _Cycle:
         return Verdicts(table.names(), by, code, self._explain)
 
     def _explain(self, by: int, code: int) -> Status:
+        if by == len(self._framework.filters) + 2:
+            return self._refused[code]
         if by > len(self._framework.filters):
             names = " ".join(self._before.limited_by)
             return unresolvable(f"node(s) didn't satisfy plugin(s) [{names}]").of(self._before.limited_by[0])
@@ -202,8 +264,10 @@ def _rejected(rejection: Status, snapshot: Snapshot, pod: PodInfo, state: CycleS
     return Decision(pod, "", state, diagnosis)
 
 
-def _is_possible(before: PreFiltered, node: NodeInfo) -> bool:
-    return before.node_names is None or node.name in before.node_names
+def _added(table: NodeTable, rows: Rows, outside: Outside) -> Ints:
+    """What extenders add to each row's score."""
+    numbers = range(table.size) if isinstance(rows, slice) else rows.tolist()
+    return np.array([outside.scores.get(table.info(row).name, 0) for row in numbers], np.int64)
 
 
 def _first(rows: Rows) -> int:

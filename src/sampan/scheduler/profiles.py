@@ -69,9 +69,10 @@ def make_framework(profile: Profile, handle: Handle) -> Framework:
         if name not in factories:
             raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{name}"')
         made[name] = factories[name](handle, profile.arguments.get(name, {}))
-    return Framework([
+    first = [] if handle.binder is None else [Enabled(handle.binder)]
+    return Framework([*first, *(
         Enabled(made[choice.name], choice.weight or weights.get(choice.name, 1), choice.points) for choice in choices
-    ], handle)
+    )], handle)
 
 
 def known_plugins() -> dict[str, PluginFactory]:

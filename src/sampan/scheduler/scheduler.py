@@ -19,16 +19,20 @@ from sampan.client.client import Client
 from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.scheduler import cluster_events
 from sampan.scheduler.config import SchedulerConfig
-from sampan.scheduler.cycle import CycleTrial, Decision, decide
+from sampan.scheduler.cycle import CycleTrial, Decision, decide, feasible
+from sampan.scheduler.extenders.extender import Extender, ExtenderError
+from sampan.scheduler.extenders.extenders import Extenders
 from sampan.scheduler.failure import report_failure, report_group
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.framework import Framework
 from sampan.scheduler.framework.handle import Handle
+from sampan.scheduler.framework.interface import PostFilterResult
 from sampan.scheduler.framework.status import Status
 from sampan.scheduler.framework.waiting import WaitingPods
 from sampan.scheduler.gang_cycle import PLUGIN, GangCycle, Outcome
 from sampan.scheduler.listers import Listers
 from sampan.scheduler.metrics import ERROR, SCHEDULED, UNSCHEDULABLE, SchedulerMetrics, measure
+from sampan.scheduler.plugins.default_preemption import DefaultPreemption
 from sampan.scheduler.pod_groups import Gang, PodGroups
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.profiles import Profiles
@@ -50,8 +54,8 @@ async def run(client: Client, config: SchedulerConfig | None = None) -> None:
 @contextlib.asynccontextmanager
 async def running(client: Client, config: SchedulerConfig, metrics: SchedulerMetrics) -> AsyncIterator[Scheduler]:
     """A scheduler that knows the whole cluster and follows it."""
-    async with Listers(client) as listers:
-        scheduler = Scheduler(client, config, listers, metrics)
+    async with Extenders([Extender(one) for one in config.extenders]) as extenders, Listers(client) as listers:
+        scheduler = Scheduler(client, config, listers, metrics, extenders)
         cluster_events.follow(
             scheduler.snapshot, scheduler.queue, listers, scheduler.groups, scheduler.profiles.frameworks
         )
@@ -64,13 +68,15 @@ class Scheduler:
     """All profiles at work."""
 
     def __init__(
-        self, client: Client, config: SchedulerConfig, listers: Listers, metrics: SchedulerMetrics
+        self, client: Client, config: SchedulerConfig, listers: Listers, metrics: SchedulerMetrics,
+        extenders: Extenders,
     ) -> None:
         self.snapshot = Snapshot(listers.namespace_labels)
         self._client = client
         self._listers = listers
         self.recorder = EventRecorder(client, config.profiles[0].scheduler_name, is_busy=lambda: self.is_busy)
         self._metrics = metrics
+        self._extenders = extenders
         self._waiting = WaitingPods()
         self.groups = PodGroups()
         self._slots = asyncio.Semaphore(config.parallel_bindings)
@@ -103,7 +109,10 @@ class Scheduler:
             while True:
                 queued = await self.queue.pop()
                 await self._slots.acquire()
-                rest = self._attempt(queued)
+                if self._extenders.concern(queued.pod) and self._is_waiting(queued):
+                    rest: Coroutine[Any, Any, None] | None = await self._attempt_extended(queued)
+                else:
+                    rest = self._attempt(queued)
                 if rest is None:
                     self._slots.release()
                 else:
@@ -150,6 +159,38 @@ class Scheduler:
             log.exception("deciding on pod %s", pod.key)
             self.snapshot.forget(pod)
             return self._erred(queued, f"{type(error).__name__}: {error}")
+
+    async def _attempt_extended(self, queued: QueuedPod) -> Coroutine[Any, Any, None] | None:
+        """As `_attempt`, with extenders. They are asked about the nodes that fit; what they said is then applied to
+        the cluster as it is by that time."""
+        pod, framework = queued.pod, self.profiles.of(queued.pod)
+        self._metrics.begin()
+        try:
+            outside = await self._extenders.ask(pod, feasible(framework, self.snapshot, pod))
+            if not self._is_waiting(queued):
+                return self._attempt(queued)
+            decision = decide(framework, self.snapshot, pod, outside=outside)
+            if decision.node_name:
+                self._metrics.decided(effects.monotonic() - queued.tried_at)
+                return self._place(framework, queued, decision)
+            result = await self._make_room_extended(framework, decision)
+            return self._refuse(framework, queued, decision, result)
+        except ExtenderError as error:
+            return self._erred(queued, str(error))
+        except Exception as error:
+            log.exception("deciding on pod %s", pod.key)
+            self.snapshot.forget(pod)
+            return self._erred(queued, f"{type(error).__name__}: {error}")
+
+    async def _make_room_extended(self, framework: Framework, decision: Decision) -> PostFilterResult | None:
+        """Preemption to which extenders agree; None if they have no say."""
+        plugin, pod, refused = framework.plugins.get(DefaultPreemption.name), decision.pod, decision.diagnosis.statuses
+        if not isinstance(plugin, DefaultPreemption) or not self._extenders.preempting(pod):
+            return None
+        candidates = plugin.candidates(decision.state, pod, refused)
+        if not candidates:
+            return None
+        return plugin.choose(pod, await self._extenders.agreed(self._client, pod, candidates), refused)
 
     def _attempt_gang(self, framework: Framework, gang: Gang, first: QueuedPod) -> Coroutine[Any, Any, None]:
         """As `_attempt`, for all pods of the gang that wait."""
@@ -259,10 +300,13 @@ class Scheduler:
         self.queue.failed(queued, frozenset((status.plugin,)))
         return self._report(queued.pod, "Unschedulable", decision.diagnosis.message)
 
-    def _refuse(self, framework: Framework, queued: QueuedPod, decision: Decision) -> Coroutine[Any, Any, None]:
-        """No node fits: see whether preemption can help, say why, and wait for a change."""
+    def _refuse(
+        self, framework: Framework, queued: QueuedPod, decision: Decision, result: PostFilterResult | None = None
+    ) -> Coroutine[Any, Any, None]:
+        """No node fits: see whether preemption can help (unless `result` says so), say why, and wait for a change."""
         pod, diagnosis = queued.pod, decision.diagnosis
-        result = framework.post_filter(decision.state, pod, diagnosis.statuses)
+        if result is None:
+            result = framework.post_filter(decision.state, pod, diagnosis.statuses)
         diagnosis.post_filter_message = result.message
         if result.nominated_node:
             self.snapshot.nominate(pod, result.nominated_node)
@@ -299,7 +343,7 @@ class Scheduler:
             self.snapshot, self._client, listers.namespace_labels, listers.services, listers.owners,
             listers.owners_version, listers.disruption_budgets, listers.budgets_version, self.background,
             self.recorder.event, listers.listen, storage=listers.storage(), waiting=self._waiting,
-            groups=self.groups, preempted=self._metrics.preempted,
+            groups=self.groups, binder=self._extenders.binder, preempted=self._metrics.preempted,
         )
 
 

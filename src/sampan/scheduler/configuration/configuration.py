@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -160,7 +160,17 @@ def _with_defaults(arguments: Mapping[str, Arguments]) -> Mapping[str, Arguments
 
 
 def scheduler_config(configuration: Configuration) -> SchedulerConfig:
-    """What the scheduler itself needs of it."""
+    """What the scheduler itself needs of it. What extenders manage alone, NodeResourcesFit leaves alone."""
+    managed = [resource for extender in configuration.extenders for resource in extender.managed_resources]
+    ignored = [resource.name for resource in managed if resource.ignored_by_scheduler]
+    profiles = tuple(_ignoring(profile, ignored) if ignored else profile for profile in configuration.profiles)
     return SchedulerConfig(
-        configuration.profiles, configuration.pod_initial_backoff_s, configuration.pod_max_backoff_s
+        profiles, configuration.pod_initial_backoff_s, configuration.pod_max_backoff_s,
+        extenders=configuration.extenders,
     )
+
+
+def _ignoring(profile: Profile, resources: list[str]) -> Profile:
+    fit = profile.arguments.get("NodeResourcesFit", {})
+    fit = {**fit, "ignoredResources": [*(fit.get("ignoredResources") or ()), *resources]}
+    return replace(profile, arguments={**profile.arguments, "NodeResourcesFit": fit})

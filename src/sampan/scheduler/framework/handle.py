@@ -11,7 +11,7 @@ from sampan.apimachinery.resource import Resource
 from sampan.client.client import Client
 from sampan.client.lister import Cache, Lister
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.interface import CycleState, Plugin
+from sampan.scheduler.framework.interface import BindPlugin, CycleState, Plugin
 from sampan.scheduler.framework.status import Status
 from sampan.scheduler.framework.waiting import WaitingPods
 from sampan.scheduler.node_info import NodeInfo
@@ -74,6 +74,10 @@ class Trial(Protocol):
         """Whether nothing but a lack of resources keeps the pod from a node that NodeResourcesFit refused."""
 
 
+class Binder(Plugin, BindPlugin, Protocol):
+    """A plugin that binds."""
+
+
 @dataclass
 class Handle:
     """`services` and `owners` list what selects pods in a namespace, for default spreading.
@@ -99,6 +103,8 @@ class Handle:
     listen: Callable[[Resource, ClusterEvent], Lister] = _empty
     trial: Trial | None = None
     storage: Storage = Storage()
+    binder: Binder | None = None
+    """Binds before all plugins that do."""
     preempted: Callable[[int], None] = _not_counted
     """Told how many victims a preemption has."""
     waiting: WaitingPods = field(default_factory=WaitingPods)

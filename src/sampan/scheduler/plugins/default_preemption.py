@@ -8,7 +8,7 @@ the room.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sampan import effects
@@ -52,11 +52,27 @@ class DefaultPreemption:
             return PostFilterResult("", "preemption: not eligible due to a terminating pod on the nominated node.")
         self._handle.snapshot.withdraw_nomination(pod.key)
         chosen = self._candidates.best(state, pod, verdicts)
-        if chosen is None:
-            resolvable = len(verdicts.resolvable())
-            tally = {NOT_HELPFUL: count - resolvable, NO_VICTIMS: resolvable}
-            reasons = histogram({status: nodes for status, nodes in tally.items() if nodes})
-            return PostFilterResult("", f"preemption: 0/{count} nodes are available: {reasons}.")
+        return self._nothing_helps(verdicts) if chosen is None else self._make_room(pod, chosen)
+
+    def candidates(self, state: CycleState, pod: PodInfo, verdicts: Verdicts) -> list[Candidate]:
+        """Every node where preemption would make the pod fit, for who wants a say; none if it may not preempt."""
+        if not pod.signature.preempts or self._room_is_being_made(pod, verdicts):
+            return []
+        return self._candidates.tried(state, pod, verdicts)
+
+    def choose(self, pod: PodInfo, candidates: Sequence[Candidate], verdicts: Verdicts) -> PostFilterResult:
+        """Make room at one of these."""
+        self._handle.snapshot.withdraw_nomination(pod.key)
+        chosen = min(candidates, key=lambda candidate: candidate.harm, default=None)
+        return self._nothing_helps(verdicts) if chosen is None else self._make_room(pod, chosen)
+
+    def _nothing_helps(self, verdicts: Verdicts) -> PostFilterResult:
+        count, resolvable = len(self._handle.snapshot.table), len(verdicts.resolvable())
+        tally = {NOT_HELPFUL: count - resolvable, NO_VICTIMS: resolvable}
+        reasons = histogram({status: nodes for status, nodes in tally.items() if nodes})
+        return PostFilterResult("", f"preemption: 0/{count} nodes are available: {reasons}.")
+
+    def _make_room(self, pod: PodInfo, chosen: Candidate) -> PostFilterResult:
         self._handle.preempted(len(chosen.victims))
         if self._handle.client is not None:
             self._handle.background(self._evict_all(self._handle.client, chosen, pod))

@@ -103,6 +103,11 @@ class Candidates:
         found = self._tried(state, pod, rows.tolist())
         return min(found, key=lambda candidate: candidate.harm, default=None)
 
+    def tried(self, state: CycleState, pod: PodInfo, verdicts: Verdicts) -> list[Candidate]:
+        """Candidates, found with all filters."""
+        rows = verdicts.resolvable()
+        return self._tried(state, pod, rows.tolist()) if len(rows) else []
+
     def on(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Candidate | None:
         """The least that has to go from this node, tried with all filters; None if even everything is not enough."""
         trial = self._handle.trial

@@ -145,7 +145,8 @@ def slices(*numbers: int, **conditions: bool) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def proxying(world: World, api: Any) -> AsyncIterator[Proxy]:
-    proxy = Proxy(Client(api), ProxyConfig("n", health_port=0, enter=lambda: namespace.enter(world.node)))
+    config = ProxyConfig("n", health_port=0, metrics_port=0, enter=lambda: namespace.enter(world.node))
+    proxy = Proxy(Client(api), config)
     task = asyncio.create_task(proxy.run())
     try:
         async with asyncio.timeout(10):

@@ -6,6 +6,7 @@
   ServiceAccount; impersonating those of kube-system spares it to.
 - The default StorageClass and its provisioner's rights (`addons/storage`).
 - What a node's network agent may read for NetworkPolicies, beside what upstream's kube-proxy may.
+- metrics.k8s.io: its APIService and the Service behind it (`addons/metrics`).
 - The first node's role: a kubelet may not give itself one (NodeRestriction), so the control plane does it.
 """
 
@@ -14,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from sampan.addons.metrics import objects as metrics
 from sampan.addons.storage import objects as storage
 from sampan.api.resources import (
+    API_SERVICES,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     ENDPOINT_SLICES,
@@ -105,6 +108,7 @@ async def ensure(client: Client, cluster: ClusterLayout) -> None:
             await _create_or_replace(client, STORAGE_CLASSES, storage.STORAGE_CLASS, replace=False)
             await _create_or_replace(client, CLUSTER_ROLES, NETWORK, replace=True)
             await _create_or_replace(client, CLUSTER_ROLE_BINDINGS, NETWORK_BINDING, replace=True)
+            await _ensure_metrics(client, cluster)
             await client.patch(NODES, cluster.first_node.name, {"metadata": {"labels": {CONTROL_PLANE_ROLE: ""}}})
             break
         except NotFound:
@@ -113,6 +117,17 @@ async def ensure(client: Client, cluster: ClusterLayout) -> None:
             log.warning("%s; trying again", error.message)
             await asyncio.sleep(_RETRY_S)
     await asyncio.Event().wait()
+
+
+async def _ensure_metrics(client: Client, cluster: ClusterLayout) -> None:
+    """metrics.k8s.io, behind the API server's aggregation."""
+    for role in (metrics.READER, metrics.ROLE):
+        await _create_or_replace(client, CLUSTER_ROLES, role, replace=True)
+    await _create_or_replace(client, CLUSTER_ROLE_BINDINGS, metrics.BINDING, replace=True)
+    await _create_or_replace(client, SERVICES, metrics.SERVICE, replace=False)
+    await _create_or_replace(client, ENDPOINT_SLICES, metrics.endpoint_slice(cluster.first_node.address), replace=True)
+    ca = (cluster.pki_dir / "ca.crt").read_bytes()
+    await _create_or_replace(client, API_SERVICES, metrics.api_service(ca), replace=False)
 
 
 async def ensure_dns(client: Client, cluster: ClusterLayout) -> None:

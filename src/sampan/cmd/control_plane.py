@@ -1,4 +1,4 @@
-"""API server, controllers and scheduler in one process; the latter two call the server without a socket."""
+"""API server, controllers, scheduler and metrics in one process; the others call the server without a socket."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ async def body(process: Process) -> None:
     async def scheduler_client() -> Client:
         return await serving.client(SCHEDULER, "kube-scheduler")
 
+    async def metrics_client() -> Client:
+        return await serving.client(service_account("metrics-server"), "metrics-server")
+
     await process.run({
         **serving.parts,
         "controllers": controlling.controllers(process.cluster, controllers_client, client_for),
         "scheduler": controlling.scheduler(process.cluster, scheduler_client),
+        "metrics": controlling.metrics(process.cluster, metrics_client),
     })
 
 

@@ -1,4 +1,4 @@
-"""The controller manager as a process of its own, over HTTPS."""
+"""The controller manager, and beside it metrics.k8s.io, as a process of its own, over HTTPS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ async def body(process: Process) -> None:
             impersonate=f"system:serviceaccount:kube-system:{account}",
         )
 
-    await process.run({"controllers": controlling.controllers(process.cluster, client, client_for)})
+    async def metrics_client() -> Client:
+        return client_for("metrics-server")
+
+    await process.run({
+        "controllers": controlling.controllers(process.cluster, client, client_for),
+        "metrics": controlling.metrics(process.cluster, metrics_client),
+    })
 
 
 if __name__ == "__main__":

@@ -71,6 +71,23 @@ def scheduler(cluster: ClusterLayout, client: GetClient) -> Part:
     return part
 
 
+def metrics(cluster: ClusterLayout, client: GetClient) -> Part:
+    """metrics.k8s.io: what nodes and pods use."""
+
+    async def part() -> None:
+        connected = await client()
+        from sampan.addons.metrics.objects import NAME, PORT
+        from sampan.addons.metrics.server import MetricsConfig, run
+
+        pki = cluster.pki_dir
+        await run(connected, MetricsConfig(
+            cluster.first_node.address, PORT, str(pki / f"{NAME}.crt"), str(pki / f"{NAME}.key"),
+            str(pki / "front-proxy-ca.crt"),
+        ))
+
+    return part
+
+
 def _files(cluster: ClusterLayout) -> ServingFiles:
     pki = cluster.pki_dir
     return ServingFiles(str(pki / "apiserver.crt"), str(pki / "apiserver.key"), str(pki / "ca.crt"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sampan.addons.metrics import objects as metrics
 from sampan.client import kubeconfig
 from sampan.client.client import Client
 from sampan.client.transport import HTTPTransport
@@ -20,6 +21,7 @@ def ensure(cluster: ClusterLayout) -> ClusterPKI:
         pki.ensure_node(node.name, [node.address])
     if cluster.store == "etcd":
         pki.ensure_etcd([cluster.first_node.address])
+    pki.ensure_serving(metrics.NAME, (metrics.SERVER_NAME,), (cluster.first_node.address,))
     encryption.ensure(cluster.pki_dir)
     return pki
 

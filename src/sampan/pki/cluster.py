@@ -115,6 +115,10 @@ class ClusterPKI:
             serving=self._ensure(f"nodes/{name}/kubelet", serving, self.ca),
         )
 
+    def ensure_serving(self, name: str, dns_names: Sequence[str], addresses: Sequence[str]) -> KeyPair:
+        """What one of the cluster's own servers, known by these names, serves with."""
+        return self._ensure(name, server(name, dns_names, addresses), self.ca)
+
     def ensure_etcd(self, addresses: Sequence[str]) -> None:
         """etcd's own authority, what its members serve with, and what the API server shows them."""
         authority = CertificateAuthority.ensure(self.pair("etcd/ca"), "etcd-ca")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sampan import effects
 from sampan.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from sampan.apimachinery.object import Object, key_of, labels_of, namespace_of
 from sampan.client.client import Client
@@ -22,7 +23,7 @@ from sampan.client.informer import Informer, InformerFactory
 from sampan.netfilter.kernel import Kernel
 from sampan.netfilter.nft import NFTError
 from sampan.netfilter.ruleset import Contribution, Family, Ruleset
-from sampan.proxy import conntrack, health
+from sampan.proxy import conntrack, figures, health
 from sampan.proxy.balancer_check import BalancerChecks, check_port, local_endpoints, ports_of
 from sampan.proxy.model import SERVICE_LABEL, Place, ServicePort, service_ports
 from sampan.proxy.render import Frame, contribution, table_frame
@@ -52,6 +53,8 @@ class ProxyConfig:
     families: tuple[Family, ...] = ("ip",)
     health_address: str = "0.0.0.0"
     health_port: int = 10256
+    metrics_port: int = 10249
+    """On the node's loopback; 0 leaves figures out."""
     enter: Callable[[], None] | None = None
     informers: InformerFactory | None = field(default=None, compare=False)
 
@@ -68,6 +71,7 @@ class Proxy:
         self.config = config
         self.ready = asyncio.Event()
         self.health = health.Health()
+        self.figures = figures.Figures()
         self.syncs = 0
         self.failures = 0
         self._factory = config.informers or InformerFactory(client)
@@ -96,6 +100,9 @@ class Proxy:
                 if self.config.health_port:
                     await stack.enter_async_context(
                         health.serving(self.health, self.config.health_address, self.config.health_port))
+                if self.config.metrics_port:
+                    await stack.enter_async_context(
+                        figures.serving(self.figures, "127.0.0.1", self.config.metrics_port))
                 await self._loop()
         finally:
             self.ready.clear()
@@ -111,10 +118,12 @@ class Proxy:
         while True:
             self._wake.clear()
             dirty, self._dirty = self._dirty, set()
+            began = effects.monotonic()
             try:
                 await self._synchronise(dirty, whole=whole)
             except (NFTError, OSError) as error:
                 self.failures += 1
+                self.figures.failed()
                 log.error("services %s: not written, trying again in %s s: %s", sorted(dirty), retry_s, error)
                 self._dirty |= dirty
                 whole = True
@@ -123,6 +132,7 @@ class Proxy:
                 continue
             retry_s = RETRY_S
             self.syncs += 1
+            self.figures.synced(effects.monotonic() - began)
             await self._checks.update(ports_of(self._balanced.values()))
             if not self._dirty:
                 self.health.updated()
@@ -200,9 +210,11 @@ class Proxy:
         self._slices.lister.add_index(SERVICE_INDEX, _service_keys)
 
         def note(*objects: Object) -> None:
+            self.figures.changed("service", 1)
             self._note(key_of(obj) for obj in objects)
 
         def note_slice(*objects: Object) -> None:
+            self.figures.changed("endpoint", 1)
             self._note(key for obj in objects for key in _service_keys(obj))
 
         return [

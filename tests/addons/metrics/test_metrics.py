@@ -1,0 +1,80 @@
+"""metrics.k8s.io: rates from two scrapes, and the documents that say them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from sampan.addons.metrics.samples import Point, Window, parse, used
+from sampan.addons.metrics.server import MetricsConfig, MetricsServer
+from sampan.client.client import Client
+
+
+def scrape(node_cpu_s: float, main_cpu_s: float, at_s: float, memory: int = 3 << 20) -> str:
+    labels = '{container="main",namespace="ns",pod="web"}'
+    return (
+        f"# TYPE node_cpu_usage_seconds_total counter\nnode_cpu_usage_seconds_total {node_cpu_s}\n"
+        f"# TYPE node_memory_working_set_bytes gauge\nnode_memory_working_set_bytes {5 << 30}\n"
+        "# TYPE container_cpu_usage_seconds_total counter\n"
+        f"container_cpu_usage_seconds_total{labels} {main_cpu_s} {int(at_s * 1000)}\n"
+        "# TYPE container_memory_working_set_bytes gauge\n"
+        f"container_memory_working_set_bytes{labels} {memory} {int(at_s * 1000)}\n"
+    )
+
+
+def test_two_samples_make_a_rate() -> None:
+    window = Window()
+    window.add("n1", parse(scrape(10, 1, 100), 101))
+    assert window.node("n1") is None and window.pods() == {}
+    window.add("n1", parse(scrape(13, 1.5, 110), 111))
+    node, containers = window.node("n1"), window.pod("ns", "web")
+    assert node is not None and (node.cpu_ns, node.window_s, node.memory_bytes) == (300_000_000, 10, 5 << 30)
+    assert (containers["main"].cpu_ns, containers["main"].time_s) == (50_000_000, 110)
+
+
+def test_a_container_that_was_not_measured_anew_keeps_its_rate_and_one_that_restarted_waits() -> None:
+    window = Window()
+    for at, cpu in ((100, 1.0), (110, 1.5)):
+        window.add("n1", parse(scrape(10 + at, cpu, at), at + 1))
+    window.add("n1", parse(scrape(130, 1.5, 110), 121))
+    assert window.pod("ns", "web")["main"].cpu_ns == 50_000_000
+    window.add("n1", parse(scrape(140, 0.1, 130), 131))
+    assert window.pod("ns", "web") == {}
+    window.keep(set())
+    assert window.node("n1") is None
+
+
+def test_no_rate_of_one_moment() -> None:
+    assert used(Point(1, 1, 1), Point(1, 2, 1)) is None and used(None, Point(1, 1, 1)) is None
+
+
+async def test_documents() -> None:
+    server = MetricsServer(Client(None), MetricsConfig("", 0, "", "", ""))  # type: ignore[arg-type]
+    pod = {"metadata": {"name": "web", "namespace": "ns", "labels": {"app": "web"}}}
+    node = {"metadata": {"name": "n1", "labels": {"zone": "a"}}}
+    server._pods.replace([{**pod, "kind": "Pod"}])
+    server._nodes.replace([node, {"metadata": {"name": "n2"}}])
+    for at, cpu in ((100, 1.0), (110, 1.5)):
+        server._window.add("n1", parse(scrape(10 + at, cpu, at), at))
+    async with TestClient(TestServer(server.app())) as client:
+        async def get(path: str) -> Any:
+            return await (await client.get(f"/apis/metrics.k8s.io/v1beta1{path}")).json()
+
+        assert [one["name"] for one in (await get(""))["resources"]] == ["nodes", "pods"]
+        nodes = await get("/nodes")
+        assert nodes["kind"] == "NodeMetricsList" and len(nodes["items"]) == 1
+        assert nodes["items"][0] == {
+            "kind": "NodeMetrics", "apiVersion": "metrics.k8s.io/v1beta1",
+            "metadata": {"name": "n1", "creationTimestamp": None, "labels": {"zone": "a"}},
+            "timestamp": "1970-01-01T00:01:50Z", "window": "10s",
+            "usage": {"cpu": "1000000000n", "memory": "5242880Ki"},
+        }
+        found = await get("/namespaces/ns/pods/web")
+        assert found["containers"] == [{"name": "main", "usage": {"cpu": "50000000n", "memory": "3072Ki"}}]
+        assert len((await get("/pods?labelSelector=app%3Dweb"))["items"]) == 1
+        assert (await get("/pods?labelSelector=app%3Dother"))["items"] == []
+        assert (await get("/namespaces/other/pods"))["items"] == []
+        assert (await get("/pods?labelSelector=%3D%3D"))["reason"] == "BadRequest"
+        missing = await get("/nodes/n2")
+        assert (missing["code"], missing["reason"]) == (404, "NotFound")

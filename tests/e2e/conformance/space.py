@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import aiohttp
 
@@ -239,7 +239,8 @@ class Space:
     async def proxy(self, path: str, method: str = "GET") -> str:
         """An answer through the API server's proxy; `path` begins with pods/, services/ or /api."""
         whole = path if path.startswith("/") else f"/api/v1/namespaces/{self.name}/{path}"
-        answer = await self.client.raw(method, whole)
+        place, _, query = whole.partition("?")
+        answer = await self.client.raw(method, place, parse_qs(query))
         return answer.body.decode()
 
     async def node(self, name: str) -> Object:

@@ -73,8 +73,8 @@ async def test_granular_checks(space: Space) -> None:
                 assert await dial(space, source, one["status"]["podIP"], target, protocol) == [one["metadata"]["name"]]
             await reached(space, source, ip, port, both, protocol)
             await reached(space, source, f"both.{space.name}.svc", port, both, protocol)
-            for node in nodes:
-                await reached(space, source, node, node_port, both, protocol)
+        for node in nodes:
+            await reached(space, "web-0", node, node_port, both, protocol)
     for one in webs:
         url = f"http://{one['status']['podIP']}:8080/hostname"
         assert await space.says("host", "curl", "-s", url) == one["metadata"]["name"]

@@ -10,7 +10,7 @@ from typing import Any
 from tests.e2e.conformance.board import case, serial
 from tests.e2e.conformance.space import Object, Space, condition, container, is_ready, pod
 
-from sampan.api.resources import LEASES, NODES, PODS, PRIORITY_CLASSES, REPLICA_SETS
+from sampan.api.resources import API_SERVICES, LEASES, NODES, PODS, PRIORITY_CLASSES, REPLICA_SETS
 
 FOO = "scheduling.example.com/foo"
 
@@ -66,6 +66,24 @@ async def test_the_kubelets_own_api(space: Space) -> None:
     assert f'container_memory_working_set_bytes{{container="main",namespace="{space.name}",pod="web"}}' in resource
     assert "node_cpu_usage_seconds_total" in resource and "container_cpu_usage_seconds_total" in advisor
     assert "kubelet_running_pods" in own
+
+
+@case
+async def test_metrics(space: Space) -> None:
+    """metrics.k8s.io: nodes and pods, behind the aggregation layer."""
+    await space.start(pod("web"))
+    api = "/apis/metrics.k8s.io/v1beta1"
+
+    async def measured() -> bool:
+        nodes = json.loads(await space.proxy(f"{api}/nodes"))["items"]
+        found = json.loads(await space.proxy(f"{api}/namespaces/{space.name}/pods/web"))
+        assert {one["metadata"]["name"] for one in nodes} == set(space.nodes)
+        assert all(one["usage"]["cpu"].endswith("n") and one["usage"]["memory"].endswith("Ki") for one in nodes)
+        return [one["name"] for one in found["containers"]] == ["main"]
+
+    await space.eventually(measured, "two scrapes")
+    services = await space.client.get(API_SERVICES, "v1beta1.metrics.k8s.io")
+    assert condition(services, "Available")["status"] == "True"
 
 
 @case

@@ -133,7 +133,7 @@ async def test_hooks(space: Space) -> None:
 @case
 async def test_liveness(space: Space) -> None:
     """Probing container: restarted when it must be, and not otherwise."""
-    every = {"periodSeconds": 1, "failureThreshold": 3, "initialDelaySeconds": 2}
+    every = {"periodSeconds": 1, "failureThreshold": 3, "initialDelaySeconds": 4}
     dies, lives = program("liveness", "6"), program("netexec")
     cat = {"exec": {"command": ["cat", "/tmp/health"]}}
     stories: dict[str, tuple[Object, Object, bool]] = {

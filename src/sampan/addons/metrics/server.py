@@ -66,8 +66,8 @@ class MetricsServer:
         self._config = config
         self._window = Window()
         self._factory = InformerFactory(client)
-        self._nodes = self._factory.informer(NODES)
-        self._pods = self._factory.informer(PODS)
+        self._nodes = self._factory.informer(NODES, metadata_only=True)
+        self._pods = self._factory.informer(PODS, metadata_only=True)
         self.failures = 0
 
     async def scrape(self) -> None:

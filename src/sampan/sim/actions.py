@@ -153,3 +153,34 @@ async def uncordon_all(stage: Stage) -> None:
     """For a finale: whoever drained a node may have been interrupted."""
     for node in sorted(stage.cluster.fleet.nodes):
         await patch(NODES, node, lambda stage: {"spec": {"unschedulable": None}})(stage)
+
+
+def replace_node() -> Action:
+    """Switch a node off, delete its Node object, and after a while switch it on again."""
+
+    async def act(stage: Stage) -> None:
+        node = stage.rng.choice(sorted(stage.cluster.fleet.nodes))
+        stage.cluster.fleet.stop_node(node)
+        await stage.persist(lambda: stage.client.delete(NODES, node))
+        await asyncio.sleep(stage.rng.uniform(1.0, 90.0))
+        stage.cluster.fleet.start_node(node)
+
+    return act
+
+
+def lose_zone() -> Action:
+    """All nodes of a zone, or some of them, fall silent for a while."""
+
+    async def act(stage: Stage) -> None:
+        fleet = stage.cluster.fleet
+        zones = sorted({node.spec.labels["topology.kubernetes.io/zone"] for node in fleet.nodes.values()})
+        zone = stage.rng.choice(zones)
+        nodes = [name for name, node in fleet.nodes.items() if node.spec.labels["topology.kubernetes.io/zone"] == zone]
+        lost = nodes if stage.rng.random() < 0.6 else nodes[:1]
+        for name in lost:
+            fleet.stop_node(name)
+        await asyncio.sleep(stage.rng.uniform(10.0, 150.0))
+        for name in lost:
+            fleet.start_node(name)
+
+    return act

@@ -34,6 +34,7 @@ from sampan.scheduler.config import SchedulerConfig
 from sampan.sim.cause import Life
 from sampan.sim.component import Component
 from sampan.sim.loop import VirtualLoop
+from sampan.sim.metrics import SimMetrics
 from sampan.sim.network import Network
 from sampan.sim.node import Fleet, NodeSpec, node_specs
 from sampan.sim.source import SeededSource
@@ -72,6 +73,7 @@ class SimCluster:
         self.store = SimStore(seed)
         self.network = Network(seed, quiet=self.config.quiet)
         self.fleet = Fleet(self.config.nodes)
+        self.metrics = SimMetrics()
         self.components: dict[str, Component] = {}
         self._user = Life("user")
         self._servers_down = 0
@@ -161,7 +163,7 @@ class SimCluster:
         self.server = APIServer(self.store, self.config.server)
         await self.server.start()
         if not self._servers_down:
-            self.network.server = self.server.handle
+            self.network.server = self.metrics.before(self.server)
 
     async def _stop_server(self) -> None:
         self.network.server = None

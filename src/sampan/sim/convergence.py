@@ -6,7 +6,7 @@ design (a pod that no node can hold) are named by a scenario's `unsettled` label
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, meta, namespace_of, uid_of
@@ -37,9 +37,11 @@ SETTLING_KINDS: Final = frozenset({
 })
 
 
-def problems(world: World) -> Iterator[str]:
-    """Everything that is not at rest."""
+def problems(world: World, unsettled: Sequence[str] = ()) -> Iterator[str]:
+    """Everything that is not at rest, but for the resources that need not be."""
     for resource in sorted(SETTLING_KINDS):
+        if resource[1] in unsettled:
+            continue
         for obj in world.objects[resource].values():
             if UNSETTLED in labels_of(obj):
                 continue

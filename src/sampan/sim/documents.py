@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sampan.apimachinery.object import Object
-from sampan.sim.stages import EXIT_CODE, RUN_SECONDS
+from sampan.sim.stages import EXIT_CODE, FAIL_PERCENT, RUN_SECONDS
 
 NAMESPACE: Final = "default"
 SHORT_TOLERATIONS: Final = [
@@ -64,11 +64,12 @@ def daemon_set(name: str, **update: Any) -> Object:
 
 
 def job(name: str, completions: int, parallelism: int, *, seconds: int = 8, exit_code: int = 0, **spec: Any) -> Object:
-    """`namespace` may be among the fields of its spec; pods run for as long and end with that code."""
-    namespace = spec.pop("namespace", NAMESPACE)
-    annotations = {RUN_SECONDS: str(seconds), EXIT_CODE: str(exit_code)}
+    """Pods run for as long and end with that code, or fail as often as `fail_percent` says."""
+    annotations = {
+        RUN_SECONDS: str(seconds), EXIT_CODE: str(exit_code), FAIL_PERCENT: str(spec.pop("fail_percent", 0)),
+    }
     template = pod_template(name, restartPolicy="Never", annotations=annotations)
-    return document("Job", "batch/v1", name, namespace, spec={
+    return document("Job", "batch/v1", name, spec={
         "completions": completions, "parallelism": parallelism, "backoffLimit": 1000, "template": template, **spec,
     })
 

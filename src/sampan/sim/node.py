@@ -174,7 +174,10 @@ class Fleet:
     async def _report(self, client: Client, node: SimulatedNode) -> None:
         node.reported_at_s = effects.monotonic()
         status: Object = {"status": node.status()}
-        await client.patch(NODES, node.spec.name, status, type="strategic", subresource="status")
+        try:
+            await client.patch(NODES, node.spec.name, status, type="strategic", subresource="status")
+        except errors.NotFound:  # somebody deleted the Node: a kubelet that starts registers it again
+            await client.create(NODES, node.document())
 
     async def _keep_alive(self, client: Client) -> None:
         """Leases every ten seconds, statuses every five minutes and when a node comes back."""

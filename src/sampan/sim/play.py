@@ -123,7 +123,9 @@ async def _booted(cluster: SimCluster, observer: Observer) -> AsyncIterator[None
 
 
 def _field(cluster: SimCluster, trial: Trial) -> Field:
-    return Field(tuple(cluster.components), tuple(cluster.fleet.nodes), tuple(trial.scenario.without))
+    scenario = trial.scenario
+    components = tuple(scenario.struck) or tuple(cluster.components)
+    return Field(components, tuple(cluster.fleet.nodes), tuple(scenario.without))
 
 
 async def _course(trial: Trial, cluster: SimCluster, observer: Observer, campaign: Campaign) -> None:
@@ -154,7 +156,8 @@ async def _rest(cluster: SimCluster, observer: Observer, scenario: Scenario, wit
     began = effects.monotonic()
     calm_since = None
     while True:
-        problem = next(convergence.problems(observer.world), None) or next(iter(scenario.settled(observer.world)), None)
+        world = observer.world
+        problem = next(convergence.problems(world, scenario.unsettled), None) or next(iter(scenario.settled(world)), None)
         now = effects.monotonic()
         if problem is None:
             calm_since = now if calm_since is None else calm_since

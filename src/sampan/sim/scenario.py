@@ -78,9 +78,13 @@ class Scenario:
     managers: int = 1
     minutes: float = 6.0
     every_s: float = 8.0
-    rest_within_s: float = 900.0
+    rest_within_s: float = 480.0
     without: Sequence[str] = field(default=())
     """Kinds of faults, by class name, that make no sense here."""
+    struck: Sequence[str] = ()
+    """The components that faults strike; all, if empty."""
+    unsettled: Sequence[str] = ()
+    """Resources that need not come to rest here."""
 
     def node_specs(self) -> Sequence[NodeSpec]:
         return node_specs(self.nodes) if isinstance(self.nodes, int) else self.nodes

@@ -13,7 +13,7 @@ from sampan.sim.faults.fault import Fault
 from sampan.sim.faults.plan import FaultPlan
 from sampan.sim.play import Outcome, Trial, play
 
-MOST_TRIES: Final = 60
+MOST_TRIES: Final = 40
 
 
 def shrink(outcome: Outcome, progress: Callable[[int, int], None] = lambda tries, left: None) -> Outcome:

@@ -6,6 +6,7 @@ effect is applied, and the pod's new state selects the next one. A pod may say o
     sim.sampan/ready-after-seconds   how long after it runs it becomes ready
     sim.sampan/run-seconds           it ends after that time
     sim.sampan/exit-code             with this code (0)
+    sim.sampan/fail-percent          or, as often as that, with 1
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sampan.apimachinery.object import Object, annotations_of, is_being_deleted,
 READY_AFTER = "sim.sampan/ready-after-seconds"
 RUN_SECONDS = "sim.sampan/run-seconds"
 EXIT_CODE = "sim.sampan/exit-code"
+FAIL_PERCENT = "sim.sampan/fail-percent"
 
 _ENDED = ("Succeeded", "Failed")
 
@@ -88,6 +90,8 @@ def _ready(pod: Object, place: PodPlace) -> Object:
 
 def _completed(pod: Object, place: PodPlace) -> Object:
     code = int(_number(pod, EXIT_CODE) or 0)
+    if not code and effects.rng().random() * 100 < (_number(pod, FAIL_PERCENT) or 0):
+        code = 1
     started = (pod.get("status") or {}).get("startTime") or effects.timestamp()
     ended = {
         "exitCode": code, "reason": "Error" if code else "Completed", "startedAt": started,

@@ -10,6 +10,12 @@ from sampan.sim.world import Change, GroupResource, World, title
 
 EVERYTHING: Final[Sequence[GroupResource]] = (("*", "*"),)
 NAMESPACES: Final[GroupResource] = ("core", "namespaces")
+FINALIZERS: Final = {
+    "foregroundDeletion": "generic-garbage-collector", "orphan": "generic-garbage-collector",
+    "batch.kubernetes.io/job-tracking": "job-controller", "kubernetes.io/pvc-protection": "pvc-protection-controller",
+    "kubernetes.io/pv-protection": "pv-protection-controller",
+}
+"""Whose each finalizer is."""
 
 
 class Identity:
@@ -38,16 +44,36 @@ class Identity:
 
 
 class Finalizers:
-    """An object goes only when nothing holds it any more."""
+    """An object goes only when nothing holds it, and what holds it is let go only by whom it belongs to."""
 
     name = "finalizers"
     resources = EVERYTHING
 
     def check(self, world: World, change: Change) -> Iterator[str]:
-        if change.new is None and change.old is not None:
-            held = meta(change.old).get("finalizers")
-            if held:
-                yield f"{title(change.old)} was removed though {', '.join(held)} held it"
+        old = change.old
+        if old is None or not meta(old).get("finalizers"):
+            return
+        held = meta(old)["finalizers"]
+        if change.new is None and change.cause.method not in ("PATCH", "PUT"):
+            yield f"{title(old)} was removed though {', '.join(held)} held it"
+        if change.new is None and not is_being_deleted(old):
+            yield f"{title(old)} was removed though nobody had deleted it"
+        kept = (meta(change.new).get("finalizers") or []) if change.new is not None else []
+        for finalizer in held:
+            owner = FINALIZERS.get(finalizer)
+            if finalizer not in kept and owner is not None and change.cause.by not in (owner, "user"):
+                yield f"{finalizer} of {title(old)} was removed by {change.cause.by}"
+        if "foregroundDeletion" in held and "foregroundDeletion" not in kept:
+            yield from self._blocked(world, change, old)
+
+    def _blocked(self, world: World, change: Change, owner: Object) -> Iterator[str]:
+        informed = world.informed_until_s(change.cause)
+        for objects in list(world.objects.values()):
+            for obj in objects.values():
+                for reference in meta(obj).get("ownerReferences") or []:
+                    mine = reference.get("uid") == uid_of(owner) and reference.get("blockOwnerDeletion")
+                    if mine and world.known[uid_of(obj)].born_at_s < informed:
+                        yield f"{title(owner)} was let go though {title(obj)} blocks its deletion"
 
 
 class Generations:

@@ -5,8 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from sampan.sim.scenario import Scenario
-from sampan.sim.scenarios import deployments
+from sampan.sim.scenarios import (
+    autoscaling,
+    budgets,
+    churn,
+    cronjobs,
+    daemonsets,
+    deployments,
+    garbage,
+    jobs,
+    leaders,
+    namespaces,
+    quotas,
+    scheduling,
+    statefulsets,
+    volumes,
+    zones,
+)
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    module.SCENARIO.name: module.SCENARIO for module in (deployments,)
+    module.SCENARIO.name: module.SCENARIO
+    for module in (
+        deployments, statefulsets, jobs, cronjobs, daemonsets, autoscaling, budgets, namespaces, garbage, quotas,
+        volumes, zones, scheduling, leaders, churn,
+    )
 }

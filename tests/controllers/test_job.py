@@ -74,6 +74,14 @@ def test_a_finished_pod_is_recorded_then_released_then_counted(make, flat) -> No
     assert "succeeded" not in (of(Update, flat(plan(owner, pods, make.now))) or [{}])[0]
 
 
+def test_new_pods_come_last_since_they_may_be_refused(make, flat) -> None:
+    owner = job(make, completions=3, parallelism=2)
+    pods = [job_pod(make, owner, "done", "Succeeded"), job_pod(make, owner, "lost", "Failed")]
+    writes = [type(one) for one in flat(plan(owner, pods, make.now + timedelta(hours=1)))]
+    assert Create in writes and Patch in writes
+    assert writes.index(Create) > max(n for n, kind in enumerate(writes) if kind in (Update, Patch))
+
+
 def test_it_is_complete_when_everything_is_counted(make, flat) -> None:
     owner = job(make)
     owner["status"] = {"succeeded": 3, "startTime": make.now_text}

@@ -19,9 +19,10 @@ def add(app: typer.Typer) -> None:
         seeds: Annotated[str, typer.Option(help="Several: A-B, both included.", metavar="A-B")] = "",
         scenario: Annotated[str, typer.Option(help="Its name, or all.")] = "all",
         hours: Annotated[float, typer.Option(help="Of virtual time under faults; 0: as the scenario says.")] = 0.0,
-        faults: Annotated[str, typer.Option(help="none, light or heavy.")] = "light",
+        faults: Annotated[str, typer.Option(help="none, light, heavy, or mixed by seed.")] = "light",
         jobs: Annotated[int, typer.Option(help="Processes at once; 0: one a processor.")] = 1,
         list_: Annotated[bool, typer.Option("--list", help="Name the scenarios.")] = False,
+        keep_going: Annotated[bool, typer.Option("--keep-going", help="Do not end with the first violation.")] = False,
         save_test: Annotated[bool, typer.Option("--save-test", help="Keep a violation as a test.")] = False,
     ) -> None:
         """Run clusters on virtual time, under faults, and check what must hold after every write."""
@@ -34,4 +35,4 @@ def add(app: typer.Typer) -> None:
             batch = command.batch_of(scenario, seeds or str(seed), faults, hours * 60)
         except ValueError as error:
             raise OperationError(str(error), "sampan sim --list") from None
-        raise typer.Exit(0 if command.run(batch, jobs, save_test=save_test) else 1)
+        raise typer.Exit(0 if command.run(batch, jobs, save_test=save_test, keep_going=keep_going) else 1)

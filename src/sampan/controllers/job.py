@@ -69,13 +69,13 @@ def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
     verdict = _verdict(job, tally, now)
     steps: list[Step] = list(claimed.steps)
     notes: list[Note] = []
+    work: list[Step] = []
     again: float | None = None
     suspended = bool(dig(job, "spec", "suspend"))
     if (verdict is not None or suspended) and tally.active:
         steps.append(_deletions(job, tally.active))
     elif verdict is None and not suspended:
         work, again = _manage(job, tally, claimed.objects, now)
-        steps += work
     status, told = _status(job, tally, verdict, now)
     notes += told
     if status != (job.get("status") or {}):
@@ -85,7 +85,8 @@ def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
     untracked = tuple(_untrack(pod) for pod in released)
     if untracked:
         steps.append(Parallel(untracked))
-    return Plan(tuple(steps), tuple(notes), _sooner(again, _deadline_in(job, status, now)))
+    # New pods come last: they may be refused (a quota, a namespace that is going), and nothing else may hang on that.
+    return Plan((*steps, *work), tuple(notes), _sooner(again, _deadline_in(job, status, now)))
 
 
 def is_over(job: Object) -> bool:

@@ -1,49 +1,64 @@
-"""`sampan sim`: plays trials, prints what came of them, and of a violation the smallest timeline that leads to it."""
+"""`sampan sim`: plays trials, prints what came of them, and of a violation the smallest timeline that leads to it.
+
+A few trials are told one by one; of many, how far they are, how long the rest will take, and those that failed.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
+from sampan import effects
 from sampan.effects.stopwatch import cpu_s
-from sampan.sim.faults.plan import LEVELS
+from sampan.sim.faults.plan import LEVELS, MIXED
 from sampan.sim.play import Outcome, Trial, play
 from sampan.sim.regression import save
 from sampan.sim.report import summary, timeline
 from sampan.sim.scenarios.table import SCENARIOS
 from sampan.sim.shrink import shrink
 
-EVERY = "all"
+EVERY: Final = "all"
+MANY: Final = 40
+Result: TypeAlias = tuple[Trial, bool, str]
+"""A trial, whether something was violated, and its summary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Which trials: scenarios × seeds."""
+    """Which trials: seeds × scenarios. Plain values, so that they travel to other processes."""
 
     scenarios: tuple[str, ...]
     seeds: range
     level: str
     minutes: float
 
-    def __iter__(self) -> Iterator[Trial]:
-        for seed in self.seeds:
-            for name in self.scenarios:
-                yield Trial(SCENARIOS[name], seed, self.level, minutes=self.minutes)
-
     def __len__(self) -> int:
         return len(self.scenarios) * len(self.seeds)
 
+    def trial(self, number: int) -> Trial:
+        seed, scenario = divmod(number, len(self.scenarios))
+        return Trial(SCENARIOS[self.scenarios[scenario]], self.seeds[seed], self.level, minutes=self.minutes)
 
-def run(batch: Batch, jobs: int, *, save_test: bool) -> bool:
+
+def run(batch: Batch, jobs: int, *, save_test: bool = False, keep_going: bool = False) -> bool:
     """Play a batch; whether nothing was violated."""
-    for outcome, cpu in _outcomes(batch, jobs or os.cpu_count() or 1):
-        print(summary(outcome, cpu), flush=True)
-        if outcome.violation is not None:
-            _explain(outcome, save_test)
-            return False
-    return True
+    began = effects.monotonic()
+    failed: list[Trial] = []
+    for done, (trial, violated, line) in enumerate(_results(batch, jobs or os.cpu_count() or 1), 1):
+        if violated or len(batch) < MANY:
+            print(line, flush=True)
+        elif done % (len(batch) // MANY) == 0:
+            _progress(done, len(batch), len(failed), effects.monotonic() - began)
+        if violated:
+            failed.append(trial)
+            if not keep_going:
+                break
+    if failed:
+        _explain(failed[0], save_test)
+    return not failed
 
 
 def list_scenarios() -> None:
@@ -56,43 +71,39 @@ def batch_of(scenario: str, seeds: str, level: str, minutes: float) -> Batch:
     return Batch(_scenarios(scenario), _seeds(seeds), _level(level), minutes)
 
 
-def _outcomes(batch: Batch, jobs: int) -> Iterator[tuple[Outcome, float]]:
+def _results(batch: Batch, jobs: int) -> Iterator[Result]:
     if jobs == 1 or len(batch) == 1:
-        yield from map(_timed, batch)
+        for number in range(len(batch)):
+            yield (batch.trial(number), *_played((batch, number)))
         return
     with ProcessPoolExecutor(jobs) as pool:
-        for name, seed, cpu, failed, line in pool.map(_played, _portable(batch)):
-            if failed:
-                pool.shutdown(cancel_futures=True)
-                yield _timed(Trial(SCENARIOS[name], seed, batch.level, minutes=batch.minutes))
-                return
-            print(line, flush=True)
-            del cpu
+        try:
+            played = pool.map(_played, [(batch, number) for number in range(len(batch))])
+            for number, (violated, line) in enumerate(played):
+                yield batch.trial(number), violated, line
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _portable(batch: Batch) -> Iterable[tuple[str, int, str, float]]:
-    return [(trial.scenario.name, trial.seed, trial.level, trial.minutes) for trial in batch]
-
-
-def _played(what: tuple[str, int, str, float]) -> tuple[str, int, float, bool, str]:
-    """In a process of the pool: scenarios hold functions and do not travel, nor do outcomes."""
-    name, seed, level, minutes = what
-    outcome, cpu = _timed(Trial(SCENARIOS[name], seed, level, minutes=minutes))
-    return name, seed, cpu, outcome.violation is not None, summary(outcome, cpu)
-
-
-def _timed(trial: Trial) -> tuple[Outcome, float]:
+def _played(what: tuple[Batch, int]) -> tuple[bool, str]:
+    """Perhaps in a process of the pool: outcomes hold what does not travel."""
+    batch, number = what
     began = cpu_s()
-    outcome = play(trial)
-    return outcome, cpu_s() - began
+    outcome = play(batch.trial(number))
+    return outcome.violation is not None, summary(outcome, cpu_s() - began)
 
 
-def _explain(outcome: Outcome, save_test: bool) -> None:
+def _progress(done: int, of: int, failed: int, elapsed_s: float) -> None:
+    left_s = elapsed_s / done * (of - done)
+    print(f"{done} of {of} trials, {failed} violations, {left_s / 60:.0f} min to go", flush=True)
+
+
+def _explain(trial: Trial, save_test: bool) -> None:
+    outcome: Outcome = play(trial)
     struck = len(outcome.plan.faults)
     if struck:
         print(f"\nleaving out faults, of {struck} …", flush=True)
         outcome = shrink(outcome)
-    trial = outcome.trial
     print(f"\nseed {trial.seed} of {trial.scenario.name}, with {len(outcome.plan.faults)} of {struck} faults:\n")
     print(f"{outcome.plan}\n\n{timeline(outcome)}\n")
     hours = f" --hours {trial.minutes / 60:g}" if trial.minutes else ""
@@ -120,6 +131,7 @@ def _seeds(text: str) -> range:
 
 
 def _level(text: str) -> str:
-    if text != "none" and text not in LEVELS:
-        raise ValueError(f'faults "{text}" are none; there are none, {", ".join(LEVELS)}')
+    known = ("none", *LEVELS, MIXED)
+    if text not in known:
+        raise ValueError(f'faults "{text}" are none; there are {", ".join(known)}')
     return text

@@ -38,8 +38,8 @@ class SimMetrics:
             pods = [pod for pod in server.reader.list(PODS, namespace) if is_active(pod) and is_ready(pod)]
             selector = parse(request.param("labelSelector"))
             items = [self._usage(pod, pods) for pod in pods if selector.matches(labels_of(pod))]
-            document = {"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items}
-            return Response(200, {"content-type": "application/json"}, orjson.dumps(document))
+            head = {"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}}
+            return Response(200, {"content-type": "application/json"}, orjson.dumps({**head, "items": items}))
 
         return handle
 

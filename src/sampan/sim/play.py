@@ -157,7 +157,8 @@ async def _rest(cluster: SimCluster, observer: Observer, scenario: Scenario, wit
     calm_since = None
     while True:
         world = observer.world
-        problem = next(convergence.problems(world, scenario.unsettled), None) or next(iter(scenario.settled(world)), None)
+        problem = next(convergence.problems(world, scenario.unsettled), None)
+        problem = problem or next(iter(scenario.settled(world)), None)
         now = effects.monotonic()
         if problem is None:
             calm_since = now if calm_since is None else calm_since

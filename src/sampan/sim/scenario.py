@@ -58,6 +58,9 @@ class Stage:
     async def create(self, resource: Resource, obj: Object) -> None:
         await self.persist(lambda: self.client.create(resource, obj))
 
+    async def delete(self, resource: Resource, name: str, namespace: str | None = None) -> None:
+        await self.persist(lambda: self.client.delete(resource, name, namespace))
+
 
 Action: TypeAlias = Callable[[Stage], Awaitable[None]]
 Weighted: TypeAlias = tuple[int, Action]

@@ -52,6 +52,7 @@ class Level:
     most_s: float
 
 
+MIXED: Final = "mixed"
 LEVELS: Final = {"light": Level(60.0, 15.0), "heavy": Level(15.0, 60.0)}
 
 
@@ -134,9 +135,11 @@ DRAWS: Final[tuple[tuple[int, Draw], ...]] = (
 
 
 def draw(seed: int, level: str, duration_s: float, field: Field) -> FaultPlan:
-    """The plan of a seed. Raises KeyError for an unknown level."""
+    """The plan of a seed; `mixed` is light for even seeds and heavy for odd ones. Raises KeyError for no level."""
     if level == "none":
         return FaultPlan(network=False)
+    if level == MIXED:
+        level = "heavy" if seed % 2 else "light"
     bad = LEVELS[level]
     rng = generator(seed, "faults", level)
     weights = [weight for weight, _ in DRAWS]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sampan.api.resources import CRON_JOBS
-from sampan.apimachinery.object import Object, dig
+from sampan.apimachinery.object import Object, dig, uid_of
 from sampan.sim.actions import delete_pod, set_spec
 from sampan.sim.documents import document, job
 from sampan.sim.scenario import Scenario
-from sampan.sim.world import World, controller_uid, title, uid_of
+from sampan.sim.world import World, controller_uid, title
 
 
 def cron_job(name: str, schedule: str, policy: str, seconds: int) -> Object:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from sampan.api.resources import JOBS
 from sampan.sim.actions import create_some, delete_pod, set_spec
 from sampan.sim.documents import job
 from sampan.sim.scenario import Scenario
 
-INDEXED = {"completionMode": "Indexed"}
+INDEXED: Final[dict[str, Any]] = {"completionMode": "Indexed"}
 
 SCENARIO = Scenario(
     name="jobs",

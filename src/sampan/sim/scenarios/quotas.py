@@ -7,6 +7,7 @@ import asyncio
 from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, JOBS, NAMESPACES, PODS, RESOURCE_QUOTAS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, name_of
+from sampan.apimachinery.resource import Resource
 from sampan.sim.actions import patch
 from sampan.sim.convergence import UNSETTLED
 from sampan.sim.documents import deployment, document, job, namespace, pod_template
@@ -41,9 +42,9 @@ def rush() -> Action:
     return act
 
 
-async def _tried(stage: Stage, resource: object, obj: Object) -> None:
+async def _tried(stage: Stage, resource: Resource, obj: Object) -> None:
     try:
-        await stage.client.create(resource, obj)  # type: ignore[arg-type]
+        await stage.client.create(resource, obj)
     except errors.APIError:
         return
 
@@ -57,7 +58,7 @@ def tidy_up() -> Action:
                 name_of(one) for one in stage.world.objects[key].values() if name_of(one).startswith("r")
             )
             for name in stage.rng.sample(there, len(there) // 2):
-                await stage.persist(lambda name=name, resource=resource: stage.client.delete(resource, name, SPACE))
+                await stage.delete(resource, name, SPACE)
 
     return act
 

@@ -6,6 +6,7 @@ import asyncio
 
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.resource import Resource
 from sampan.sim.documents import document, pod_template, volume
 from sampan.sim.scenario import Action, Scenario, Stage
 
@@ -25,7 +26,7 @@ def user_of(name: str) -> Object:
     }}
 
 
-def some(resource: object, what: str, *, gone: bool) -> Action:
+def some(resource: Resource, what: str, *, gone: bool) -> Action:
     """Make or delete one of the five claims, volumes or pods."""
 
     async def act(stage: Stage) -> None:
@@ -33,10 +34,10 @@ def some(resource: object, what: str, *, gone: bool) -> Action:
         name = {"claim": f"c{number}", "volume": f"v{number}", "pod": f"uses-c{number}"}[what]
         where = None if what == "volume" else "default"
         if gone:
-            await stage.persist(lambda: stage.client.delete(resource, name, where))  # type: ignore[arg-type]
+            await stage.delete(resource, name, where)
         else:
             obj = {"claim": claim(name), "volume": volume(name), "pod": user_of(f"c{number}")}[what]
-            await stage.create(resource, obj)  # type: ignore[arg-type]
+            await stage.create(resource, obj)
 
     return act
 
@@ -44,7 +45,7 @@ def some(resource: object, what: str, *, gone: bool) -> Action:
 async def complete(stage: Stage) -> None:
     """Nobody uses a claim any more, so those that are to go can; then enough volumes and every claim."""
     for number in range(MOST):
-        await stage.persist(lambda number=number: stage.client.delete(PODS, f"uses-c{number}", "default"))
+        await stage.delete(PODS, f"uses-c{number}", "default")
     await asyncio.sleep(60.0)
     for number in range(MOST):
         await stage.create(PERSISTENT_VOLUMES, volume(f"v{number}"))

@@ -253,3 +253,22 @@ async def test_the_manager_starts_a_crashed_controller_again(client: Client) -> 
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert manager.crashes == {"test": 2}
+
+
+class Picky(Scripted):
+    """Looks at nothing but the field `a`."""
+
+    def __call__(self, wiring: Wiring) -> Scripted:
+        self.lister = wiring.watch(CONFIG_MAPS, facts=lambda obj: (obj.get("data") or {}).get("a"))
+        return self
+
+
+async def test_a_change_of_what_does_not_matter_queues_nothing(client: Client, start) -> None:
+    script = Picky()
+    await start(script)
+    await until(lambda: script.calls.count("default/go") == 1)
+    await client.patch(CONFIG_MAPS, "go", {"data": {"b": "2"}}, "default", type="merge")
+    await client.patch(CONFIG_MAPS, "go", {"data": {"a": "2"}}, "default", type="merge")
+    await until(lambda: script.calls.count("default/go") == 2)
+    await until(lambda: script.lister.get("go", "default")["data"] == {"a": "2", "b": "2"})
+    assert script.calls.count("default/go") == 2

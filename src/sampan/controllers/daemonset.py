@@ -267,14 +267,19 @@ def status_of(
     return status
 
 
+def _placement(node: Object) -> object:
+    """What of a node decides on which pods belong there."""
+    return meta(node).get("uid"), labels_of(node), dig(node, "spec", "taints"), dig(node, "spec", "unschedulable")
+
+
 class DaemonSetReconciler:
-    """Keys are DaemonSets; every node concerns all of them."""
+    """Keys are DaemonSets; a node that comes, goes or changes its labels or taints concerns all of them."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._sets = wiring.watch(DAEMON_SETS)
         self._pods = wiring.watch(PODS, self._concerned)
         index_by_owner(self._pods)
-        self._nodes = wiring.watch(NODES, lambda node: sorted(key_of(one) for one in self._sets.list()))
+        self._nodes = wiring.watch(NODES, lambda node: sorted(key_of(one) for one in self._sets.list()), _placement)
         self._revisions = wiring.watch(CONTROLLER_REVISIONS, owner_key("DaemonSet", "apps"))
         index_by_owner(self._revisions)
         self._patience = Patience()

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 Keys: TypeAlias = Callable[[Object], Iterable[str]]
 """Which keys an object's change concerns."""
 
+Facts: TypeAlias = Callable[[Object], object]
+"""What of an object matters; compared before and after a change."""
+
 
 class Reconciler(Protocol):
     """One control loop's thinking."""
@@ -64,26 +67,32 @@ class Wiring:
         self._handlers: list[tuple[Informer, Handler]] = []
         self._informers: dict[int, Informer] = {}
 
-    def watch(self, resource: Resource, keys: Keys | None = None) -> Lister:
-        """Follow all objects of `resource`; each change queues `keys` of its old and new state (its own key)."""
+    def watch(self, resource: Resource, keys: Keys | None = None, facts: Facts | None = None) -> Lister:
+        """Follow all objects of `resource`; each change queues `keys` of its old and new state (its own key).
+
+        With `facts`, an update that changes none of them queues nothing: most of a node's are heartbeats.
+        """
         informer = self.factory.informer(resource)
-        self.follow(informer, keys or own_key)
+        self.follow(informer, keys or own_key, facts)
         return informer.lister
 
     def read(self, resource: Resource) -> Lister:
         """Follow all objects of `resource` without queueing anything for their changes."""
         return self.watch(resource, no_key)
 
-    def follow(self, informer: Informer, keys: Keys) -> None:
+    def follow(self, informer: Informer, keys: Keys, facts: Facts | None = None) -> None:
         """As `watch`, for any informer."""
         if id(informer) not in self._informers:
             self._informers[id(informer)] = informer
             self._handlers.append((informer, self.expectations.follow(informer)))
         if keys is not no_key:
             changed = self._changed(keys)
-            handler = informer.add_handler(
-                lambda obj: changed(obj), lambda old, new: changed(old, new), lambda obj: changed(obj)
-            )
+
+            def updated(old: Object, new: Object) -> None:
+                if facts is None or facts(old) != facts(new):
+                    changed(old, new)
+
+            handler = informer.add_handler(lambda obj: changed(obj), updated, lambda obj: changed(obj))
             self._handlers.append((informer, handler))
 
     def add_background(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -220,6 +220,16 @@ def test_pods_without_an_index_of_their_own_go_first(make, flat) -> None:
     assert sorted(one.name for one in of(Delete, flat(plan(owner, pods, make.now)))) == ["beyond", "nameless"]
 
 
+def test_restarts_in_place_count_those_of_init_containers_too(make, flat) -> None:
+    owner = job(make, backoffLimit=3)
+    owner["spec"]["template"]["spec"]["restartPolicy"] = "OnFailure"
+    pod = job_pod(make, owner, "a")
+    pod["status"] |= {"containerStatuses": [{"restartCount": 1}], "initContainerStatuses": [{"restartCount": 1}]}
+    assert not of(Delete, flat(plan(owner, [pod], make.now)))
+    pod["status"]["initContainerStatuses"] = [{"restartCount": 2}]
+    assert [one.name for one in of(Delete, flat(plan(owner, [pod], make.now)))] == ["a"]
+
+
 def test_the_delay_counts_failures_since_the_last_success(make) -> None:
     owner = job(make)
 

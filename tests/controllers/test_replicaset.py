@@ -130,6 +130,17 @@ def test_the_least_useful_pods_are_deleted_first(make) -> None:
     ]
 
 
+def test_among_equals_the_one_whose_sidecar_restarted_more_goes_first(make) -> None:
+    def with_sidecar(name: str, count: int):
+        pod = make.pod(name)
+        pod["spec"]["initContainers"] = [{"name": "side", "restartPolicy": "Always"}]
+        pod["status"]["initContainerStatuses"] = [{"name": "side", "restartCount": count}]
+        return pod
+
+    pods = [with_sidecar("a", 1), with_sidecar("b", 4)]
+    assert [name_of(pod) for pod in deletion_order(pods, pods, make.now)] == ["b", "a"]
+
+
 def test_pods_on_their_way_out_are_told_but_not_counted(make) -> None:
     owner = make.replica_set(replicas=1)
     pods = (make.pod("a", owner), make.pod("b", owner, deletionTimestamp=make.now_text))

@@ -54,6 +54,7 @@ from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Parallel, Patch
 
 BURST = 500
 MANAGER = "kubernetes.io/job-controller"
+_STATUSES = ("initContainerStatuses", "containerStatuses")
 FAILURE_TARGET, SUCCESS_CRITERIA_MET = "FailureTarget", "SuccessCriteriaMet"
 
 
@@ -111,8 +112,8 @@ def _failure(job: Object, tally: Tally, now: datetime) -> Condition | None:
     limit = int(dig(spec, "backoffLimit", default=6))
     if dig(spec, "template", "spec", "restartPolicy") == "OnFailure":
         restarts = sum(
-            status.get("restartCount", 0) for pod in tally.active
-            for status in dig(pod, "status", "containerStatuses", default=())
+            status.get("restartCount", 0) for pod in tally.active for field in _STATUSES
+            for status in dig(pod, "status", field, default=())
         )
         too_many = restarts >= limit if limit else restarts > 0
     else:

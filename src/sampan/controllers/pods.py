@@ -114,9 +114,8 @@ def _compare(on_node: Mapping[str, int], now: datetime, a: Object, b: Object) ->
         ready_a, ready_b = _ready_since(a), _ready_since(b)
         if ready_a != ready_b:
             return _by_age(ready_a, ready_b, now) or _by_uid(a, b)
-    restarts = _restarts(b) - _restarts(a)
-    if restarts:
-        return restarts
+    if _restarts(a) != _restarts(b):
+        return -1 if _restarts(a) > _restarts(b) else 1
     created_a, created_b = meta(a).get("creationTimestamp"), meta(b).get("creationTimestamp")
     if created_a != created_b:
         return _by_age(times.parse_or_none(created_a), times.parse_or_none(created_b), now) or _by_uid(a, b)
@@ -137,9 +136,18 @@ def _ready_since(pod: Object) -> datetime | None:
     return times.parse_or_none((condition(pod, "Ready") or {}).get("lastTransitionTime"))
 
 
-def _restarts(pod: Object) -> int:
-    statuses: Sequence[Object] = dig(pod, "status", "containerStatuses", default=())
-    return max((status.get("restartCount", 0) for status in statuses), default=0)
+def _restarts(pod: Object) -> tuple[int, int]:
+    """The most restarts of a container, then of a sidecar."""
+    sidecars = {
+        one.get("name") for one in dig(pod, "spec", "initContainers", default=())
+        if one.get("restartPolicy") == "Always"
+    }
+    regular: Sequence[Object] = dig(pod, "status", "containerStatuses", default=())
+    init: Sequence[Object] = dig(pod, "status", "initContainerStatuses", default=())
+    return (
+        max((status.get("restartCount", 0) for status in regular), default=0),
+        max((status.get("restartCount", 0) for status in init if status.get("name") in sidecars), default=0),
+    )
 
 
 def _by_age(a: datetime | None, b: datetime | None, now: datetime) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sampan.apimachinery.object import Object, labels_of, name_of
+from sampan.apimachinery.object import Object, dig, labels_of, name_of
 from sampan.scheduler.framework.events import ClusterEvent, node_changes
 from sampan.scheduler.listers import Listers
 from sampan.scheduler.pod_groups import PodGroups
@@ -117,8 +117,15 @@ class _Pods:
             self._snapshot.withdraw_nomination(new.key)
             return
         self._queue.update(new)
+        if _claims(old) != _claims(new):
+            self._queue.move(ClusterEvent.POD_CLAIMS, old, new)
         if old.signature is not new.signature:
             self._queue.move(ClusterEvent.POD_WAITING, old, new)
 
     def _is_ours(self, pod: PodInfo) -> bool:
         return pod.signature.scheduler_name in self._scheduler_names
+
+
+def _claims(pod: PodInfo) -> object:
+    """The ResourceClaims that were made for the pod."""
+    return dig(pod.obj or {}, "status", "resourceClaimStatuses") if pod.spec.get("resourceClaims") else None

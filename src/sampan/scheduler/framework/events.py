@@ -20,6 +20,8 @@ class ClusterEvent(enum.Enum):
     POD_SCALED_DOWN = "AssignedPodScaleDown"
     POD_WAITING = "UnscheduledPodAdd"
     """A pod that is to be placed has appeared or changed; for plugins that place pods together."""
+    POD_CLAIMS = "PodGeneratedResourceClaimChange"
+    """A claim was made for a pod that waits."""
     NAMESPACE = "NamespaceChange"
     CLAIM = "PersistentVolumeClaimChange"
     VOLUME = "PersistentVolumeChange"

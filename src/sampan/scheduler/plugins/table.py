@@ -11,6 +11,7 @@ from sampan.scheduler.framework.handle import PluginFactory
 from sampan.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
 from sampan.scheduler.plugins.default_binder import DefaultBinder
 from sampan.scheduler.plugins.default_preemption import DefaultPreemption
+from sampan.scheduler.plugins.dynamic_resources import DynamicResources
 from sampan.scheduler.plugins.gang_scheduling import GangScheduling
 from sampan.scheduler.plugins.image_locality import ImageLocality
 from sampan.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -52,6 +53,7 @@ SCHEDULER_PLUGINS: tuple[PluginEntry, ...] = (
     PluginEntry("VolumeZone", VolumeZone),
     PluginEntry("PodTopologySpread", PodTopologySpread, weight=2),
     PluginEntry("InterPodAffinity", InterPodAffinity, weight=2),
+    PluginEntry("DynamicResources", DynamicResources),
     PluginEntry("DefaultPreemption", DefaultPreemption),
     PluginEntry("NodeResourcesBalancedAllocation", NodeResourcesBalancedAllocation),
     PluginEntry("ImageLocality", ImageLocality),

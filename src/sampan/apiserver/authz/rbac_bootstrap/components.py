@@ -69,7 +69,7 @@ _SCHEDULER = [
     rule(READ, "core", "persistentvolumeclaims persistentvolumes"),
     *_ACCESS_CHECKS,
     rule(READ, "storage.k8s.io", "csinodes csidrivers csistoragecapacities volumeattachments"),
-    rule(READ, "resource.k8s.io", "deviceclasses resourceslices resourceclaims"),
+    rule(READ, "resource.k8s.io", "deviceclasses devicetaintrules resourceslices resourceclaims"),
     rule("update patch", "resource.k8s.io", "resourceclaims/status resourceclaims"),
     rule(READ, "scheduling.k8s.io", "podgroups workloads"),
     rule("patch update", "scheduling.k8s.io", "podgroups/status"),

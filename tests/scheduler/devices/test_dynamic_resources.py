@@ -1,0 +1,155 @@
+"""Pods with claims on a whole cluster: allocated, shared, made from templates, given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.scheduler.devices.test_allocator import CLASSES, claim, device, exactly, slice_of
+from tests.scheduler.test_scheduler import condition, node_of, placed, play, pod
+
+from sampan.api.resources import DEVICE_CLASSES, PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS, RESOURCE_SLICES
+from sampan.apimachinery.object import Object
+from sampan.sim.cluster import SimCluster
+
+
+async def publish(cluster: SimCluster, node: str, *devices: str) -> None:
+    published = slice_of(*map(device, devices), node=node, pool=node)
+    published |= {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice"}
+    await cluster.client.create(RESOURCE_SLICES, published)
+
+
+async def prepare(cluster: SimCluster, *claims: Object) -> None:
+    await cluster.client.create(
+        DEVICE_CLASSES, {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", **CLASSES["gpu"]}
+    )
+    for one in claims:
+        del one["metadata"]["uid"]
+        made = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", **one}
+        await cluster.client.create(RESOURCE_CLAIMS, made)
+
+
+def using(name: str, **source: str) -> Object:
+    return pod(name, resourceClaims=[{"name": "gpu", **source}])
+
+
+async def allocated(cluster: SimCluster, name: str) -> dict[str, Any]:
+    found = await cluster.client.get(RESOURCE_CLAIMS, name, "default")
+    status: dict[str, Any] = found.get("status") or {}
+    return status
+
+
+async def says(cluster: SimCluster, name: str, text: str) -> bool:
+    return text in ((await condition(cluster, name)).get("message") or "")
+
+
+def test_a_pod_goes_to_its_device_and_the_claim_is_reserved_for_it() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await publish(cluster, "n1", "a")
+        await prepare(cluster, claim({"exactly": exactly()}))
+        await cluster.client.create(PODS, using("p", resourceClaimName="c"))
+        assert await placed(cluster, "p") == "n1"
+        status = await allocated(cluster, "c")
+        assert [one["device"] for one in status["allocation"]["devices"]["results"]] == ["a"]
+        assert [user["name"] for user in status["reservedFor"]] == ["p"]
+        found = await cluster.client.get(RESOURCE_CLAIMS, "c", "default")
+        assert found["metadata"]["finalizers"] == ["resource.kubernetes.io/delete-protection"]
+
+    play(scenario)
+
+
+def test_pods_that_share_a_claim_go_where_it_is() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await publish(cluster, "n2", "a")
+        await prepare(cluster, claim({"exactly": exactly()}))
+        for n in range(3):
+            await cluster.client.create(PODS, using(f"p{n}", resourceClaimName="c"))
+        assert {await placed(cluster, f"p{n}") for n in range(3)} == {"n2"}
+
+        async def all_reserved() -> bool:
+            return len((await allocated(cluster, "c")).get("reservedFor") or ()) == 3
+
+        await cluster.until(all_reserved)
+
+    play(scenario)
+
+
+def test_claims_of_a_burst_never_share_a_device() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        for node in ("n0", "n1"):
+            await publish(cluster, node, "a", "b")
+        await prepare(cluster, *(claim({"exactly": exactly()}, name=f"c{n}") for n in range(5)))
+        for n in range(5):
+            await cluster.client.create(PODS, using(f"p{n}", resourceClaimName=f"c{n}"))
+
+        async def four_are_placed() -> bool:
+            return sum([bool(await node_of(cluster, f"p{n}")) for n in range(5)]) == 4
+
+        await cluster.until(four_are_placed)
+        devices = []
+        for n in range(5):
+            allocation = (await allocated(cluster, f"c{n}")).get("allocation") or {"devices": {"results": []}}
+            devices += [(one["pool"], one["device"]) for one in allocation["devices"]["results"]]
+        assert sorted(devices) == [("n0", "a"), ("n0", "b"), ("n1", "a"), ("n1", "b")]
+        [last] = [n for n in range(5) if not await node_of(cluster, f"p{n}")]
+        await cluster.until(lambda: says(cluster, f"p{last}", "3 cannot allocate all claims"))
+        await publish(cluster, "n2", "c")
+        assert await placed(cluster, f"p{last}") == "n2"
+
+    play(scenario)
+
+
+def test_a_claim_from_a_template_is_awaited_and_used() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await publish(cluster, "n1", "a", "b")
+        await prepare(cluster)
+        template = {
+            "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
+            "metadata": {"name": "t", "namespace": "default"}, "spec": {"spec": claim({"exactly": exactly()})["spec"]},
+        }
+        await cluster.client.create(PODS, using("early", resourceClaimTemplateName="t"))
+        await cluster.client.create(RESOURCE_CLAIM_TEMPLATES, template)
+        await cluster.client.create(PODS, using("late", resourceClaimTemplateName="t"))
+        assert await placed(cluster, "early") == await placed(cluster, "late") == "n1"
+
+    play(scenario)
+
+
+def test_devices_that_come_free_help_whoever_waits() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await publish(cluster, "n1", "a")
+        await prepare(cluster, *(claim({"exactly": exactly()}, name=name) for name in ("first", "second")))
+        await cluster.client.create(PODS, using("p", resourceClaimName="first"))
+        await placed(cluster, "p")
+        await cluster.client.create(PODS, using("q", resourceClaimName="second"))
+        await cluster.until(lambda: says(cluster, "q", "cannot allocate all claims"))
+        await cluster.client.delete(PODS, "p", "default", grace_period_s=0)
+        await cluster.client.delete(RESOURCE_CLAIMS, "first", "default")
+        await placed(cluster, "q", within_s=120)
+
+    play(scenario)
+
+
+def test_an_unused_claim_in_the_wrong_place_gives_its_devices_back() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        for node in ("n0", "n1", "n2"):
+            await publish(cluster, node, "a")
+        await prepare(cluster, claim({"exactly": exactly()}))
+        await cluster.client.create(PODS, using("p", resourceClaimName="c"))
+        first = await placed(cluster, "p")
+        await cluster.client.delete(PODS, "p", "default", grace_period_s=0)
+        other = "n0" if first != "n0" else "n1"
+        moved = using("q", resourceClaimName="c")
+        moved["spec"]["nodeSelector"] = {"kubernetes.io/hostname": other}
+        await cluster.client.create(PODS, moved)
+        assert await placed(cluster, "q", within_s=120) == other
+
+    play(scenario)
+
+
+def test_what_is_missing_is_told() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await prepare(cluster, claim({"exactly": {**exactly(), "deviceClassName": "tpu"}}))
+        await cluster.client.create(PODS, using("p", resourceClaimName="c"))
+        await cluster.until(lambda: says(cluster, "p", "request r0: device class tpu does not exist"))
+
+    play(scenario)

@@ -47,6 +47,16 @@ def allocate(inventory: Inventory, claims: Sequence[ClaimRequests], node: NodeIn
     return search.result() if search.claim(0) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The request (by claim and place) that is being satisfied in one way, and the devices that would do."""
+
+    position: int
+    number: int
+    wanted: Wanted
+    devices: Sequence[Device]
+
+
 @dataclass(slots=True)
 class _Search:
     _inventory: Inventory
@@ -93,22 +103,21 @@ class _Search:
         count = wanted.count or len(devices)
         if not count or len(devices) < count:
             return False
-        return self._device(position, number, wanted, devices, count, 0)
+        return self._device(_Step(position, number, wanted, devices), count, 0)
 
-    def _device(
-        self, position: int, number: int, wanted: Wanted, devices: Sequence[Device], missing: int, start: int
-    ) -> bool:
+    def _device(self, step: _Step, missing: int, start: int) -> bool:
         """Take `missing` more devices, from `start` on, and satisfy all that follows."""
+        position, wanted = step.position, step.wanted
         if not missing:
-            return self._request(position, number + 1)
-        for place in range(start, len(devices) - missing + 1):
-            device = devices[place]
+            return self._request(position, step.number + 1)
+        for place in range(start, len(step.devices) - missing + 1):
+            device = step.devices[place]
             if not self._may_take(position, wanted, device):
                 if not wanted.count:
                     return False  # all means all
                 continue
             self._take(position, wanted, device)
-            if self._device(position, number, wanted, devices, missing - 1, place + 1):
+            if self._device(step, missing - 1, place + 1):
                 return True
             self._put_back(position, wanted, device)
         return False

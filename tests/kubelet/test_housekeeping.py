@@ -60,6 +60,7 @@ def test_memory_pressure_shows_and_evicts_one_pod_at_a_time(tmp_path: Path) -> N
             evicted = next(name for name in "ab" if world.status(name).get("reason") == "Evicted")
             assert world.status(evicted)["phase"] == "Failed"
             assert world.status(evicted)["message"] == "The node was low on resource: memory. "
+            assert world.condition("DisruptionTarget", evicted)["reason"] == "TerminationByKubelet"
             other = "b" if evicted == "a" else "a"
             assert world.is_ready(other)
 

@@ -1,5 +1,7 @@
 """Eviction: when the node runs short of memory, disk or inodes, end the pods whose end helps most.
 
+Pods that exceed their own limits on disk (`local_storage.py`) are ended too, whatever is left.
+
 Every few seconds the signals are compared with the thresholds. Under pressure the node says so in its conditions, and
 one pod at a time is ended: first those that use more than they requested, then by priority, then by how much they use
 beyond their request. Critical static pods are spared. A condition stays for a while after the pressure is gone.
@@ -15,16 +17,17 @@ from dataclasses import dataclass
 from sampan import effects
 from sampan.apimachinery.object import Object, uid_of
 from sampan.apimachinery.quantity import ZERO
-from sampan.cri.runtime import CRIError, Runtime
+from sampan.cri.runtime import ContainerStats, CRIError, Runtime
+from sampan.kubelet import local_storage, resources, spec
 from sampan.kubelet import machine as readings
-from sampan.kubelet import resources, spec
 from sampan.kubelet.config import KubeletConfig
 from sampan.kubelet.containers import Containers
 from sampan.kubelet.machine import Machine
 from sampan.kubelet.node import Pressure
 from sampan.kubelet.pod_set import PodSet
-from sampan.kubelet.pod_worker import Verdict
+from sampan.kubelet.pod_worker import PodWorker
 from sampan.kubelet.sandbox_config import POD_UID
+from sampan.kubelet.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ class EvictionManager:
         while True:
             try:
                 await self.look(self.signals())
+                await self.look_at_storage()
             except (CRIError, OSError) as error:
                 log.warning("eviction: %s", error)
             await asyncio.sleep(self._config.eviction.interval_s)
@@ -115,10 +119,29 @@ class EvictionManager:
             if worker is None:
                 continue
             message = f"The node was low on resource: {resource}. "
-            log.warning("evicting pod %s: %s", spec.full_name(pod), message)
-            self._containers.record(pod, None, "Warning", "Evicted", message)
-            worker.end(Verdict("Evicted", message, grace_s=0))
+            self._evict(worker, message, Verdict("Evicted", message, grace_s=0, disrupts=True))
             return
+
+    async def look_at_storage(self) -> None:
+        """Evict pods that exceed their own limits on the node's disk."""
+        limited = [worker for worker in self._pods.workers() if not worker.must_end]
+        limited = [worker for worker in limited if local_storage.is_limited(worker.pod)]
+        if not limited:
+            return
+        by_pod: dict[str, list[ContainerStats]] = {}
+        for item in await self._runtime.list_stats():
+            by_pod.setdefault(item.labels.get(POD_UID, ""), []).append(item)
+        for worker in limited:
+            stats = by_pod.get(worker.uid, [])
+            usage = await asyncio.to_thread(local_storage.measure, worker.pod, self._config, stats)
+            message = local_storage.excess(worker.pod, usage)
+            if message:
+                self._evict(worker, message, Verdict("Evicted", message, grace_s=0))
+
+    def _evict(self, worker: PodWorker, message: str, verdict: Verdict) -> None:
+        log.warning("evicting pod %s: %s", spec.full_name(worker.pod), message)
+        self._containers.record(worker.pod, None, "Warning", "Evicted", message)
+        worker.end(verdict)
 
     async def _usage(self) -> dict[str, int]:
         usage: dict[str, int] = {}

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from sampan.apimachinery.object import Object, is_being_deleted, key_of, name_of, namespace_of, uid_of
 from sampan.kubelet import spec
 from sampan.kubelet.admission import admit
-from sampan.kubelet.pod_worker import PodWorker, Verdict, Workplace
+from sampan.kubelet.pod_worker import PodWorker, Workplace
+from sampan.kubelet.verdict import Verdict
 
 log = logging.getLogger(__name__)
 

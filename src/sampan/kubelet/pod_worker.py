@@ -38,6 +38,7 @@ from sampan.kubelet.probes.prober import Prober
 from sampan.kubelet.resize import Applied, Grant
 from sampan.kubelet.status import OWNED, PodFacts, pod_status
 from sampan.kubelet.status_manager import StatusManager
+from sampan.kubelet.verdict import Verdict
 from sampan.kubelet.volumes.context import MountedVolume
 from sampan.kubelet.volumes.manager import VolumeManager
 
@@ -75,15 +76,6 @@ class Workplace:
     """(pod's uid) -> the node and its other active pods."""
     before_start: Callable[[Object, tuple[str, ...]], Awaitable[None]]
     """(pod, its addresses): called between a pod's network and its first container."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The pod ends Failed for this reason, whatever its containers do."""
-
-    reason: str
-    message: str
-    grace_s: int | None = None
 
 
 class PodWorker:
@@ -406,9 +398,9 @@ class PodWorker:
             ),
             place.node().ips, effects.timestamp(),
             ("Failed", self._verdict.reason, self._verdict.message) if self._verdict else None, ending,
-            resize.conditions(
+            (*resize.conditions(
                 self._grant.pending, in_progress=not ending and bool(self._applied.unfinished(self.pod, state))
-            ),
+            ), *(self._verdict.conditions if self._verdict else ())),
         )
         status = pod_status(pod, state, facts)
         self._is_terminal = self._is_terminal or (

@@ -144,6 +144,11 @@ def _raise(total: dict[str, Quantity], floor: Mapping[str, Quantity]) -> None:
         total[name] = max(total.get(name, ZERO), amount)
 
 
+def pod_limit(pod: Object, resource: str) -> Quantity | None:
+    """The sum of the containers' limits of a resource; None where none has one."""
+    return _totals(pod, _limits).get(resource)
+
+
 def pod_limits(pod: Object) -> PodLimits:
     """The pod cgroup: shares of all requests; a quota or memory limit only if every container has one."""
     totals = _totals(pod, _limits)

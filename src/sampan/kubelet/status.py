@@ -29,8 +29,8 @@ class PodFacts:
     now: str
     verdict: tuple[str, str, str] | None = None
     is_ending: bool = False
-    resize: tuple[Object, ...] = ()
-    """Conditions of a resize that is pending or in progress."""
+    passing: tuple[Object, ...] = ()
+    """Conditions that are there only now and then: of a resize, of an eviction."""
 
 
 def pod_status(pod: Object, state: PodState, facts: PodFacts) -> Object:
@@ -136,7 +136,7 @@ def conditions(pod: Object, status: Object, state: PodState, facts: PodFacts) ->
         _initialized(pod, status),
         _ready(pod, containers_ready),
         {"type": "ContainersReady", **containers_ready},
-        *facts.resize,
+        *facts.passing,
     ]
     known = {item["type"]: item for item in dig(pod, "status", "conditions", default=[])}
     generation = status.get("observedGeneration")
@@ -149,7 +149,8 @@ def conditions(pod: Object, status: Object, state: PodState, facts: PodFacts) ->
         if generation is not None:
             condition["observedGeneration"] = generation
         result.append(condition)
-    others = [item for item in known.values() if item["type"] not in OWNED]
+    mine = {*OWNED, *(item["type"] for item in wanted)}
+    others = [item for item in known.values() if item["type"] not in mine]
     if "PodScheduled" not in known:
         others.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None,
                        "lastTransitionTime": facts.now,

@@ -1,12 +1,16 @@
 """The programs that upstream's tests run in their pods, as far as sampan's do: one file, the standard library alone.
 
     pause | netexec [HTTP [UDP]] | liveness SECONDS | grpc PORT | dig TYPE NAME [tcp] | args …
+    registry PORT USER PASSWORD
 
 netexec answers over HTTP: /hostname /clientip /echo?msg= /healthz /redirect?loc= /write /read /shell?cmd= /exit?code=
 and /dial?host=&port=&protocol=&request=&tries=, and over UDP: hostname, clientip, echo WORDS.
 """
 
+import base64
+import hashlib
 import http.server
+import io
 import json
 import os
 import signal
@@ -15,6 +19,7 @@ import socketserver
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import urllib.parse
@@ -134,6 +139,72 @@ def pause():
 
 def args(*words):
     print(json.dumps(list(words)))
+
+
+class Registry(http.server.BaseHTTPRequestHandler):
+    """A registry that gives one image, of one file, to who knows the password, under whatever name it is asked for."""
+
+    secret = ""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.headers.get("authorization") != f"Basic {self.secret}":
+            return self.say(401, b"", ("WWW-Authenticate", 'Basic realm="agnhost"'))
+        kind, _, asked = self.path.rpartition("/")
+        if self.path.rstrip("/") == "/v2":
+            return self.say(200, b"{}")
+        blobs = image()
+        data = blobs["manifest"] if kind.endswith("/manifests") else blobs.get(asked, b"")
+        is_manifest = kind.endswith("/manifests")
+        media = "application/vnd.oci.image.manifest.v1+json" if is_manifest else "application/octet-stream"
+        return self.say(200 if data else 404, data, ("Content-Type", media), ("Docker-Content-Digest", digest(data)))
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def say(self, status, data, *headers):
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Length", str(len(data)))):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+
+def digest(data):
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def image():
+    """The blobs of an image whose entry point is busybox, by digest; its manifest under its own name."""
+    with open("/bin/sh", "rb") as file:
+        binary = file.read()
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        entry = tarfile.TarInfo("bin/busybox")
+        entry.mode, entry.size = 0o755, len(binary)
+        archive.addfile(entry, io.BytesIO(binary))
+    config = json.dumps({
+        "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest(layer.getvalue())]},
+        "config": {"Entrypoint": ["/bin/busybox", "sh", "-c", "echo from the registry; exec /bin/busybox sleep 1000"]},
+    }).encode()
+
+    def described(media, data):
+        return {"mediaType": f"application/vnd.oci.image.{media}", "digest": digest(data), "size": len(data)}
+
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": described("config.v1+json", config), "layers": [described("layer.v1.tar", layer.getvalue())],
+    }).encode()
+    return {"manifest": manifest, digest(manifest): manifest, digest(config): config,
+            digest(layer.getvalue()): layer.getvalue()}
+
+
+def registry(port, user, password):
+    Registry.secret = base64.b64encode(f"{user}:{password}".encode()).decode()
+    Web(("0.0.0.0", int(port)), Registry).serve_forever()
 
 
 def frame(kind, flags, stream, payload=b""):

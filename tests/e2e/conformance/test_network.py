@@ -336,7 +336,7 @@ async def test_proxies(space: Space) -> None:
     try:
         await space.proxy("services/s:http/proxy/echo?code=418&msg=teapot")
     except errors.APIError as error:
-        assert error.status_code == 418
+        assert error.message == "HTTP 418: teapot"
     else:
         raise AssertionError("the backend's status was lost")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 
 from tests.e2e.conformance.board import case
@@ -19,7 +20,7 @@ from tests.e2e.conformance.space import (
     waiting,
 )
 
-from sampan.api.resources import PODS
+from sampan.api.resources import PODS, SECRETS, SERVICE_ACCOUNTS
 
 STAY = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 
@@ -290,6 +291,36 @@ async def test_images_that_cannot_be_had(space: Space) -> None:
     assert condition(shown, "PodReadyToStartContainers")["status"] == "True"
     assert await space.event("pull", "Failed", 'Failed to pull image "127.0.0.1:1/x:1"')
     assert await space.event("pull", "BackOff", "Back-off pulling image")
+
+
+@case
+async def test_a_private_registry(space: Space) -> None:
+    """Container Runtime: pulled with the right secret, not without, and not with a wrong one."""
+    node = space.nodes[1]
+    server = program("registry", "5005", "somebody", "secret", readinessProbe={"tcpSocket": {"port": 5005}})
+    await space.start(pod("registry", server, hostNetwork=True, nodeName=node))
+    image = f"127.0.0.1:5005/private/{space.name}:1"
+
+    def config(password: str) -> Object:
+        auth = base64.b64encode(f"somebody:{password}".encode()).decode()
+        document = json.dumps({"auths": {"127.0.0.1:5005": {"auth": auth}}})
+        return {"type": "kubernetes.io/dockerconfigjson",
+                "data": {".dockerconfigjson": base64.b64encode(document.encode()).decode()}}
+
+    for name, password in (("right", "secret"), ("wrong", "guess")):
+        await space.create(SECRETS, {"metadata": {"name": name}, **config(password)})
+    for name, secrets in (("without", []), ("wrong", [{"name": "wrong"}])):
+        await space.create(PODS, pod(name, container(image=image), nodeName=node, imagePullSecrets=secrets))
+        await space.until(PODS, name, lambda p: waiting(p) == "ImagePullBackOff", "a refusal")
+        assert "401 Unauthorized" in await space.event(name, "Failed", "Failed to pull image")
+    await space.start(pod("pulls", container(image=image), nodeName=node,
+                          imagePullSecrets=[{"name": "wrong"}, {"name": "right"}]))
+    assert await space.logs("pulls") == "from the registry\n"
+    assert "Successfully pulled image" in await space.event("pulls", "Pulled")
+    await space.patch(SERVICE_ACCOUNTS, "default", {"imagePullSecrets": [{"name": "right"}]})
+    made = await space.create(PODS, pod("account", container(image=image, imagePullPolicy="Always"), nodeName=node))
+    assert made["spec"]["imagePullSecrets"] == [{"name": "right"}]
+    await space.ready("account")
 
 
 @case

@@ -174,6 +174,21 @@ async def test_empty_dirs(space: Space) -> None:
 
 
 @case
+async def test_limits_on_disk(space: Space) -> None:
+    """EmptyDir sizeLimit and ephemeral-storage limits: who writes more is evicted."""
+    fills = "head -c 3000000 </dev/zero >/v/f; sleep 1000"
+    await space.create(PODS, pod("volume", container(fills, volumeMounts=mount()), volumes=[
+        {"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]))
+    limits = {"limits": {"ephemeral-storage": "1Mi"}}
+    await space.create(PODS, pod("layer", container(fills.replace("/v/f", "/tmp/f"), resources=limits)))
+    for name, words in (("volume", 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '),
+                        ("layer", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ")):
+        shown = await space.ended(name)
+        assert (shown["status"]["phase"], shown["status"]["reason"]) == ("Failed", "Evicted")
+        assert shown["status"]["message"] == words
+
+
+@case
 async def test_sub_paths(space: Space) -> None:
     """Subpath: with atomic writers, files, directories that are made, and never out of the volume."""
     await space.create(CONFIG_MAPS, {"metadata": {"name": "m"}, "data": {"key": "value"}})

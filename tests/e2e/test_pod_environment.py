@@ -102,8 +102,9 @@ def test_hosts_and_resolver_files(kubectl: Kubectl) -> None:
     assert address is None or f"{address}\t{full}" in parts["usual"][0]
     assert parts["usual"][0].endswith("# Entries added by HostAliases.\n192.0.2.7\tseven\tseven.example\n")
     assert "# Kubernetes-managed hosts file (host network)." in parts["on-host"][0]
-    host = get(kubectl, "on-host")["status"]
-    assert host["hostIP"].startswith("172.30.0.")
+    host = get(kubectl, "on-host")
+    assert host["status"]["hostIP"].startswith("172.30.0.")
+    assert parts["on-host"][2].split() == [host["spec"]["nodeName"]] * 2, "in the node's network it has the node's name"
 
 
 def test_limits_become_cgroups_and_memory_is_enforced(kubectl: Kubectl) -> None:

@@ -29,9 +29,9 @@ def test_the_hosts_file_is_upstreams() -> None:
         "10.0.0.2\tweb-0.db.default.svc.cluster.local\tweb-0\n"
         "\n# Entries added by HostAliases.\n1.1.1.1\ta\tb\n"
     )
-    assert host_network_hosts_file("127.0.0.1 me\n", []) == (
-        "# Kubernetes-managed hosts file (host network).\n127.0.0.1 me\n"
-    )
+    header = "# Kubernetes-managed hosts file (host network).\n"
+    assert host_network_hosts_file("127.0.0.1 me\n", "10.1.1.1", "n1", []) == f"{header}127.0.0.1 me\n10.1.1.1\tn1\n"
+    assert host_network_hosts_file("10.1.1.1 n1\n", "10.1.1.1", "n1", []) == f"{header}10.1.1.1 n1\n"
 
 
 @pytest.mark.parametrize(

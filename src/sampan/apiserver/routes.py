@@ -15,7 +15,7 @@ from sampan.apimachinery.http import Response
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.handlers import reviews, token_request
+from sampan.apiserver.handlers import component_statuses, reviews, token_request
 from sampan.apiserver.handlers.binding import create_binding
 from sampan.apiserver.handlers.eviction import create_eviction
 from sampan.apiserver.seams import Route, ServerParts
@@ -49,5 +49,6 @@ WRITES: Final[tuple[WriteRoute, ...]] = (
 ROUTES: Final[tuple[Route, ...]] = (
     *reviews.ROUTES,
     *token_request.ROUTES,
+    *component_statuses.ROUTES,
     *streams.ROUTES,
 )

@@ -189,6 +189,7 @@ class Route:
     long_running: bool = False
     any_subpath: bool = False
     categories: tuple[str, ...] = ()
+    short_names: tuple[str, ...] = ()
 
 
 BuildAuthenticator: TypeAlias = Callable[[ServerParts], Authenticator | None]

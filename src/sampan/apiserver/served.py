@@ -34,6 +34,12 @@ class Served:
     document: Resource
     kind: Kind | None = None
     subresources: list[Subresource] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+    """Short names of a resource without a kind."""
+
+    @property
+    def short_names(self) -> tuple[str, ...]:
+        return self.kind.short_names if self.kind is not None else self.names
 
     @property
     def singular(self) -> str:
@@ -99,7 +105,7 @@ def _add_route(
 ) -> None:
     resource = route.resource
     if not route.subresource:
-        _add(found, resources, Served(resource, tuple(sorted(route.verbs)), route.document))
+        _add(found, resources, Served(resource, tuple(sorted(route.verbs)), route.document, names=route.short_names))
         return
     parent = resources.get((resource.group, resource.version, resource.plural))
     if parent is None:

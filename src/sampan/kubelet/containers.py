@@ -248,7 +248,7 @@ class Containers:
                 node_file = config.host_etc_hosts.read_text()
             except OSError:
                 node_file = ""
-            text = hosts_file.host_network_hosts_file(node_file, aliases)
+            text = hosts_file.host_network_hosts_file(node_file, config.node_ip, config.node_name, aliases)
         else:
             hostname, domain = spec.hostname_and_domain(pod, config.cluster_domain)
             text = hosts_file.hosts_file(context.pod_ips, hostname, domain, aliases)

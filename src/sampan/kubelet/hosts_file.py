@@ -26,9 +26,11 @@ def hosts_file(ips: Sequence[str], hostname: str, domain: str, aliases: Sequence
     return HEADER + _LOCAL + own + _aliases(aliases)
 
 
-def host_network_hosts_file(node_file: str, aliases: Sequence[Object]) -> str:
-    """For a pod in the node's network: the node's own file."""
-    return HEADER_HOST_NETWORK + node_file + _aliases(aliases)
+def host_network_hosts_file(node_file: str, ip: str, node: str, aliases: Sequence[Object]) -> str:
+    """For a pod in the node's network: the machine's own file, and the node's name where that does not know it."""
+    known = any(node in line.partition("#")[0].split()[1:] for line in node_file.splitlines())
+    own = "" if known else f"{ip}\t{node}\n"
+    return HEADER_HOST_NETWORK + node_file + own + _aliases(aliases)
 
 
 def _aliases(aliases: Sequence[Object]) -> str:

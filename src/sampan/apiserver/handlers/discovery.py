@@ -143,9 +143,9 @@ def _resource(served: Served) -> Object:
         "name": resource.plural, "singularName": served.singular, "namespaced": resource.namespaced,
         "kind": served.document.kind, "verbs": list(served.verbs),
     }
+    if served.short_names:
+        document["shortNames"] = list(served.short_names)
     if kind is not None:
-        if kind.short_names:
-            document["shortNames"] = list(kind.short_names)
         if kind.categories:
             document["categories"] = list(kind.categories)
         document["storageVersionHash"] = _storage_version_hash(kind)
@@ -192,8 +192,8 @@ def _discovered(served: Served) -> Object:
         "scope": "Namespaced" if served.resource.namespaced else "Cluster",
         "singularResource": served.singular, "verbs": list(served.verbs),
     }
-    if kind is not None and kind.short_names:
-        document["shortNames"] = list(kind.short_names)
+    if served.short_names:
+        document["shortNames"] = list(served.short_names)
     if kind is not None and kind.categories:
         document["categories"] = list(kind.categories)
     if served.subresources:

@@ -243,7 +243,6 @@ async def test_evictions_and_bindings_are_seen_as_what_the_client_sent(
               (one["request"]["object"] or {}).get("kind")) for one in hook.reviews]
     assert asked == [
         ("CREATE", "Binding", "binding", "Binding"), ("CREATE", "Eviction", "eviction", "Eviction"),
-        ("DELETE", "Pod", None, None),
     ]
 
 

@@ -50,9 +50,13 @@ async def create_eviction(ctx: RequestContext, backend: Backend) -> Response:
     if not _is_free(pod):
         await _spend(ctx, backend, pod)
     if not ctx.dry_run:
-        marking = WriteRequest(kind, ctx.namespace, ctx.name, user_of(ctx), ctx, False, kind.subresources["status"])
+        marking = WriteRequest(
+            kind, ctx.namespace, ctx.name, user_of(ctx), ctx, False, kind.subresources["status"], admitted=True
+        )
         await backend.writes.update(marking, _marked)
-    request = WriteRequest(kind, ctx.namespace, ctx.name, user_of(ctx), ctx, ctx.dry_run, options=options)
+    request = WriteRequest(
+        kind, ctx.namespace, ctx.name, user_of(ctx), ctx, ctx.dry_run, options=options, admitted=True
+    )
     await backend.writes.delete(request)
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return answers.document(status, 201)

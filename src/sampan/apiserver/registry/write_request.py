@@ -32,7 +32,7 @@ class WriteRequest:
     managed: list[Object] | None = None
     """The managedFields that a server-side apply has worked out already."""
     admitted: bool = False
-    """Whether admission has had its say already, on the document that leads to this write (a Binding)."""
+    """Whether admission has had its say already, on the document that leads to this write (a Binding, an Eviction)."""
     unconditional: bool = True
     """Whether an update without a resourceVersion is retried on the newest state."""
 

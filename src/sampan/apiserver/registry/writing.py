@@ -216,9 +216,10 @@ class WritePath:
         for _ in range(UPDATE_ATTEMPTS):
             old = await self._from_storage(request.kind, codec.decode_stored(data, revision))
             deletion.check_preconditions(request.resource, old, request.options)
-            attributes = request.attributes("DELETE", None, old)
-            await self._admission.admit(attributes)
-            await self._admission.validate(attributes)
+            if not request.admitted:
+                attributes = request.attributes("DELETE", None, old)
+                await self._admission.admit(attributes)
+                await self._admission.validate(attributes)
             try:
                 return await self._delete_once(request, data, revision)
             except RevisionMismatch as race:

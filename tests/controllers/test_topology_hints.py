@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from tests.controllers.lab import LABELS, Lab, on_a_cluster, workload
+
+from sampan.api.resources import ENDPOINT_SLICES, NODES, REPLICA_SETS, SERVICES
+from sampan.apimachinery.object import meta, name_of
 from sampan.controllers.endpointslice import Observed, plan
 from sampan.controllers.topology_hints import MODE, Topology, add_hints
 
@@ -93,3 +97,34 @@ def test_a_pod_whose_node_is_gone_is_no_endpoint_unless_everything_is_published(
     assert decided.steps[0].obj["endpoints"] == [] and decided.requeue_after_s
     published = make.service(publishNotReadyAddresses=True)
     assert plan(Observed(published, pods, (), Topology()), make.now).steps[0].obj["endpoints"]
+
+
+def test_what_is_known_of_nodes_follows_their_labels_on_a_cluster() -> None:
+    async def scenario(lab: Lab) -> None:
+        ports = [{"name": "http", "port": 80}]
+        await lab.create(SERVICES, "web", spec={
+            "selector": LABELS, "ports": ports, "trafficDistribution": "PreferSameZone",
+        })
+        await lab.create(REPLICA_SETS, "web", spec=workload(replicas=1))
+        await lab.running(1)
+
+        async def hints() -> list[list[str]]:
+            found = [one for each in await lab.list(ENDPOINT_SLICES) for one in each.get("endpoints") or []
+                     if meta(each)["labels"].get("kubernetes.io/service-name") == "web"]
+            return [zones_hinted([one]) for one in found if one["conditions"]["ready"]]
+
+        async def elsewhere() -> bool:
+            return await hints() not in ([], [["z"]])
+
+        await lab.until(elsewhere)
+        for node in (await lab.client.list(NODES))["items"]:
+            labels = {"topology.kubernetes.io/zone": "z"}
+            await lab.client.patch(NODES, name_of(node), {"metadata": {"labels": labels}}, type="merge")
+        await lab.patch(REPLICA_SETS, "web", spec={"replicas": 2})
+
+        async def with_zones() -> bool:
+            return await hints() == [["z"], ["z"]]
+
+        await lab.until(with_zones)
+
+    on_a_cluster(scenario)

@@ -48,7 +48,7 @@ from sampan.controllers.service_backends import (
     target_of,
     without_reserved,
 )
-from sampan.controllers.topology_hints import DISABLED, ENABLED, Topology, add_hints, is_automatic
+from sampan.controllers.topology_hints import DISABLED, ENABLED, Topology, add_hints, is_automatic, node_facts
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update
 
@@ -240,7 +240,8 @@ class EndpointSliceReconciler:
         wiring.follow(informer, _service_of_slice)
         self._slices = informer.lister
         self._slices.add_index("service", _service_of_slice)
-        self._nodes = wiring.read(NODES)
+        self._nodes = wiring.watch(NODES, self._node_changed, node_facts)
+        self._topology: Topology | None = None
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
@@ -248,8 +249,14 @@ class EndpointSliceReconciler:
         if service is None or not is_ours(service) or is_being_deleted(service):
             return NOTHING
         slices = tuple(sorted(self._slices.by_index("service", key), key=key_of))
-        topology = Topology.of(self._nodes.list())
-        return plan(Observed(service, selected_by(service, self._pods), slices, topology), effects.now())
+        if self._topology is None:
+            self._topology = Topology.of(self._nodes.list())
+        return plan(Observed(service, selected_by(service, self._pods), slices, self._topology), effects.now())
+
+    def _node_changed(self, node: Object) -> tuple[str, ...]:
+        """What is known of the nodes is worked out anew with the next Service; none is looked at because of it."""
+        self._topology = None
+        return ()
 
 
 def _service_of_slice(one: Object) -> tuple[str, ...]:

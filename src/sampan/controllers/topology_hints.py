@@ -48,6 +48,11 @@ class Topology:
         return cls(zones, {zone: cpu / total for zone, cpu in sorted(cpus.items())} if usable else {})
 
 
+def node_facts(node: Object) -> object:
+    """What of a node decides on a `Topology`."""
+    return labels_of(node), is_ready(node), dig(node, "status", "allocatable", "cpu")
+
+
 def is_automatic(service: Object) -> bool:
     """Whether zones are to get endpoints by their share."""
     found = annotations_of(service)

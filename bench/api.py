@@ -158,12 +158,15 @@ def serving(kind: str, directory: Path) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-async def prepare(directory: Path, pki: ClusterPKI, port: int) -> None:
+async def prepare(directory: Path, pki: ClusterPKI, port: int, pods: int = PODS_LISTED) -> None:
     """A user with ordinary rights, and the pods that are read."""
     admin = Client(HTTPTransport.from_credentials(kubeconfig.from_document(
         pki.kubeconfig("admin", f"https://127.0.0.1:{port}", "bench"), directory=directory
     )))
-    rules = [{"apiGroups": ["", "apps", "coordination.k8s.io"], "resources": ["*"], "verbs": ["*"]}]
+    rules = [
+        {"apiGroups": ["", "apps", "coordination.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
+    ]
     group = {"apiGroup": "rbac.authorization.k8s.io"}
     await admin.create(NAMESPACES, {"metadata": {"name": "bench"}})
     await admin.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, "bench")
@@ -173,7 +176,7 @@ async def prepare(directory: Path, pki: ClusterPKI, port: int) -> None:
         "roleRef": {"kind": "ClusterRole", "name": "bench", **group},
     })
     await asyncio.gather(*(
-        admin.create(PODS, pod(f"p{n}", {"tenth": f"t{n % 50}"}), "bench") for n in range(PODS_LISTED)
+        admin.create(PODS, pod(f"p{n}", {"tenth": f"t{n % 50}"}), "bench") for n in range(pods)
     ))
     await admin.create(LEASES, {"metadata": {"name": "node"}, "spec": {"holderIdentity": "node"}}, "bench")
     await admin.close()

@@ -85,4 +85,5 @@ class Measured:
         self.statuses = statuses
         self.cpu_us = cpu_s / len(took) * 1e6
         self.per_s = len(took) / clock_s
+        self.p50_ms = sorted(took)[len(took) // 2] * 1e3
         self.p99_ms = sorted(took)[int(len(took) * 0.99)] * 1e3

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from sampan import effects
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.registry.hub import Hub
+from sampan.apiserver.registry.watcher import Change
 
 if TYPE_CHECKING:  # loaded by the first scrape, not while the server starts
     from prometheus_client.core import Metric
@@ -67,6 +68,9 @@ class RequestMetrics:
             name = cache.kind.resource.qualified
             objects.add_metric((name,), len(cache))
             watchers.add_metric((name,), cache.watchers)
+        encoded = CounterMetricFamily("apiserver_watch_events_encoded", "Watch events encoded, each for all watchers.")
+        encoded.add_metric((), Change.encoded)
+        yield encoded
         yield objects
         yield watchers
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from sys import intern
 
 import orjson
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.object import Object
 from sampan.apiserver.registry import codec
+from sampan.apiserver.registry.keys import local_key
 
 _NO_STRINGS: Mapping[str, str] = {}
 
 
 class Entry:
-    """A state of one object. Immutable; `data` holds its resourceVersion."""
+    """A state of one object. Immutable; `data` holds its resourceVersion.
 
-    __slots__ = ("data", "fields", "key", "labels", "message", "name", "namespace", "revision", "uid")
+    There may be hundreds of thousands, so names are cut from the key when they are asked for, and kept only there.
+    """
+
+    __slots__ = ("data", "fields", "key", "labels", "message", "namespace", "revision")
 
     def __init__(self, kind: Kind, key: str, stored: bytes, revision: int) -> None:
         obj: Object = orjson.loads(stored)
@@ -24,9 +29,7 @@ class Entry:
             stored = codec.encode(obj)
         metadata = obj["metadata"]
         self.key = key
-        self.namespace: str = metadata.get("namespace") or ""
-        self.name: str = metadata["name"]
-        self.uid: str = metadata.get("uid") or ""
+        self.namespace = intern(metadata.get("namespace") or "")
         self.revision = revision
         self.data = codec.served(stored, revision)
         self.message: bytes | None = None
@@ -37,19 +40,25 @@ class Entry:
     @classmethod
     def of(cls, kind: Kind, obj: Object) -> Entry:
         """An entry that is in no cache, of an object with its resourceVersion."""
-        revision = int(obj["metadata"].get("resourceVersion") or 0)
-        entry = cls(kind, "", codec.encode(obj), revision)
+        metadata = obj["metadata"]
+        revision = int(metadata.get("resourceVersion") or 0)
+        key = local_key(metadata.get("namespace") or "", metadata.get("name") or "")
+        entry = cls(kind, key, codec.encode(obj), revision)
         entry.data = orjson.dumps(obj)
         return entry
 
     def at(self, revision: int) -> Entry:
         """The same state under another revision: the last state of a deleted object carries its deletion's."""
         twin: Entry = Entry.__new__(Entry)
-        twin.key, twin.namespace, twin.name, twin.uid = self.key, self.namespace, self.name, self.uid
+        twin.key, twin.namespace = self.key, self.namespace
         twin.labels, twin.fields, twin.revision = self.labels, self.fields, revision
         twin.data = codec.restamp(self.data, revision)
         twin.message = None
         return twin
+
+    @property
+    def name(self) -> str:
+        return self.key[len(self.namespace) + 1 :] if self.namespace else self.key
 
     def object(self) -> Object:
         """A new document."""

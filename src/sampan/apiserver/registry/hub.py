@@ -128,6 +128,7 @@ class Hub:
         by_prefix: defaultdict[str, list[KeyValue]] = defaultdict(list)
         for item in listing.items:
             by_prefix[_prefix(item.key)].append(item)
+        listing.items.clear()
         for prefix, cache in self._by_prefix.items():
             cache.load(by_prefix.get(prefix, []), listing.revision)
         self._advance(listing.revision)

@@ -75,7 +75,8 @@ class ReadPath:
     async def _list(self, kind: Kind, selection: Selection, request: Request) -> tuple[Iterable[Entry], Page]:
         cache = self.cache_of(kind)
         if not request.query:
-            return cache.select(selection), Page(await self._hub.fresh())
+            revision = await self._hub.fresh()
+            return cache.select(selection), Page(revision)
         check_list_options(request, watch=False)
         limit = _integer(request, "limit")
         version, token = request.param("resourceVersion"), request.param("continue")

@@ -28,10 +28,10 @@ class Selection:
     name: str = ""
     labels: Matcher | None = None
     fields: EntryMatcher | None = None
-    label: tuple[str, str] | None = None
-    """A label and the value that `labels` demands of it, if it demands one: what an index can look up."""
+    label: tuple[str, tuple[str, ...] | None] | None = None
+    """A label and the values of which `labels` demands one (None: any), if it does: what an index can look up."""
     field: tuple[str, str] | None = None
-    """The same of `fields`, among those that the watch cache keeps of every object."""
+    """A field that the watch cache keeps of every object, and the value that `fields` demands of it, if it does."""
     text: tuple[str, str, str] = ("", "", "")
     """Namespace, label selector, field selector as they were asked for: equal ones select the same."""
 
@@ -57,7 +57,7 @@ def select(kind: Kind, namespace: str, label_text: str, field_text: str) -> Sele
     if not label_text and not field_text:
         return Selection(namespace, text=text)
     labels: Matcher | None = None
-    label: tuple[str, str] | None = None
+    label: tuple[str, tuple[str, ...] | None] | None = None
     name = ""
     fields: EntryMatcher | None = None
     field: tuple[str, str] | None = None
@@ -73,11 +73,14 @@ def select(kind: Kind, namespace: str, label_text: str, field_text: str) -> Sele
     return Selection(namespace, name, labels, fields, label, field, text)
 
 
-def _demanded(selector: selectors.Selector) -> tuple[str, str] | None:
+def _demanded(selector: selectors.Selector) -> tuple[str, tuple[str, ...] | None] | None:
+    """The requirement that few objects meet, as far as one can tell from its form."""
     for requirement in selector.requirements:
-        if requirement.operator in ("=", "==", "in") and len(requirement.values) == 1:
-            return requirement.key, requirement.values[0]
-    return None
+        if requirement.operator in ("=", "==", "in"):
+            return requirement.key, requirement.values
+    return next((
+        (requirement.key, None) for requirement in selector.requirements if requirement.operator == "exists"
+    ), None)
 
 
 def _fields(kind: Kind, text: str) -> tuple[str, EntryMatcher | None, tuple[str, str] | None]:

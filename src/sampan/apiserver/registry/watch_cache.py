@@ -7,18 +7,20 @@ change after its starting point once and in order; starting before the window ra
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections import deque
+from bisect import bisect_left
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from operator import attrgetter
 from typing import Protocol
+
+from sortedcontainers import SortedList
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import Expired
 from sampan.apiserver.registry.entry import Entry
-from sampan.apiserver.registry.keys import prefix_of
-from sampan.apiserver.registry.label_index import LabelIndex
+from sampan.apiserver.registry.keys import local_key, prefix_of
 from sampan.apiserver.registry.selection import Selection
+from sampan.apiserver.registry.value_index import ValueIndex
 from sampan.apiserver.registry.watch_groups import WatchGroups
 from sampan.apiserver.registry.watcher import Change, Watcher
 from sampan.storage.store import Event, EventKind, KeyValue
@@ -44,8 +46,10 @@ class WatchCache:
         self.changed_at = 0
         """Revision of the newest change, or of the load."""
         self._entries: dict[str, Entry] = {}
-        self._keys: list[str] = []
-        self._by_label = LabelIndex()
+        self._keys: SortedList[str] = SortedList()
+        self._namespaces: dict[str, int] = {}
+        self._by_label = ValueIndex(attrgetter("labels"))
+        self._by_field = ValueIndex(attrgetter("fields"))
         self._window: deque[Change] = deque()
         self._window_events = window_events
         self._window_start = 0
@@ -64,13 +68,17 @@ class WatchCache:
         self._held = []
 
     def load(self, items: list[KeyValue], revision: int) -> None:
-        """Begin with a listing of the store; ends watches that a former life left behind."""
+        """Begin with a listing of the store, which is used up; ends watches that a former life left behind."""
         self._entries = {}
-        for item in items:
+        items.reverse()
+        while items:  # each is let go as soon as its entry is made, so that not all are in memory twice
+            item = items.pop()
             key = item.key[len(self.prefix) :]
             self._entries[key] = Entry(self.kind, key, item.value, item.mod_revision)
-        self._keys = sorted(self._entries)
+        self._keys = SortedList(self._entries)
+        self._namespaces = dict(Counter(entry.namespace for entry in self._entries.values()))
         self._by_label.clear()
+        self._by_field.clear()
         self._window.clear()
         self._window_start = self.changed_at = revision
         self.version += 1
@@ -96,13 +104,16 @@ class WatchCache:
             if old is None:
                 return
             del self._entries[key]
-            del self._keys[bisect_left(self._keys, key)]
+            self._keys.remove(key)
+            self._count(old.namespace, -1)
         else:
             new = Entry(self.kind, key, kv.value, kv.mod_revision)
             self._entries[key] = new
             if old is None:
-                insort(self._keys, key)
+                self._keys.add(key)
+                self._count(new.namespace, 1)
         self._by_label.changed(old, new)
+        self._by_field.changed(old, new)
         change = Change(kv.mod_revision, old, new)
         self.version += 1
         self.changed_at = kv.mod_revision
@@ -123,6 +134,13 @@ class WatchCache:
             if watcher.ended:
                 self._watchers.discard(watcher)
 
+    def _count(self, namespace: str, difference: int) -> None:
+        count = self._namespaces.get(namespace, 0) + difference
+        if count:
+            self._namespaces[namespace] = count
+        else:
+            del self._namespaces[namespace]
+
     def _remember(self, change: Change) -> None:
         self._window.append(change)
         if len(self._window) > self._window_events:
@@ -137,33 +155,39 @@ class WatchCache:
     def select(self, selection: Selection, start_after: str = "") -> Iterator[Entry]:
         """Matching entries in key order."""
         entries = self._entries
-        if selection.name and (selection.namespace or not self.kind.resource.namespaced):
-            key = f"{selection.namespace}/{selection.name}" if selection.namespace else selection.name
-            found = entries.get(key)
-            if found is not None and key > start_after and selection.matches(found):
-                yield found
-            return
+        keys: Iterable[str]
+        candidates = self._candidates(selection)
+        if candidates is None:
+            keys = self._range(selection.namespace, start_after)
+            if selection.plain:
+                return map(entries.__getitem__, keys)
+        else:
+            keys = [key for key in candidates if key > start_after] if start_after else candidates
+        matches = selection.matches
+        return (entry for entry in map(entries.__getitem__, keys) if matches(entry))
+
+    def _candidates(self, selection: Selection) -> list[str] | None:
+        """Keys in order among which are all that match; None if that would be all keys of the namespace."""
+        namespace, name = selection.namespace, selection.name
+        if name:
+            namespaces = [namespace] if namespace else sorted(self._namespaces)
+            keys = [local_key(one, name) for one in namespaces] if self.kind.resource.namespaced else [name]
+            return [key for key in keys if key in self._entries]
         if selection.label is not None:
-            labelled = self._by_label.keys(*selection.label, entries)
-            if labelled is not None:
-                for key in sorted(labelled):
-                    if key > start_after and key in entries and selection.matches(entries[key]):
-                        yield entries[key]
-                return
-        first, last = 0, len(self._keys)
-        if selection.namespace:
-            first = bisect_left(self._keys, selection.namespace + "/")
-            last = bisect_left(self._keys, selection.namespace + "0")
-        if start_after:
-            first = max(first, bisect_right(self._keys, start_after))
-        keys = islice(self._keys, first, last)
-        if selection.plain:
-            yield from map(entries.__getitem__, keys)
-            return
-        for key in keys:
-            entry = entries[key]
-            if selection.matches(entry):
-                yield entry
+            keys = self._by_label.keys(*selection.label, self._entries)
+        elif selection.field is not None and selection.field[1]:
+            keys = self._by_field.keys(selection.field[0], selection.field[1:], self._entries)
+        else:
+            return None
+        if namespace:
+            keys = keys[bisect_left(keys, namespace + "/") : bisect_left(keys, namespace + "0")]
+        return keys
+
+    def _range(self, namespace: str, start_after: str) -> Iterator[str]:
+        if not namespace and not start_after:
+            return iter(self._keys)
+        low, high = (namespace + "/", namespace + "0") if namespace else ("", None)
+        return self._keys.irange(max(low, start_after), high, (not start_after, False))
 
     def watch(self, watcher: Watcher, after: int) -> None:
         """Attach a watcher: what the window holds after `after` is queued at once. Raises Expired."""

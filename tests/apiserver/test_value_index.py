@@ -1,12 +1,12 @@
-"""The label index says what looking at every object would say."""
+"""The index of labels and fields says what looking at every object would say."""
 
 import random
 
 import orjson
 
 from sampan.api.kinds import KINDS
-from sampan.apiserver.registry.label_index import MAX_LABELS
 from sampan.apiserver.registry.selection import select
+from sampan.apiserver.registry.value_index import MAX_INDEXED
 from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.storage.store import Event, EventKind, KeyValue
 
@@ -51,6 +51,6 @@ def test_lists_by_label_follow_every_change():
 def test_any_number_of_labels_may_be_asked_for():
     cache = WatchCache(CONFIG_MAPS, 10)
     cache.load([], 1)
-    labels = {f"label{number}": "v" for number in range(MAX_LABELS * 2)}
+    labels = {f"label{number}": "v" for number in range(MAX_INDEXED * 2)}
     put(cache, "a", "n", labels, 2)
     assert all(found(cache, "", f"{label}=v") == ["a/n"] for label in labels)

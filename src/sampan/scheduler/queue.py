@@ -256,24 +256,33 @@ class SchedulingQueue:
 
     def _enqueue(self, queued: QueuedPod, why: str) -> None:
         """To the active queue, unless the pod is gated."""
-        status = self._rules.pre_enqueue(queued.pod)
-        if status is not None:
-            queued.plugins = frozenset((status.plugin,))
-            queued.is_gated = True
-            self._incoming["gated", why] += 1
-            self._gated[queued.pod.key] = queued
-            self._file(queued)
+        if self._is_held(queued, why):
             return
         self._incoming["active", why] += 1
         queued.ticket = next(self._tickets)
         heapq.heappush(self._active, (self._rules.sort_key(queued.pod, queued.queued_at), queued.ticket, queued))
         self._changed.set()
 
+    def _is_held(self, queued: QueuedPod, why: str) -> bool:
+        """Whether a plugin keeps the pod out of the queue; then it waits apart."""
+        status = self._rules.pre_enqueue(queued.pod)
+        if status is None:
+            return False
+        queued.ticket = 0
+        queued.plugins = frozenset((status.plugin,))
+        queued.is_gated = True
+        self._incoming["gated", why] += 1
+        self._gated[queued.pod.key] = queued
+        self._file(queued)
+        return True
+
     def _after_backoff(self, queued: QueuedPod, why: str) -> None:
         """To the active queue once the back-off for its failures is over."""
         due = queued.since + self._backoff_s(queued) if queued.failures else 0.0
         if due <= effects.monotonic():
             self._enqueue(queued, why)
+            return
+        if self._is_held(queued, why):
             return
         self._incoming["backoff", why] += 1
         queued.ticket = next(self._tickets)

@@ -343,7 +343,8 @@ class Scheduler:
             self.snapshot, self._client, listers.namespace_labels, listers.services, listers.owners,
             listers.owners_version, listers.disruption_budgets, listers.budgets_version, self.background,
             self.recorder.event, listers.listen, storage=listers.storage(), waiting=self._waiting,
-            groups=self.groups, binder=self._extenders.binder, preempted=self._metrics.preempted,
+            groups=self.groups, activate=lambda key: self.queue.activate(key), binder=self._extenders.binder,
+            preempted=self._metrics.preempted,
         )
 
 

@@ -39,6 +39,10 @@ def _no_event(obj: Object, type: str, reason: str, message: str) -> None:
     """Nobody listens."""
 
 
+def _not_queued(key: str) -> None:
+    """Nobody waits."""
+
+
 def _not_counted(victims: int) -> None:
     """Nobody counts."""
 
@@ -103,6 +107,8 @@ class Handle:
     listen: Callable[[Resource, ClusterEvent], Lister] = _empty
     trial: Trial | None = None
     storage: Storage = Storage()
+    activate: Callable[[str], None] = _not_queued
+    """Try a waiting pod now, by key."""
     binder: Binder | None = None
     """Binds before all plugins that do."""
     preempted: Callable[[int], None] = _not_counted

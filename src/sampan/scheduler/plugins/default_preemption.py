@@ -2,11 +2,12 @@
 
 The nodes that could help are judged by `preemption_candidates.py`; the one with the least harm wins. Its victims are
 deleted beside the next decisions, and the node is nominated: until the pod is placed, nothing less important may take
-the room.
+the room. The pod is tried again when its victims have been asked to end (`rooms.py`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -24,11 +25,14 @@ from sampan.scheduler.framework.interface import CycleState, PostFilterResult
 from sampan.scheduler.framework.status import Code, Status
 from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.plugins.preemption_candidates import Candidate, Candidates
+from sampan.scheduler.plugins.rooms import Rooms
 from sampan.scheduler.pod_info import PodInfo
 
 log = logging.getLogger(__name__)
 
 NOT_HELPFUL = Status(Code.UNRESOLVABLE, ("Preemption is not helpful for scheduling",))
+WAITING = Status(Code.UNRESOLVABLE, ("waiting for the preemption for this pod to be finished",))
+PARALLEL_EVICTIONS = 16
 NO_VICTIMS = Status(Code.UNSCHEDULABLE, ("No preemption victims found for incoming pod",))
 
 
@@ -38,9 +42,17 @@ class DefaultPreemption:
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
         self._handle = handle
+        self._rooms = Rooms(handle.snapshot)
+        self._slots = asyncio.Semaphore(PARALLEL_EVICTIONS)
         self._candidates = Candidates(
             handle, arguments.get("minCandidateNodesPercentage", 10), arguments.get("minCandidateNodesAbsolute", 100)
         )
+
+    def pre_enqueue(self, pod: PodInfo) -> Status | None:
+        return WAITING if self._rooms.is_open(pod) else None
+
+    def hint(self, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
+        return not self._rooms.is_open(pod)
 
     def post_filter(self, state: CycleState, pod: PodInfo, verdicts: Verdicts) -> PostFilterResult:
         count = len(self._handle.snapshot.table)
@@ -75,11 +87,14 @@ class DefaultPreemption:
     def _make_room(self, pod: PodInfo, chosen: Candidate) -> PostFilterResult:
         self._handle.preempted(len(chosen.victims))
         if self._handle.client is not None:
+            self._rooms.open(pod, chosen.victims)
             self._handle.background(self._evict_all(self._handle.client, chosen, pod))
         return PostFilterResult(chosen.node_name)
 
     def _room_is_being_made(self, pod: PodInfo, verdicts: Verdicts) -> bool:
         """Whether victims of an earlier preemption for this pod have not ended yet."""
+        if self._rooms.is_open(pod):
+            return True
         node = self._handle.snapshot.node(pod.nominated_node or self._handle.snapshot.nominated_node(pod.key))
         if node is None:
             return False
@@ -89,10 +104,19 @@ class DefaultPreemption:
         return any(other.terminating and other.priority < pod.priority for other in node.pods.values())
 
     async def _evict_all(self, client: Client, chosen: Candidate, preemptor: PodInfo) -> None:
-        for victim in chosen.victims:
-            if not victim.terminating and await _evict(client, victim, preemptor):
+        """One after the other, so that few victims are lost if this scheduler ends in the middle."""
+        try:
+            for victim in chosen.victims:
+                async with self._slots:
+                    if victim.terminating or not await _evict(client, victim, preemptor):
+                        self._rooms.spare(preemptor, victim)
+                        continue
                 message = f"Preempted by pod {preemptor.uid} on node {chosen.node_name}"
                 self._handle.record(victim.reference, NORMAL, "Preempted", message)
+        finally:
+            self._rooms.asked(preemptor)
+        if not self._rooms.is_open(preemptor):
+            self._handle.activate(preemptor.key)
 
 
 async def _evict(client: Client, victim: PodInfo, preemptor: PodInfo) -> bool:

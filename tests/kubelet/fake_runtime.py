@@ -27,6 +27,7 @@ from sampan.cri.runtime import (
     Streams,
     Version,
 )
+from sampan.kubelet.volumes import mounting
 
 
 @dataclass
@@ -238,6 +239,15 @@ class FakeRuntime:
 
     async def port_forward(self, sandbox_id: str, ports: Sequence[int]) -> str:
         return "http://127.0.0.1:1/portforward"
+
+    async def mount_image(self, image: str, target: str) -> None:
+        self._check()
+        self.calls.append(f"mount {image}")
+        mounting.mount_tmpfs(Path(target), 0)
+
+    async def unmount_image(self, target: str) -> None:
+        self.calls.append("unmount image")
+        mounting.unmount(Path(target))
 
     async def list_images(self) -> Sequence[Image]:
         return list(self.images.values())

@@ -575,3 +575,20 @@ def test_a_pod_over_its_deadline_is_failed_only_when_nothing_of_it_runs(tmp_path
             assert world.container()["state"].get("terminated")
 
     simulate(story)
+
+
+def test_an_image_is_a_volume_and_its_absence_has_an_images_reasons(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            mount = [{"name": "v", "mountPath": "/v"}]
+            world.add(pod(containers=[{"name": "main", "volumeMounts": mount}], volumes=[
+                {"name": "v", "image": {"reference": "data:1", "pullPolicy": "IfNotPresent"}}]))
+            await world.until(lambda: world.waiting() == "ErrImagePull", 10)
+            world.runtime.pullable.add("data:1")
+            await world.until(world.is_ready, 60)
+            assert world.runtime.calls.count("mount data:1") == 1
+            world.api.remove("pods", "web", grace_s=0)
+            await world.until(lambda: not (tmp_path / "pods" / "uid-web").exists(), 60)
+            assert "unmount image" in world.runtime.calls
+
+    simulate(story)

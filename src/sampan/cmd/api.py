@@ -7,6 +7,7 @@ Beside it run the renewal of the cluster's certificates and what every cluster o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,19 @@ from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.listener import TLSFiles
 from sampan.apiserver.server import ITSELF, APIServer
 from sampan.client.client import Client
-from sampan.cmd import cluster_objects, credentials, etcd
+from sampan.cmd import cluster_objects, credentials, etcd, layout
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import Part, inherited_sockets
 from sampan.pki import encryption, rotation
+from sampan.pki.cluster import ClusterPKI
 from sampan.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from sampan.storage.etcd.store import EtcdStore
 
 log = logging.getLogger("sampan.api")
+
+_DAY_S = 86400.0
 
 
 def config(cluster: ClusterLayout) -> APIServerConfig:
@@ -91,13 +95,18 @@ class Serving:
         raise SystemExit(1)  # other parts of the process hold clients of this server: all start again
 
     async def _keep_certificates(self) -> None:
-        pki = await asyncio.to_thread(credentials.ensure, self.cluster)
+        """Those of nodes that join meanwhile, too: what there is to renew is looked up anew every day."""
+        while True:
+            cluster = layout.load(self.cluster.name) or self.cluster
+            pki = await asyncio.to_thread(credentials.ensure, cluster)
 
-        def renewed(renewable: rotation.Renewable) -> None:
-            if renewable.name == "admin":
-                credentials.write_admin_kubeconfig(self.cluster, pki)
+            def renewed(renewable: rotation.Renewable, pki: ClusterPKI = pki) -> None:
+                if renewable.name == "admin":
+                    credentials.write_admin_kubeconfig(self.cluster, pki)
 
-        await rotation.keep_renewed(pki.renewables, renewed)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DAY_S):
+                    await rotation.keep_renewed(pki.renewables, renewed)
 
     async def _keep_objects(self) -> None:
         await cluster_objects.ensure(await self.client(ITSELF, "sampan"), self.cluster)

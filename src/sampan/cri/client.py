@@ -10,6 +10,7 @@ Guarantee: failures are `CRIError`, with gRPC's code and the runtime's message.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ import grpc.aio
 from cri_api.v1 import api_pb2 as pb
 from cri_api.v1 import api_pb2_grpc
 
-from sampan.cri import wire
+from sampan.cri import images, wire
 from sampan.cri.runtime import (
     AuthConfig,
     Condition,
@@ -56,6 +57,7 @@ class CRIClient:
     """A connection to one CRI socket; reconnects by itself. Create it inside the event loop that uses it."""
 
     def __init__(self, socket_path: str) -> None:
+        self._socket = socket_path.partition("://")[2] or socket_path
         address = socket_path if "://" in socket_path else f"unix://{socket_path}"
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._runtime = stubs.RuntimeServiceStub(self._channel)
@@ -162,6 +164,18 @@ class CRIClient:
     async def port_forward(self, sandbox_id: str, ports: Sequence[int]) -> str:
         request = pb.PortForwardRequest(pod_sandbox_id=sandbox_id, port=list(ports))
         return str((await _call(self._runtime.PortForward(request, timeout=CALL_TIMEOUT_S))).url)
+
+    async def mount_image(self, image: str, target: str) -> None:
+        await self._ctr("mount", images.normalized(image), target)
+
+    async def unmount_image(self, target: str) -> None:
+        await self._ctr("unmount", "--rm", target)
+
+    async def _ctr(self, *arguments: str) -> None:
+        try:
+            await images.ctr(Path(self._socket), "images", *arguments)
+        except (images.ImageError, OSError) as error:
+            raise CRIError("UNKNOWN", str(error)) from error
 
     async def list_images(self) -> Sequence[Image]:
         got = await _call(self._images.ListImages(pb.ListImagesRequest(), timeout=CALL_TIMEOUT_S))

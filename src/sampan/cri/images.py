@@ -59,7 +59,7 @@ def pause_archive(machine: str = "") -> bytes:
 async def load(socket: Path, archive: bytes | Path) -> list[str]:
     """Import an archive made by docker save, podman save, or `image_archive.build`; the names that it brought."""
     source = "-" if isinstance(archive, bytes) else str(archive)
-    out = await _ctr(
+    out = await ctr(
         socket, "images", "import", "--no-unpack=false", "--all-platforms=false", source,
         stdin=archive if isinstance(archive, bytes) else None,
     )
@@ -68,7 +68,7 @@ async def load(socket: Path, archive: bytes | Path) -> list[str]:
 
 async def listed(socket: Path) -> list[StoredImage]:
     """All images that have a name (not the digests' own entries)."""
-    out = await _ctr(socket, "images", "ls")
+    out = await ctr(socket, "images", "ls")
     images = []
     for line in out.splitlines()[1:]:
         name, _media_type, digest, number, unit, *_ = line.split()
@@ -85,7 +85,7 @@ async def copy(source: Path, target: Path) -> list[str]:
         return []
     with tempfile.TemporaryDirectory(prefix="sampan-images-") as scratch:
         archive = Path(scratch) / "images.tar"
-        await _ctr(source, "images", "export", str(archive), *missing)
+        await ctr(source, "images", "export", str(archive), *missing)
         return await load(target, archive)
 
 
@@ -98,18 +98,19 @@ async def remove(socket: Path, reference: str) -> None:
     digest = names.pop(name)
     doomed = [name]
     if digest not in names.values():
-        everything = await _ctr(socket, "images", "ls", "-q")
+        everything = await ctr(socket, "images", "ls", "-q")
         doomed += [line for line in everything.splitlines() if line == digest or line.endswith(f"@{digest}")]
-    await _ctr(socket, "images", "rm", "--sync", *doomed)
+    await ctr(socket, "images", "rm", "--sync", *doomed)
 
 
 async def ensure_pause(socket: Path) -> None:
     """Import the pause image unless it is there."""
-    if PAUSE_IMAGE not in (await _ctr(socket, "images", "ls", "-q")).split():
+    if PAUSE_IMAGE not in (await ctr(socket, "images", "ls", "-q")).split():
         await load(socket, pause_archive())
 
 
-async def _ctr(socket: Path, *arguments: str, stdin: bytes | None = None) -> str:
+async def ctr(socket: Path, *arguments: str, stdin: bytes | None = None) -> str:
+    """What a command of containerd's own tool prints. Raises ImageError."""
     process = await asyncio.create_subprocess_exec(
         "ctr", "--address", str(socket), "--namespace", _NAMESPACE, *arguments,
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,

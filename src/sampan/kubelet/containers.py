@@ -41,7 +41,7 @@ from sampan.kubelet.objects import NodeObjects
 from sampan.kubelet.pod_state import PodContainer, PodState
 from sampan.kubelet.probes.check import Target
 from sampan.kubelet.registry_auth import credentials
-from sampan.kubelet.volumes import subpath
+from sampan.kubelet.volumes import image, mounting, subpath
 from sampan.kubelet.volumes.context import MountedVolume
 
 log = logging.getLogger(__name__)
@@ -130,15 +130,16 @@ class Containers:
         """Start a container of the pod; its id. Raises StartError or ConfigError."""
         pod, name = context.pod, container["name"]
         self._back_off(context, container)
-        image = await self._around.images.ensure(
+        own = await self._around.images.ensure(
             pod, container, await self._credentials(pod, container), context.sandbox,
             lambda type, reason, message: self.record(pod, container, type, reason, message),
         )
+        await self._mount_images(context, container)
         attempt = _next_attempt(context, name)
         try:
             variables = await self._environment(context, container)
             inputs = ContainerInputs(
-                image, attempt, variables, self._mounts(context, container, variables, attempt),
+                own, attempt, variables, self._mounts(context, container, variables, attempt),
                 self._around.memory_capacity_bytes, _target_id(context, container),
             )
             config = container_config(pod, container, inputs)
@@ -160,6 +161,33 @@ class Containers:
         self.record(pod, container, "Normal", "Started", "Container started")
         await self._post_start(context, container, container_id)
         return container_id
+
+    async def _mount_images(self, context: StartContext, container: Object) -> None:
+        """The image volumes that the container mounts. Raises StartError, with the reasons of any image."""
+        pod, used = context.pod, {item["name"] for item in container.get("volumeMounts") or []}
+        for volume in pod["spec"].get("volumes") or []:
+            if volume.get("image") is None or volume["name"] not in used or volume["name"] not in context.volumes:
+                continue
+            path = context.volumes[volume["name"]].path
+            if mounting.is_mount_point(path):
+                continue
+            source = {"image": volume["image"].get("reference", ""),
+                      "imagePullPolicy": volume["image"].get("pullPolicy")}
+            await self._around.images.ensure(
+                pod, source, await self._credentials(pod, source), context.sandbox,
+                lambda type, reason, message: self.record(pod, None, type, reason, message),
+            )
+            try:
+                await self._runtime.mount_image(source["image"], str(path))
+            except CRIError as error:
+                self.record(pod, None, "Warning", "FailedMount", error.message)
+                raise StartError("CreateContainerError", error.message) from error
+
+    async def release_images(self, uid: str) -> None:
+        """Take down a pod's image volumes."""
+        for path in image.mounted_below(self._around.config.pod_dir(uid)):
+            if mounting.is_mount_point(path):
+                await self._runtime.unmount_image(str(path))
 
     def _back_off(self, context: StartContext, container: Object) -> None:
         """Raises StartError CrashLoopBackOff while a container that ended must wait; else notes this try."""

@@ -78,7 +78,7 @@ class Housekeeper:
     async def slow_round(self) -> None:
         """Directories, cgroups, logs, images."""
         if self._pods.is_synced:
-            self._remove_leftovers()
+            await self._remove_leftovers()
         await self.rotate_logs()
         await self.collect_images()
 
@@ -114,11 +114,12 @@ class Housekeeper:
             if box.sandbox.state != "READY" and box.sandbox.id not in owners:
                 await self._place.containers.remove_sandbox(box.sandbox.id)
 
-    def _remove_leftovers(self) -> None:
+    async def _remove_leftovers(self) -> None:
         """Directories and cgroups of pods that neither run nor are wanted."""
         living = {state.uid for state in self._place.pleg.states()}
         for uid in self._place.volumes.pod_uids() | self._place.cgroups.pod_uids():
             if uid not in living and self._pods.get(uid) is None:
+                await self._place.containers.release_images(uid)
                 self._place.volumes.remove_pod_dir(uid)
                 self._place.cgroups.remove_pod(uid)
         for directory in self._config.pod_logs_dir.iterdir():

@@ -433,6 +433,7 @@ class PodWorker:
             await asyncio.sleep(0.05)
             await place.pleg.refresh(self.uid)
         self.report()
+        await place.containers.release_images(self.uid)
         place.volumes.unmount(self.uid)
         place.cgroups.remove_pod(self.uid)
         self._has_ended = True

@@ -174,6 +174,21 @@ async def test_empty_dirs(space: Space) -> None:
 
 
 @case
+async def test_image_volumes(space: Space) -> None:
+    """An image's files, read-only, whole and by subPath; what cannot be pulled says so."""
+    image = {"reference": "agnhost:1", "pullPolicy": "IfNotPresent"}
+    script = "cat /v/etc/passwd /sub/passwd; echo x >/v/new || echo read-only"
+    mounts = [*mount(), *mount("/sub", subPath="etc")]
+    volumes = [{"name": "v", "image": image}]
+    out = await space.output(once("web", container(script, volumeMounts=mounts), volumes=volumes))
+    lines = out.splitlines()
+    assert lines[-1] == "read-only" and lines[: len(lines) // 2] == lines[len(lines) // 2: -1] and "root:x:0" in lines[0]
+    await space.create(PODS, pod("missing", container(volumeMounts=mount()), volumes=[
+        {"name": "v", "image": {"reference": "127.0.0.1:1/none:1"}}]))
+    await space.until(PODS, "missing", lambda p: waiting(p) in ("ErrImagePull", "ImagePullBackOff"), "the reason")
+
+
+@case
 async def test_limits_on_disk(space: Space) -> None:
     """EmptyDir sizeLimit and ephemeral-storage limits: who writes more is evicted."""
     fills = "head -c 3000000 </dev/zero >/v/f; sleep 1000"

@@ -9,6 +9,7 @@ from sampan.kubelet.volumes import (
     downward_api,
     empty_dir,
     host_path,
+    image,
     persistent,
     projected,
     secret,
@@ -24,4 +25,5 @@ VOLUMES: Mapping[str, Mount] = {
     "downwardAPI": downward_api.mount,
     "persistentVolumeClaim": persistent.mount,
     "ephemeral": persistent.mount_ephemeral,
+    "image": image.mount,
 }

@@ -182,7 +182,8 @@ async def test_image_volumes(space: Space) -> None:
     volumes = [{"name": "v", "image": image}]
     out = await space.output(once("web", container(script, volumeMounts=mounts), volumes=volumes))
     lines = out.splitlines()
-    assert lines[-1] == "read-only" and lines[: len(lines) // 2] == lines[len(lines) // 2: -1] and "root:x:0" in lines[0]
+    half = len(lines) // 2
+    assert lines[-1] == "read-only" and lines[:half] == lines[half:-1] and "root:x:0" in lines[0]
     await space.create(PODS, pod("missing", container(volumeMounts=mount()), volumes=[
         {"name": "v", "image": {"reference": "127.0.0.1:1/none:1"}}]))
     await space.until(PODS, "missing", lambda p: waiting(p) in ("ErrImagePull", "ImagePullBackOff"), "the reason")

@@ -16,7 +16,7 @@ from sampan.api import resources
 from sampan.api.kind import Kind
 from sampan.api.kinds import KINDS, kind_for
 from sampan.apimachinery.resource import Resource
-from sampan.apimachinery.schema.compile import Schema
+from sampan.apimachinery.schema.compile import DecodeError, Schema
 from sampan.apimachinery.schema.loader import definition
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -208,3 +208,32 @@ def test_a_strategy_leaves_a_complete_object_behind(kind: Kind) -> None:
     before = copy.deepcopy(new)
     kind.default(new)
     assert new == before
+
+
+def _spoilt(value: Any, rng: random.Random) -> Any:
+    """The value with a null, an unknown field or a value of another type here and there."""
+    if isinstance(value, dict):
+        spoilt = {key: _spoilt(item, rng) for key, item in value.items()}
+        if rng.random() < 0.03:
+            spoilt["unknown"] = 1
+        return spoilt
+    if isinstance(value, list):
+        return [_spoilt(item, rng) for item in value]
+    return rng.choice((None, {}, [], 1.5, "x")) if rng.random() < 0.04 else value
+
+
+@each_kind
+def test_decoding_in_place_is_decoding(kind: Kind) -> None:
+    schema = definition(kind.definition)
+
+    def outcome(decode: Any, document: Any) -> Any:
+        try:
+            return decode(copy.deepcopy(document))
+        except DecodeError as error:
+            return error.why
+
+    for seed in range(20):
+        document = _document(kind, seed)
+        spoilt = _spoilt(document, random.Random(seed))
+        for each in (document, spoilt):
+            assert outcome(schema.decode_own, each) == outcome(schema.decode_strict, each)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampan.apimachinery import strict
 from sampan.apimachinery.strict import complaints, json_duplicates, yaml_duplicates
 
 JSON, YAML = "application/json", "application/yaml; charset=utf-8"
@@ -33,3 +40,31 @@ def test_in_yaml_all_keys_are_one_complaint_with_their_lines() -> None:
     assert yaml_duplicates(body) == text
     unknown = ['unknown field "s"', 'unknown field "a"']
     assert complaints(body, YAML, unknown, typed=True) == [text, 'unknown field "a"', 'unknown field "s"']
+
+
+texts = st.text(st.sampled_from(list('ab":\\ {}[],')), max_size=4)
+values = st.recursive(
+    st.none() | st.integers(0, 9) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(texts, inner), max_size=3).map(tuple), max_leaves=8,
+)
+
+
+def written(value: Any) -> str:
+    """JSON in which a tuple is an object as its members are written, some perhaps twice."""
+    if isinstance(value, tuple):
+        return "{" + ", ".join(f"{json.dumps(key)} : {written(item)}" for key, item in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(written, value)) + "]"
+    return json.dumps(value)
+
+
+@given(values)
+def test_a_glance_never_overlooks_a_key_written_twice(value: Any) -> None:
+    body = written(value).encode()
+    if strict._each_key_once(body):
+        assert strict._Reader([]).read(body) == []
+
+
+def test_a_glance_is_enough_for_an_ordinary_body() -> None:
+    assert strict._each_key_once(json.dumps({"a": [{"b": '{"c": 1}'}], "b": {"a": "x\n"}}).encode())
+    assert not strict._each_key_once(b'{"a": 1, "a": 2}')

@@ -9,7 +9,10 @@ with their lines, and then the unknown fields by name.
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
+
+import orjson
 
 from sampan.apimachinery.decode import YAML_TYPES, media_type_of
 
@@ -20,7 +23,7 @@ def complaints(body: bytes, content_type: str, unknown: list[str], *, typed: boo
     if media_type in YAML_TYPES:
         twice = yaml_duplicates(body)
         return ([twice] if twice else []) + (sorted(unknown) if typed else unknown)
-    if b'"' not in body or media_type.endswith("protobuf"):
+    if b'"' not in body or media_type.endswith("protobuf") or (not unknown and _each_key_once(body)):
         return unknown
     found = _Reader(unknown if typed else []).read(body)
     return found if typed else found + unknown
@@ -28,7 +31,29 @@ def complaints(body: bytes, content_type: str, unknown: list[str], *, typed: boo
 
 def json_duplicates(body: bytes) -> list[str]:
     """`duplicate field "spec.replicas"`, each once, for keys of a JSON body that are written twice."""
-    return _Reader([]).read(body)
+    return [] if _each_key_once(body) else _Reader([]).read(body)
+
+
+def _each_key_once(body: bytes) -> bool:
+    """Whether it is plain that no key is written twice: as many are written as the document has.
+
+    A quote before a colon ends a key, unless it is escaped; where a string ends in a backslash it is not plain.
+    """
+    if b'\\\\"' in body:
+        return False
+    try:
+        waiting = [orjson.loads(body)]
+    except orjson.JSONDecodeError:
+        return False
+    count = 0
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            count += len(node)
+            waiting += [item for item in node.values() if isinstance(item, dict | list)]
+        elif isinstance(node, list):
+            waiting += [item for item in node if isinstance(item, dict | list)]
+    return count == len(_KEY_END.findall(body))
 
 
 def yaml_duplicates(body: bytes) -> str:
@@ -38,6 +63,9 @@ def yaml_duplicates(body: bytes) -> str:
     lines = [f"  line {line}: key {json.dumps(key, ensure_ascii=False)} already set in map"
              for line, key in duplicates(body)]
     return "\n".join(["yaml: unmarshal errors:", *lines]) if lines else ""
+
+
+_KEY_END: Final = re.compile(rb'(?<!\\)"\s*:')
 
 
 class _Pairs(list[tuple[str, Any]]):

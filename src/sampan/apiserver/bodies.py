@@ -74,12 +74,18 @@ def read_object(ctx: RequestContext, kind: Kind) -> Object:
 
 
 def read_applied(ctx: RequestContext, kind: Kind) -> Object:
-    """As `read_object`, for an apply: what the kind does not have is always refused. Raises BadRequest."""
+    """As `read_object`, for an apply: what the kind does not have is always refused. Raises BadRequest.
+
+    Whether items of lists have their keys, and each once, is left to those who go through them anyway (`check_shape`
+    then has the words).
+    """
     obj, schema = read_document(ctx), schema_of(kind)
     _check_version(obj, kind.resource.api_version, kind.resource.kind)
-    check_shape(obj, schema)
+    is_regular = schema is None or schema.decode_regular(obj) is not None  # then it has become what it decodes to
+    if not is_regular:
+        check_shape(obj, schema)
     check_namespace(ctx, kind, obj)
-    return obj if schema is None else schema.decode_own(obj)[0]
+    return obj if is_regular or schema is None else schema.decode_strict(obj)[0]
 
 
 def shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:

@@ -135,7 +135,8 @@ def _known(live: Object, schema: Schema | None) -> Managers:
 
 
 def _owned_by_write(paths: FieldSet, write: Write) -> FieldSet:
-    return frozenset(path for path in paths if path[:1] not in write.resets) - SERVERS_OWN
+    hidden = write.resets
+    return frozenset([path for path in paths if path not in SERVERS_OWN and path[:1] not in hidden])
 
 
 def _give_up(merged: Object, given_up: FieldSet, kept: FieldSet, schema: Schema | None) -> Object:

@@ -68,33 +68,31 @@ def _filled(value: Object, schema: Schema | None, path: FieldPath) -> Trie:
     for key, item in value.items():
         name, child, is_leaf, there = element(schema, key)
         at = (*path, name)
-        if not path and name == "f:spec" and there and child is not None and isinstance(item, dict):
-            below = _spec(item, child)
-            if below:
-                found[name] = below
-        elif is_leaf or not is_walked(item, child):
+        if is_leaf or not is_walked(item, child):
             if item or not there or not isinstance(item, dict | list):
                 found[name] = LEAF
         elif not there:
             found[name] = _walk(item, child, at, True)
         else:
-            below = _filled(item, child, at) if isinstance(item, dict) else _list(item, child, at, True)
+            below = _remembered(item, child, at, None) if isinstance(item, dict) else _list(item, child, at, True)
             if below:
                 found[name] = below
     return found
 
 
-def _spec(spec: Object, schema: Schema) -> Trie:
-    """Of a new object: many are made from one template, and have the same."""
-    data = orjson.dumps((schema.name, spec))
-    if len(data) > _REMEMBERED_BYTES:
-        return _filled(spec, schema, ("f:spec",))
-    key = digest_of(data)
-    found = _SPECS.get(key)
-    if found is None:
-        found = _filled(spec, schema, ("f:spec",))
-        _SPECS.put(key, found)
-    return found
+def _remembered(value: Object, schema: Schema | None, path: FieldPath, marks: bool | None) -> Trie:
+    """`_walk`, or without `marks` `_filled`. The spec of a pod is by far the largest part of most objects that have
+    one, and many are made from one template, so what it comes to is remembered."""
+    if schema is not None and schema.struct == "PodSpec":
+        data = orjson.dumps((marks, value))
+        if len(data) <= _REMEMBERED_BYTES:
+            key = digest_of(data)
+            found = _SPECS.get(key)
+            if found is None:
+                found = _walk(value, schema, path, marks) if marks is not None else _filled(value, schema, path)
+                _SPECS.put(key, found)
+            return found
+    return _walk(value, schema, path, marks) if marks is not None else _filled(value, schema, path)
 
 
 def _walk(value: Any, schema: Schema | None, path: FieldPath, marks: bool) -> Trie:
@@ -109,9 +107,13 @@ def _walk(value: Any, schema: Schema | None, path: FieldPath, marks: bool) -> Tr
             if is_leaf or item.__class__ is str or not is_walked(item, child):
                 found[name] = LEAF
                 continue
-            found[name] = below = _walk(item, child, (*path, name), marks)
-            if is_map:
-                below["."] = LEAF
+            at = (*path, name)
+            if is_map or not isinstance(item, dict):
+                found[name] = below = _walk(item, child, at, marks)
+                if is_map:
+                    below["."] = LEAF
+            else:
+                found[name] = _remembered(item, child, at, marks)
     if marks:
         found["."] = LEAF
     return found

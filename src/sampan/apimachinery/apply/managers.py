@@ -118,6 +118,8 @@ def _entry(who: Manager, owned: Owned) -> Object:
 
 
 def _bounded(managers: Managers) -> Managers:
+    if len(managers) <= _MAX_UPDATE_MANAGERS:
+        return managers
     updates = sorted((item for item in managers.items() if item[0].operation == UPDATE), key=lambda i: i[1].time)
     surplus = len(updates) - _MAX_UPDATE_MANAGERS
     if surplus <= 0:

@@ -163,8 +163,9 @@ def merge(live: Any, applied: Any, schema: Schema | None) -> Any:
     if isinstance(applied, dict) and isinstance(live, dict) and (schema is None or schema.granular):
         merged = dict(live)
         for key, value in applied.items():
-            child = schema.child(key) if schema is not None else None
-            merged[key] = merge(live[key], value, child) if key in live else value
+            if isinstance(value, dict | list) and key in live:
+                value = merge(live[key], value, schema.child(key) if schema is not None else None)
+            merged[key] = value
         return merged
     if isinstance(applied, list) and isinstance(live, list) and schema is not None and schema.granular:
         return _merge_list(live, applied, schema)

@@ -44,18 +44,21 @@ def _merge_object(original: dict[str, Any], patch: dict[str, Any], schema: Schem
     if directive not in (None, "merge"):
         raise PatchError(f"unknown patch type found in map: '{directive}'")
     merged = _retained(original, patch)
+    steered = False
     for key, value in patch.items():
-        if key in (_PATCH, _RETAIN) or key.startswith(_ORDER):
-            continue
-        if key.startswith(_DELETE):
-            _delete_scalars(merged, key[len(_DELETE):], value)
-            continue
-        if value is None:
+        if key[:1] == "$" and (key in (_PATCH, _RETAIN) or key.startswith((_ORDER, _DELETE))):
+            steered = True
+            if key.startswith(_DELETE):
+                _delete_scalars(merged, key[len(_DELETE):], value)
+        elif isinstance(value, dict | list):
+            child = schema.child(key) if schema is not None else None
+            merged[key] = _merge_value(merged.get(key), value, child, patch.get(_ORDER + key))
+        elif value is None:
             merged.pop(key, None)
-            continue
-        child = schema.child(key) if schema is not None else None
-        merged[key] = _merge_value(merged.get(key), value, child, patch.get(_ORDER + key))
-    _reorder_untouched(merged, patch, schema)
+        else:
+            merged[key] = value
+    if steered:
+        _reorder_untouched(merged, patch, schema)
     return merged
 
 
@@ -112,11 +115,26 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema, order: An
         merge_key = schema.merge_key
         if not merge_key:
             raise PatchError(f"cannot merge lists without merge key for {schema.go_type()}")
+        if order is None and _same_items(original, patch, merge_key):
+            return [_merge_object(before, item, schema.items) for before, item in zip(original, patch, strict=True)]
         remaining, plain = _apply_item_directives(original, patch, merge_key)
         merged, ordering = _merge_items(remaining, plain, schema), plain
     if order is not None:
         ordering = _checked_order(_order_list(order), ordering, merge_key)
     return _ordered(merged, ordering, original, merge_key)
+
+
+def _same_items(original: list[Any], patch: list[Any], merge_key: str) -> bool:
+    """Whether the patch names each item of the list once and in its order, as one who reports a status does."""
+    if len(original) != len(patch):
+        return False
+    seen: set[str] = set()
+    for before, item in zip(original, patch, strict=True):
+        key = item.get(merge_key) if isinstance(item, dict) and _PATCH not in item else None
+        if not isinstance(key, str) or key in seen or not isinstance(before, dict) or before.get(merge_key) != key:
+            return False
+        seen.add(key)
+    return True
 
 
 def _scalar(item: Any) -> Any:
@@ -224,8 +242,10 @@ def _clean(value: Any) -> Any:
     """A value taken over from the patch: without nulls in objects and without directives."""
     if isinstance(value, dict):
         return {
-            key: _clean(item) for key, item in value.items()
-            if item is not None and key not in (_PATCH, _RETAIN) and not key.startswith((_ORDER, _DELETE))
+            key: _clean(item) if isinstance(item, dict | list) else item for key, item in value.items()
+            if item is not None and (key[:1] != "$" or not (
+                key in (_PATCH, _RETAIN) or key.startswith((_ORDER, _DELETE))
+            ))
         }
     if isinstance(value, list):
         return [_clean(item) for item in value]

@@ -207,10 +207,17 @@ class Schema:
 
     def decode_own(self, obj: Any) -> tuple[Object, list[str]]:
         """As `decode_strict`, for a document that is the caller's alone and may be changed: it becomes the answer."""
+        decoded = self.decode_regular(obj)
+        return (decoded, []) if decoded is not None else self.decode_strict(obj)
+
+    def decode_regular(self, obj: Any) -> Object | None:
+        """As `decode_own`; None for a document that there is something to say about, or that nulls take the place of
+        values in."""
         try:
-            return self._own(obj), []
+            decoded: Object = self._own(obj)
+            return decoded
         except _Irregular:
-            return self.decode_strict(obj)
+            return None
 
     def go_type(self) -> str:
         """What Go calls this type in a decoder's message."""

@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from sampan.apimachinery.duration import format_micro_time, format_time, parse_time
@@ -24,6 +25,7 @@ GO_TYPES: Final = {
 _RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _MICRO_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_LONGEST_TIME: Final = 40
 _TIME_LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
 
@@ -96,11 +98,19 @@ def _quantity(value: Any, format: str) -> Any:
 def _time(value: Any, format: str) -> Any:
     if type(value) is not str:
         raise ScalarError
+    return _known_time(value) if len(value) <= _LONGEST_TIME else _canonical_time(value)
+
+
+def _canonical_time(value: str) -> str:
     try:
         moment = parse_time(value)
     except ValueError:
         raise Mismatch(_no_time(value, _TIME_LAYOUT)) from None
     return value if _TIME.fullmatch(value) else format_time(moment)
+
+
+_known_time = lru_cache(maxsize=256)(_canonical_time)
+"""A status says many times over when, and mostly the same."""
 
 
 def _micro_time(value: Any, format: str) -> Any:

@@ -13,6 +13,7 @@ from sampan.api.kind import Kind
 from sampan.apimachinery import errors
 from sampan.apimachinery.apply import apply as merge
 from sampan.apimachinery.apply.apply import Write
+from sampan.apimachinery.apply.typed import check as check_shape
 from sampan.apimachinery.errors import AlreadyExists, BadRequest, NotFound
 from sampan.apimachinery.field import FieldError, Path, forbidden, required
 from sampan.apimachinery.http import Response
@@ -47,7 +48,7 @@ async def apply(ctx: RequestContext, backend: Backend) -> Response:
     _check_duplicates(ctx)
 
     async def change(old: Object) -> Object:
-        merged, request.managed = merge(old, _unversioned(kind, applied, old), write, schema, force=force)
+        merged, request.managed = _merged(old, _unversioned(kind, applied, old), write, schema, force=force)
         return merged
 
     for _ in range(3):
@@ -80,8 +81,18 @@ async def _create(
     backend: Backend, request: WriteRequest, applied: Object, how: tuple[Write, Schema | None]
 ) -> Object:
     write, schema = how
-    obj, request.managed = merge(None, applied, write, schema)
+    obj, request.managed = _merged(None, applied, write, schema)
     return await backend.writes.create(request, answers.copy(obj))
+
+
+def _merged(
+    live: Object | None, applied: Object, write: Write, schema: Schema | None, *, force: bool = False
+) -> tuple[Object, list[Object]]:
+    try:
+        return merge(live, applied, write, schema, force=force)
+    except BadRequest:
+        check_shape(applied, schema)
+        raise
 
 
 def check_options(ctx: RequestContext) -> None:

@@ -130,7 +130,9 @@ def _shaped(ctx: RequestContext, patch: Patch, change: tuple[Object, Object], sc
     mode = field_validation(ctx)
     try:
         touched = {key: item for key, item in obj.items() if key not in old or old[key] != item}
-        shaped, unknown = schema.decode_strict(touched)
+        # A refusal shows what other patches made, as they made it.
+        decode = schema.decode_own if patch.media == STRATEGIC else schema.decode_strict
+        shaped, unknown = decode(touched)
     except DecodeError as error:
         raise _refused(patch, obj, error.why) from None
     decoded = {key: shaped.get(key, item) for key, item in obj.items() if key in shaped or key not in touched}

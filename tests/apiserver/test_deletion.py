@@ -112,3 +112,17 @@ async def test_an_eviction_spends_the_budget_and_then_waits():
                            subresource="status")
         third = await call(server, "POST", "/api/v1/namespaces/default/pods/b/eviction", eviction)
         assert "because it failed sync: no scale" in document(third)["details"]["causes"][0]["message"]
+
+
+async def test_a_grace_period_beyond_all_time_ends_too():
+    async with serving() as (_, client):
+        body = pod("p")
+        body["spec"] |= {"nodeName": "n", "terminationGracePeriodSeconds": 2**63 - 1}
+        await client.create(PODS, body)
+        going = await client.delete(PODS, "p", "default")
+        assert going["metadata"]["deletionGracePeriodSeconds"] == 2**63 - 1
+        sooner = await client.delete(PODS, "p", "default", grace_period_s=30)
+        assert sooner["metadata"]["deletionTimestamp"] < going["metadata"]["deletionTimestamp"]
+        await client.delete(PODS, "p", "default", grace_period_s=0)
+        with pytest.raises(errors.NotFound):
+            await client.get(PODS, "p", "default")

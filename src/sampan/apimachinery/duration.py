@@ -28,17 +28,20 @@ def parse_time(text: str) -> datetime:
         raise ValueError(f"{text!r} is not an RFC 3339 time")
     day, clock, fraction, zone = match.groups()
     parsed = datetime.fromisoformat(f"{day}T{clock}{zone or '+00:00'}")
-    return parsed.astimezone(UTC) + timedelta(microseconds=int((fraction or "0")[:6].ljust(6, "0")))
+    try:
+        return parsed.astimezone(UTC) + timedelta(microseconds=int((fraction or "0")[:6].ljust(6, "0")))
+    except OverflowError:
+        raise ValueError(f"{text!r} is outside of the years 1 to 9999") from None
 
 
 def format_time(moment: datetime) -> str:
     """As a `Time`: whole seconds, UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def format_micro_time(moment: datetime) -> str:
     """As a `MicroTime`: six decimals, UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def age(timestamp: str | None, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""YAML as a body of requests: libyaml's events composed under a budget, into JSON data only.
+"""YAML as a body of requests and answers: libyaml's events composed under a budget, into JSON data only.
 
 Each alias counts as many nodes as the anchor it stands for, and their sum is bounded; depth is bounded; tags that would
 make anything but JSON data are refused. Keys are strings, as in JSON; a number or a boolean as a key becomes its text,
@@ -39,9 +39,27 @@ def load(body: bytes) -> Any:
     return _Reader(body).document
 
 
+def dump(document: Any) -> bytes:
+    """JSON data as YAML, in blocks, with sorted keys, so that `load` gives the same data again."""
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=True, allow_unicode=True)
+    return text.encode()
+
+
 def duplicates(body: bytes) -> list[tuple[int, str]]:
     """Keys that are written twice in their mapping, each with its line. Raises BadRequest."""
     return _Reader(body).duplicates
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Quotes texts that would be read as something else: YAML 1.1, which the library writes, has fewer numbers."""
+
+
+def _represent_text(dumper: Any, text: str) -> Any:
+    is_other = text in _CONSTANTS or _INT.fullmatch(text) or _FLOAT.fullmatch(text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if is_other else None)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 class _Reader:

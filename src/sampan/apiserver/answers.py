@@ -35,18 +35,16 @@ def encoded(data: bytes, accepted: Accepted, request: Request, status: int = 200
         return _protobuf(data, status)
     pretty = request.query and wants_pretty(request)
     if accepted.media == YAML:
-        return Response(status, {**_JSON_HEADERS, "content-type": YAML}, _yaml(orjson.loads(data)))
+        return Response(status, {**_JSON_HEADERS, "content-type": YAML}, _yaml(data))
     if pretty:
         data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return Response(status, _JSON_HEADERS.copy(), data)
 
 
-def _yaml(document: Any) -> bytes:
-    import yaml  # few ask for it, and the server starts without
+def _yaml(data: bytes) -> bytes:
+    from sampan.apimachinery.yaml_body import dump  # few ask for it, and the server starts without
 
-    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(document, Dumper=dumper, sort_keys=True, allow_unicode=True)
-    return text.encode()
+    return dump(orjson.loads(data))
 
 
 def _protobuf(data: bytes, status: int) -> Response:

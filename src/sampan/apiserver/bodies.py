@@ -26,6 +26,8 @@ from sampan.apiserver.context import RequestContext
 STRICT: Final = "Strict"
 WARN: Final = "Warn"
 IGNORE: Final = "Ignore"
+SCALE: Final = "io.k8s.api.autoscaling.v1.Scale"
+"""The only kind that a subresource shows instead of its own."""
 _CREATE_OPTIONS: Final = Resource("meta.k8s.io", "v1", "createoptions", "CreateOptions")
 
 
@@ -109,9 +111,10 @@ def shaped(ctx: RequestContext, obj: Object, schema: Schema | None) -> Object:
 def read_view(ctx: RequestContext, view: Subresource) -> Object:
     """The document of a subresource that shows another kind."""
     obj = read_document(ctx)
-    if view.resource is not None:
-        _check_version(obj, view.resource.api_version, view.resource.kind)
-    return obj
+    if view.resource is None:
+        return obj
+    _check_version(obj, view.resource.api_version, view.resource.kind)
+    return shaped(ctx, obj, definition(SCALE))
 
 
 def check_namespace(ctx: RequestContext, kind: Kind, obj: Object) -> None:

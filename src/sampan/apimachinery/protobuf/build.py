@@ -19,6 +19,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sampan.apimachinery.protobuf.newer import NEWER
+
 TARGET = Path(__file__).with_name("messages.json.gz")
 META = "meta/v1"
 
@@ -34,31 +36,6 @@ _STRUCT = re.compile(r"^type (\w+) struct ?\{(?:\s*\}|\n(.*?)^\})", re.M | re.S)
 _ALIAS = re.compile(r"^type (\w+) (?:= )?((?:map\[\w+\]|\[\]|\*)*[\w.]+)$", re.M)
 _FIELD = re.compile(r'^\t(?:(\w+)\s+)?([\w.\[\]*]+)\s+`json:"([^"]*)"[^`]*? protobuf:"([^"]*)"[^`]*`', re.M)
 _GROUP = re.compile(r'const GroupName = "([^"]*)"')
-
-NEWER: dict[str, dict[str, list[Any]]] = {
-    "authentication/v1.TokenRequestSpec": {"5": ["attestations", "string", "list", 1]},
-    "core/v1.ClusterTrustBundleProjection": {"6": ["user", "int", "one", 1]},
-    "core/v1.ConfigMapVolumeSource": {"5": ["defaultUser", "int", "one", 1]},
-    "core/v1.DownwardAPIVolumeFile": {"5": ["user", "int", "one", 1]},
-    "core/v1.DownwardAPIVolumeSource": {"3": ["defaultUser", "int", "one", 1]},
-    "core/v1.GRPCAction": {"3": ["mode", "string", "one", 1]},
-    "core/v1.HTTPGetAction": {"6": ["protocol", "string", "one", 1]},
-    "core/v1.KeyToPath": {"4": ["user", "int", "one", 1]},
-    "core/v1.NodeSystemInfo": {"12": ["runningInUserNamespace", "bool", "one", 1]},
-    "core/v1.PodCertificateProjection": {"8": ["user", "int", "one", 1]},
-    "core/v1.ProjectedVolumeSource": {"3": ["defaultUser", "int", "one", 1]},
-    "core/v1.SecretVolumeSource": {"5": ["defaultUser", "int", "one", 1]},
-    "core/v1.ServiceAccountTokenProjection": {"4": ["user", "int", "one", 1]},
-    "core/v1.VolumeMount": {"8": ["bindMountOptions", "string", "list", 1]},
-    "resource/v1.DeviceCounterConsumption": {"3": ["compatibilityGroups", "string", "list", 1]},
-    "resource/v1.DeviceRequestAllocationResult": {"11": ["skipNodeOperations", "string", "list", 1]},
-    "resource/v1.ResourceSliceSpec": {
-        "9": ["partitionTypeAttribute", "string", "one", 1], "10": ["skipNodeOperations", "string", "list", 1],
-    },
-}
-"""Fields of Kubernetes 1.37 that a source of 1.36 lacks, from the struct tags that kubectl 1.37's binary carries; only
-those whose message follows from the tag alone."""
-
 
 class Package:
     """One Go package: its structs, and the names it gives to other types."""

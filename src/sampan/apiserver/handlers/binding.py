@@ -13,9 +13,10 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.errors import BadRequest, Conflict
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object, dig
+from sampan.apimachinery.schema.loader import definition
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
-from sampan.apiserver.bodies import read_document
+from sampan.apiserver.bodies import read_document, shaped
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.target import user_of, wants_dry_run
 from sampan.apiserver.registry.write_request import WriteRequest
@@ -28,7 +29,7 @@ BINDING: Final = Subresource(
 
 async def create_binding(ctx: RequestContext, backend: Backend) -> Response:
     """POST of a Binding to `pods/NAME/binding` or to `bindings`; 201 and a Status."""
-    binding = read_document(ctx)
+    binding = shaped(ctx, read_document(ctx), definition("io.k8s.api.core.v1.Binding"))
     name = ctx.name or dig(binding, "metadata", "name", default="")
     if dig(binding, "metadata", "name", default=name) != name:
         raise BadRequest("name in URL does not match name in Binding object")

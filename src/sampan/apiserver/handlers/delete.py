@@ -7,17 +7,20 @@ from typing import Final
 from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.schema.loader import definition
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.bodies import read_document
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.target import kind_of, wants_dry_run, write_request
 from sampan.apiserver.negotiation import negotiate
+from sampan.apiserver.parameters import integer
 
 _ANSWERS_WITH_OBJECT: Final = frozenset({
     "pods", "services", "persistentvolumes", "persistentvolumeclaims", "serviceaccounts", "resourcequotas",
     "podtemplates",
 })
+_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _JOB_WARNING: Final = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
     "propagationPolicy=Orphan to suppress this warning"
@@ -51,22 +54,16 @@ def delete_options(ctx: RequestContext) -> Object:
         options = read_document(ctx)
         if options.get("kind") not in (None, "DeleteOptions"):
             raise BadRequest(f"unexpected kind {options.get('kind')} in the body of a delete request")
+        options, _ = definition(_OPTIONS).decode_strict(options)
     else:
         _from_query(request.query, options)
     ctx.dry_run = wants_dry_run(options.get("dryRun") or request.query.get("dryRun"))
-    grace = options.get("gracePeriodSeconds")
-    if grace is not None and not isinstance(grace, int):
-        raise BadRequest("gracePeriodSeconds must be an integer")
     return options
 
 
 def _from_query(query: dict[str, list[str]], options: Object) -> None:
     if "gracePeriodSeconds" in query:
-        text = query["gracePeriodSeconds"][0]
-        try:
-            options["gracePeriodSeconds"] = int(text)
-        except ValueError:
-            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        options["gracePeriodSeconds"] = integer(query["gracePeriodSeconds"][0])
     if query.get("propagationPolicy", [""])[0]:
         options["propagationPolicy"] = query["propagationPolicy"][0]
     if "orphanDependents" in query:

@@ -17,9 +17,10 @@ from sampan.apimachinery import errors, selectors
 from sampan.apimachinery.errors import BadRequest, InternalError, TooManyRequests
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object, dig, labels_of, name_of
+from sampan.apimachinery.schema.loader import definition
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
-from sampan.apiserver.bodies import read_document
+from sampan.apiserver.bodies import read_document, shaped
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.target import user_of, wants_dry_run
 from sampan.apiserver.registry.write_request import WriteRequest
@@ -31,7 +32,7 @@ _REFUSED: Final = "Cannot evict pod as it would violate the pod's disruption bud
 
 async def create_eviction(ctx: RequestContext, backend: Backend) -> Response:
     """POST of an Eviction to `pods/NAME/eviction`; 201 and a Status."""
-    eviction = read_document(ctx)
+    eviction = shaped(ctx, read_document(ctx), definition("io.k8s.api.policy.v1.Eviction"))
     given = dig(eviction, "metadata", "name", default=ctx.name)
     if given != ctx.name:
         raise BadRequest(f"name in URL does not match name in Eviction object: {ctx.name}, {given}")

@@ -28,6 +28,7 @@ from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.bodies import (
     IGNORE,
+    SCALE,
     STRICT,
     WARN,
     check_name,
@@ -46,8 +47,6 @@ _PLAIN: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "application/json-patch+json": apply_json_patch,
     "application/merge-patch+json": apply_merge_patch,
 }
-_SCALE: Final = "io.k8s.api.autoscaling.v1.Scale"
-"""The only kind that a subresource shows instead of its own."""
 _ACCEPTED: Final = (*_PLAIN, STRATEGIC, APPLY)
 _ACCEPTED_BY_CUSTOM: Final = (*_PLAIN, APPLY)
 
@@ -83,11 +82,12 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
     view = request.subresource
     schema = schema_of(kind)
     shown_as_view = view is not None and view.to_view is not None
-    parsed = _parse(ctx, None if kind.custom is not None else definition(_SCALE) if shown_as_view else schema)
+    parsed = _parse(ctx, None if kind.custom is not None else definition(SCALE) if shown_as_view else schema)
 
     async def change(old: Object) -> Object:
         if view is not None and view.to_view is not None and view.from_view is not None:
-            view.from_view(parsed.apply(view.to_view(old)), old)
+            shown = view.to_view(old)
+            view.from_view(_shaped(ctx, parsed, (parsed.apply(shown), shown), definition(SCALE)), old)
             return old
         new = _shaped(ctx, parsed, (parsed.apply(old), old), schema)
         check_name(ctx, new)

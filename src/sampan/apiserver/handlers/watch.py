@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 import orjson
 
 from sampan import effects
-from sampan.apimachinery.errors import APIError, BadRequest
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.http import Request, Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.protobuf import encode_object
@@ -28,6 +28,7 @@ from sampan.apiserver.extensions.converted_events import converted_events
 from sampan.apiserver.handlers.target import kind_of, namespace_of
 from sampan.apiserver.handlers.watch_stream import WatchStream
 from sampan.apiserver.negotiation import JSON, PROTOBUF, Accepted, negotiate
+from sampan.apiserver.parameters import integer
 from sampan.apiserver.registry.reading import check_list_options, parse_revision
 from sampan.apiserver.registry.rendering import Plain, Rendering
 from sampan.apiserver.registry.selection import select
@@ -35,6 +36,8 @@ from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.apiserver.registry.watcher import Watcher
 
 MINIMUM_S = 1800.0
+LONGEST_S = 10 * 365 * 86400
+"""Longer waits than this no clock can be set to."""
 _TRUE = ("true", "1", "True", "TRUE", "t", "T")
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
@@ -103,9 +106,8 @@ def _timeout(request: Request) -> float:
     text = request.param("timeoutSeconds")
     if not text:
         return MINIMUM_S * (1 + effects.rng().random())
-    if not text.isdigit():
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return float(text) or MINIMUM_S * (1 + effects.rng().random())
+    seconds = min(integer(text), LONGEST_S)
+    return float(seconds) if seconds > 0 else MINIMUM_S * (1 + effects.rng().random())
 
 
 async def _refused(status: Object, accepted: Accepted, rendering: Rendering) -> AsyncIterator[bytes]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from sampan.api.kind import Kind
 from sampan.apimachinery import errors
+from sampan.apimachinery.duration import format_time, parse_time
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.registry import system_metadata
+from sampan.apiserver.registry.system_metadata import LONGEST_GRACE_S
 
 ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
@@ -100,9 +102,9 @@ def _already_going(obj: Object, grace: int | None, options: Object) -> Decision:
     metadata = obj["metadata"]
     existing = metadata.get("deletionGracePeriodSeconds")
     if existing and options.get("gracePeriodSeconds") is not None and grace is not None and grace < existing:
-        due = datetime.fromisoformat(metadata["deletionTimestamp"].replace("Z", "+00:00"))
-        due += timedelta(seconds=grace - existing)
-        metadata["deletionTimestamp"] = due.strftime("%Y-%m-%dT%H:%M:%SZ")
+        sooner_s = min(existing, LONGEST_GRACE_S) - min(grace, LONGEST_GRACE_S)
+        due = parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=sooner_s)
+        metadata["deletionTimestamp"] = format_time(due)
         metadata["deletionGracePeriodSeconds"] = grace
         if not grace and not metadata.get("finalizers"):
             return Decision(Outcome.REMOVE, obj)

@@ -19,6 +19,7 @@ from sampan.apimachinery.errors import BadRequest, Expired, Timeout
 from sampan.apimachinery.field import FieldError, Path, forbidden, not_supported
 from sampan.apimachinery.http import Request
 from sampan.apimachinery.resource import Resource
+from sampan.apiserver.parameters import integer
 from sampan.apiserver.registry import tokens
 from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
@@ -187,9 +188,11 @@ class ContinueExpired(Expired):
 
 def parse_revision(text: str) -> int:
     """A resourceVersion as a number. Raises BadRequest."""
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    is_number = text.isascii() and text.isdigit()
+    if is_number and len(text) <= 20 and (revision := int(text)) < 2**64:
+        return revision
+    why = "value out of range" if is_number else "invalid syntax"
+    raise BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}')
 
 
 def _too_large(wanted: int, current: int) -> Timeout:
@@ -237,9 +240,4 @@ def _check_match(version: str, match: str, continues: bool, plain_watch: bool) -
 
 def _integer(request: Request, name: str) -> int:
     text = request.param(name)
-    if not text:
-        return 0
-    try:
-        return max(0, int(text))
-    except ValueError:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    return max(0, integer(text)) if text else 0

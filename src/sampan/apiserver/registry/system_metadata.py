@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from sampan import effects
+from sampan.apimachinery.duration import format_time
 from sampan.apimachinery.object import Object
 
 SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -14,6 +15,8 @@ SUFFIX_LENGTH: Final = 5
 _MAX_GENERATED: Final = 63 - SUFFIX_LENGTH
 _OMITTED_WHEN_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences")
 _KEPT: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+LONGEST_GRACE_S: Final = 2**33
+"""What no deletion waits longer for: as many seconds as Go's durations hold, more or less."""
 
 
 def begin(metadata: Object) -> None:
@@ -63,4 +66,4 @@ def mark_deleted(obj: Object, grace_s: int) -> None:
 
 def after(seconds: int) -> str:
     """The time in so many seconds, as a Kubernetes `Time`."""
-    return (effects.now() + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(effects.now() + timedelta(seconds=min(seconds, LONGEST_GRACE_S)))

@@ -45,4 +45,4 @@ class SchedulerConfig:
     pops_from_backoff: bool = True
     """The feature gate SchedulerPopFromBackoffQ: when nothing is active, do not wait for the back-off to end."""
     extenders: tuple[ExtenderConfig, ...] = ()
-    parallel_bindings: int = 64
+    parallel_bindings: int = 16

@@ -68,6 +68,21 @@ async def test_while_the_component_is_busy_its_events_wait(events, until) -> Non
     assert recorder.counts.dropped == 0
 
 
+async def test_what_is_repeated_before_it_is_written_is_written_once(events, until) -> None:
+    sent: list[bytes] = []
+    original = events.request
+
+    async def request(asked):
+        sent.append(asked.body)
+        return await original(asked)
+
+    events.request = request
+    async with EventRecorder(Client(events), "scheduler", is_busy=lambda: True) as recorder:
+        for _ in range(7):
+            recorder.event(POD, "Warning", "FailedScheduling", "no")
+    assert [orjson.loads(body)["count"] for body in sent] == [7]
+
+
 async def test_repetitions_raise_the_count(events) -> None:
     async with EventRecorder(Client(events), "kubelet") as recorder:
         for _ in range(3):

@@ -74,6 +74,12 @@ class NoRules:
     def concerns(self, scheduler_name: str, plugin: str, event: Any) -> bool:
         return False
 
+    def treats_alike(self, scheduler_name: str, plugin: str) -> bool:
+        return False
+
+    def nominated_node(self, pod: Any) -> str:
+        return ""
+
     def hint(self, pod: Any, plugin: str, event: Any, old: Any, new: Any) -> bool:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -36,6 +37,12 @@ class Rules:
     def concerns(self, scheduler_name: str, plugin: str, event: ClusterEvent) -> bool:
         return plugin == "Fit" and event is ClusterEvent.POD_FREED
 
+    def treats_alike(self, scheduler_name: str, plugin: str) -> bool:
+        return plugin == "Fit"
+
+    def nominated_node(self, info: PodInfo) -> str:
+        return info.nominated_node
+
     def hint(self, info: PodInfo, plugin: str, event: ClusterEvent, old: Any, new: Any) -> bool:
         return old is None or old.name == "big"
 
@@ -44,17 +51,17 @@ def make_queue(*, pops_from_backoff: bool = False) -> SchedulingQueue:
     return SchedulingQueue(Rules(), pops_from_backoff=pops_from_backoff)
 
 
-def virtually(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    def play() -> None:
+def virtually(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def play(**values: Any) -> None:
         async def main() -> None:
             loop = asyncio.get_running_loop()
             assert isinstance(loop, VirtualLoop)
             with effects.use(SeededSource(1, loop)):
-                await test()
+                await test(**values)
 
         run(main())
 
-    play.__name__ = test.__name__
     return play
 
 
@@ -175,3 +182,76 @@ async def test_only_a_change_that_matters_wakes_an_unschedulable_pod() -> None:
         await popped(queue, 10)
     queue.update(pod("p", tolerations=[{"operator": "Exists"}]))
     assert (await popped(queue, 0.1)).pod.tolerations
+
+
+@virtually
+async def test_when_nothing_is_active_a_refused_pod_is_tried_early_but_not_one_after_an_error() -> None:
+    queue = make_queue(pops_from_backoff=True)
+    for name, error in (("refused", False), ("erred", True)):
+        queue.add(pod(name))
+        queue.failed(await popped(queue), FIT, error=error)
+    queue.move(ClusterEvent.POD_FREED)
+    before = effects.monotonic()
+    assert (await popped(queue)).pod.name == "refused"
+    assert effects.monotonic() == before
+    assert (await popped(queue)).pod.name == "erred"
+    assert effects.monotonic() == before + 1
+
+
+@virtually
+async def test_an_event_that_the_plugins_hint_calls_useless_wakes_nobody() -> None:
+    queue = make_queue(pops_from_backoff=True)
+    queue.add(pod("p"))
+    queue.failed(await popped(queue), FIT)
+    queue.move(ClusterEvent.POD_FREED, pod("small"))
+    assert queue.pending()["unschedulable"] == 1
+    queue.move(ClusterEvent.POD_FREED, pod("big"))
+    assert queue.pending()["unschedulable"] == 0
+
+
+@virtually
+async def test_of_pods_that_are_alike_one_is_tried_and_the_next_when_it_found_a_place() -> None:
+    queue = make_queue(pops_from_backoff=True)
+    for name in ("a", "b", "c"):
+        queue.add(pod(name))
+        queue.failed(await popped(queue), FIT)
+    queue.move(ClusterEvent.POD_FREED, pod("big"))
+    first = await popped(queue)
+    assert (first.pod.name, queue.pending()["unschedulable"]) == ("a", 2)
+    queue.succeeded(first)
+    second = await popped(queue)
+    assert (second.pod.name, queue.pending()["unschedulable"]) == ("b", 1)
+    queue.failed(second, FIT)
+    assert queue.pending()["unschedulable"] == 2
+    with pytest.raises(TimeoutError):
+        await popped(queue, 100)
+
+
+@pytest.mark.parametrize("leaves", ["deleted", "changed"])
+@virtually
+async def test_a_pod_that_leaves_before_it_was_tried_lets_the_next_of_its_like_try(leaves: str) -> None:
+    queue = make_queue()
+    for name in ("a", "b"):
+        queue.add(pod(name))
+        queue.failed(await popped(queue), FIT)
+    queue.move(ClusterEvent.POD_FREED, pod("big"))
+    if leaves == "deleted":
+        queue.delete("default/a")
+    else:
+        queue.update(pod("a", tolerations=[{"operator": "Exists"}]))
+    assert "default/b" in {(await popped(queue)).pod.key for _ in range(1 if leaves == "deleted" else 2)}
+
+
+@virtually
+async def test_a_pod_for_which_room_is_made_is_asked_about_its_own_node() -> None:
+    queue = make_queue(pops_from_backoff=True)
+    for name, node in (("a", "n1"), ("b", "n2"), ("c", "n3")):
+        waiting = pod(name)
+        waiting.nominated_node = node
+        queue.add(waiting)
+        queue.failed(await popped(queue), FIT)
+    freed = pod("big")
+    freed.node_name = "n2"
+    queue.move(ClusterEvent.POD_FREED, freed)
+    assert {(await popped(queue)).pod.name for _ in range(2)} == {"a", "b"}  # a speaks for all who wait elsewhere
+    assert queue.pending()["unschedulable"] == 1

@@ -84,7 +84,7 @@ class Correlator:
         previous = self._written.get(key)
         if previous is None:
             return Decision({**event, "message": message}, None, key)
-        counted = {**event, "message": message, "count": previous.count + 1}
+        counted = {**event, "message": message, "count": previous.count + event["count"]}
         return Decision(counted, previous, key)
 
     def written(self, key: str, event: Object) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,9 +47,9 @@ def reference_to(obj: Object, field_path: str = "") -> Object:
     return {key: value for key, value in reference.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Note:
-    """An event that is still to be written."""
+    """An event that is still to be written; one that is repeated meanwhile counts."""
 
     involved: Object
     type: str
@@ -58,6 +57,8 @@ class _Note:
     message: str
     namespace: str
     at: datetime
+    last: datetime
+    count: int = 1
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class EventRecorder:
         self._host = host
         self._is_busy = is_busy
         self._limit = QUEUE_LIMIT if is_busy is None else BUSY_QUEUE_LIMIT
-        self._queue: deque[_Note] = deque()
+        self._queue: dict[tuple[str, ...], _Note] = {}
         self._correlator = Correlator()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -99,7 +100,13 @@ class EventRecorder:
             return
         try:
             involved = reference_to(obj, field_path) if "metadata" in obj else dict(obj)
-            self._queue.append(_Note(involved, type, reason, message[:1024], namespace, effects.now()))
+            now, message = effects.now(), message[:1024]
+            key = (*map(str, involved.values()), type, reason, message, namespace)
+            known = self._queue.get(key)
+            if known is not None:
+                known.count, known.last = known.count + 1, now
+            else:
+                self._queue[key] = _Note(involved, type, reason, message, namespace, now, now)
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._write_all(), name="event recorder")
         except Exception:
@@ -124,7 +131,7 @@ class EventRecorder:
         nanoseconds = int(note.at.timestamp() * 1_000_000) * 1000
         unique = (nanoseconds & ~0xFFFF) | effects.rng().getrandbits(16)
         source = {"component": self._component} | ({"host": self._host} if self._host else {})
-        now = note.at.isoformat(timespec="seconds")[:19] + "Z"
+        first, last = (at.isoformat(timespec="seconds")[:19] + "Z" for at in (note.at, note.last))
         return {
             "apiVersion": "v1", "kind": "Event",
             "metadata": {
@@ -132,7 +139,7 @@ class EventRecorder:
                 "namespace": note.namespace or involved.get("namespace") or "default",
             },
             "involvedObject": involved, "reason": note.reason, "message": note.message, "source": source,
-            "firstTimestamp": now, "lastTimestamp": now, "count": 1, "type": note.type, "eventTime": None,
+            "firstTimestamp": first, "lastTimestamp": last, "count": note.count, "type": note.type, "eventTime": None,
             "reportingComponent": self._component, "reportingInstance": self._host,
         }
 
@@ -140,7 +147,7 @@ class EventRecorder:
         while self._queue:
             if self._is_busy is not None and not self._closed and self._is_busy():
                 await asyncio.sleep(BUSY_PAUSE_S)
-            event = self._document(self._queue.popleft())
+            event = self._document(self._queue.pop(next(iter(self._queue))))
             decision = self._correlator.correlate(event, effects.monotonic())
             if decision is None:
                 self.counts.suppressed += 1

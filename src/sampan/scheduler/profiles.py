@@ -53,6 +53,12 @@ class Profiles:
     def concerns(self, scheduler_name: str, plugin: str, event: ClusterEvent) -> bool:
         return self.frameworks[scheduler_name].concerns(plugin, event)
 
+    def treats_alike(self, scheduler_name: str, plugin: str) -> bool:
+        return self.frameworks[scheduler_name].treats_alike(plugin)
+
+    def nominated_node(self, pod: PodInfo) -> str:
+        return self._first.snapshot.nominated_node(pod.key)
+
     def hint(self, pod: PodInfo, plugin: str, event: ClusterEvent, old: Any, new: Any) -> bool:
         return self.of(pod).hint(plugin, pod, event, old, new)
 

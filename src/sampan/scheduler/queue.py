@@ -9,8 +9,11 @@ would have helped it sends it to back-off, not to wait for the next. Gated pods 
 nothing is active, pods that back off after a refusal (not after an error) are tried before their time (KEP-5142).
 
 Pods that wait are filed by the plugins that refused them, so an event that concerns none of these costs nothing,
-however many wait; of the others each pod's plugins are asked with what happened (KEP-4247). Time comes from `effects`,
-waiting from asyncio; nothing runs while nothing is due.
+however many wait; of the others the plugins are asked with what happened (KEP-4247). Pods of one signature that were
+refused by the same plugins are a *family*: what is true of one is true of all. So one of them is asked about, and one
+is tried; only when it finds a place, the next is. A pod for which room is being made is asked about its own node, too.
+
+Time comes from `effects`, waiting from asyncio; nothing runs while nothing is due.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ UNSCHEDULABLE_LIMIT_S = 300.0
 
 Group: TypeAlias = tuple[str, frozenset[str]]
 """The scheduler's name and the plugins that refused."""
+Family: TypeAlias = tuple[Group, Any]
+"""A group, and what its pods have in common: their signature, or nothing but the key of a single one."""
 
 
 class QueueRules(Protocol):
@@ -45,6 +50,12 @@ class QueueRules(Protocol):
 
     def concerns(self, scheduler_name: str, plugin: str, event: ClusterEvent) -> bool:
         """Whether a plugin has registered for the event."""
+
+    def treats_alike(self, scheduler_name: str, plugin: str) -> bool:
+        """Whether the plugin judges pods of one signature alike."""
+
+    def nominated_node(self, pod: PodInfo) -> str:
+        """Where room is being made for the pod, empty if nowhere."""
 
     def hint(self, pod: PodInfo, plugin: str, event: ClusterEvent, old: Any, new: Any) -> bool:
         """Whether what happened may change the plugin's mind about the pod."""
@@ -70,10 +81,10 @@ class QueuedPod:
     """In flight: how many events there had been when it was taken."""
     changed: bool = False
     """In flight: its own document changed in a way that matters."""
-
-    @property
-    def group(self) -> Group:
-        return self.pod.signature.scheduler_name, self.plugins
+    family: Family | None = None
+    """Where it is filed, or the family for which it tries whether there is a place."""
+    nominated_node: str = ""
+    """Where it is filed as one for which room is being made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +113,10 @@ class SchedulingQueue:
         self._unschedulable: dict[str, QueuedPod] = {}
         """In the order of their `since`."""
         self._gated: dict[str, QueuedPod] = {}
-        self._groups: dict[Group, dict[str, QueuedPod]] = {}
-        """Unschedulable and gated pods."""
+        self._groups: dict[Group, dict[Any, dict[str, QueuedPod]]] = {}
+        """Unschedulable and gated pods, by family."""
+        self._nominated: dict[str, dict[str, QueuedPod]] = {}
+        """Those among them for which room is being made, by node."""
         self._known: dict[str, QueuedPod] = {}
         self._in_flight: dict[str, QueuedPod] = {}
         self._happened: deque[_Happened] = deque()
@@ -131,8 +144,9 @@ class SchedulingQueue:
     def refused_by(self) -> Counter[tuple[str, str]]:
         """How many unschedulable pods each plugin of each profile refused."""
         counts: Counter[tuple[str, str]] = Counter()
-        for (profile, plugins), pods in self._groups.items():
-            counts.update({(plugin, profile): len(pods) for plugin in plugins})
+        for (profile, plugins), families in self._groups.items():
+            pods = sum(map(len, families.values()))
+            counts.update({(plugin, profile): pods for plugin in plugins})
         return counts
 
     @property
@@ -157,22 +171,29 @@ class SchedulingQueue:
             self.delete(pod.key)
             self.add(pod)
             return
-        group = queued.group
         old, queued.pod = queued.pod, pod
         if old.signature is pod.signature and old.terminating == pod.terminating:
             return
         if pod.key in self._in_flight:
             queued.changed = True
-        elif self._unfile(queued, group):
+        elif self._unfile(queued):
+            queued.family = None
             self._after_backoff(queued, "PodUpdate")
+        self._pass_on(queued)
 
     def delete(self, key: str) -> None:
         """The pod is gone, or on a node."""
         queued = self._known.pop(key, None)
         if queued is not None:
             queued.ticket = 0
-            self._unfile(queued, queued.group)
             self._landed(queued)
+            if self._unfile(queued):
+                queued.family = None
+            self._pass_on(queued)
+
+    def succeeded(self, queued: QueuedPod) -> None:
+        """A place was found for the pod, though it is not bound yet: there may be one for others of its family."""
+        self._pass_on(queued)
 
     def failed(self, queued: QueuedPod, plugins: frozenset[str], *, error: bool = False) -> None:
         """An attempt ended without a placement: by a verdict of these plugins, or by an error."""
@@ -193,7 +214,7 @@ class SchedulingQueue:
         else:
             self._incoming["unschedulable", "ScheduleAttemptFailure"] += 1
             self._unschedulable[key] = queued
-            self._file(queued)
+            self._file(queued, self._family_of(queued))
             self._changed.set()
 
     def move(self, event: ClusterEvent, old: Any = None, new: Any = None) -> None:
@@ -201,20 +222,20 @@ class SchedulingQueue:
         happened = _Happened(event, old, new)
         if self._in_flight:
             self._happened.append(happened)
-        for group, pods in list(self._groups.items()):
-            if not self._concerns(group, event):
-                continue
-            for queued in list(pods.values()):
-                if self._helps(queued, happened):
-                    self._unfile(queued, group)
-                    self._after_backoff(queued, event.value)
+        if event is ClusterEvent.POD_FREED and old is not None:
+            for queued in list(self._nominated.get(old.node_name, {}).values()):
+                self._wake_if_it_helps(queued, happened)
+        for group, families in list(self._groups.items()):
+            if self._concerns(group, event):
+                for pods in list(families.values()):
+                    self._wake_if_it_helps(next(iter(pods.values())), happened)
 
     def activate(self, key: str) -> None:
         """Try a waiting pod now, without further back-off."""
         queued = self._known.get(key)
         if queued is None or key in self._in_flight:
             return
-        if self._unfile(queued, queued.group) or any(queued.ticket == entry[1] for entry in self._backoff):
+        if self._unfile(queued) or any(queued.ticket == entry[1] for entry in self._backoff):
             self._enqueue(queued, "ForceActivate")
 
     async def pop(self) -> QueuedPod:
@@ -242,7 +263,7 @@ class SchedulingQueue:
         queued = self._known.get(key)
         if queued is None or key in self._in_flight or self._rules.pre_enqueue(queued.pod) is not None:
             return None
-        self._unfile(queued, queued.group)
+        self._unfile(queued)
         return self._to_flight(queued)
 
     def _to_flight(self, queued: QueuedPod) -> QueuedPod:
@@ -273,7 +294,8 @@ class SchedulingQueue:
         queued.is_gated = True
         self._incoming["gated", why] += 1
         self._gated[queued.pod.key] = queued
-        self._file(queued)
+        self._pass_on(queued)
+        self._file(queued, self._family_of(queued))
         return True
 
     def _after_backoff(self, queued: QueuedPod, why: str) -> None:
@@ -307,19 +329,60 @@ class SchedulingQueue:
             for plugin in queued.plugins
         )
 
-    def _file(self, queued: QueuedPod) -> None:
-        self._groups.setdefault(queued.group, {})[queued.pod.key] = queued
+    def _wake_if_it_helps(self, queued: QueuedPod, happened: _Happened) -> None:
+        if self._helps(queued, happened):
+            self._wake(queued, happened.event.value)
 
-    def _unfile(self, queued: QueuedPod, group: Group) -> bool:
-        """Take a pod out of where it waits; whether it waited there."""
+    def _wake(self, queued: QueuedPod, why: str) -> None:
+        """Try a pod that waits, for itself and its family."""
+        self._unfile(queued)
+        self._after_backoff(queued, why)
+
+    def _pass_on(self, queued: QueuedPod) -> None:
+        """The pod does not try for its family any longer, and it has not failed: let the next one try."""
+        family, queued.family = queued.family, None
+        if family is None:
+            return
+        group, alike = family
+        pods = self._groups.get(group, {}).get(alike)
+        if pods:
+            self._wake(next(iter(pods.values())), "PlacedAlike")
+
+    def _family_of(self, queued: QueuedPod) -> Family:
+        """Pods for which room is being made are alike, too: each is asked about its own node besides."""
+        name, plugins = group = queued.pod.signature.scheduler_name, queued.plugins
+        queued.nominated_node = self._rules.nominated_node(queued.pod)
+        judged_alike = not queued.is_gated and all(self._rules.treats_alike(name, plugin) for plugin in plugins)
+        if plugins and (judged_alike or queued.nominated_node):
+            return group, (queued.pod.signature, bool(queued.nominated_node))
+        return group, queued.pod.key
+
+    def _file(self, queued: QueuedPod, family: Family) -> None:
+        group, alike = queued.family = family
+        self._groups.setdefault(group, {}).setdefault(alike, {})[queued.pod.key] = queued
+        if queued.nominated_node:
+            self._nominated.setdefault(queued.nominated_node, {})[queued.pod.key] = queued
+
+    def _unfile(self, queued: QueuedPod) -> bool:
+        """Take a pod out of where it waits; whether it waited there. It still knows its family."""
         key = queued.pod.key
         if self._unschedulable.pop(key, None) is None and self._gated.pop(key, None) is None:
             return False
         queued.is_gated = False
-        pods = self._groups[group]
-        del pods[key]
-        if not pods:
-            del self._groups[group]
+        assert queued.family is not None, f"{key} waits but is not filed"
+        group, alike = queued.family
+        families = self._groups[group]
+        del families[alike][key]
+        if not families[alike]:
+            del families[alike]
+            if not families:
+                del self._groups[group]
+        if queued.nominated_node:
+            on_node = self._nominated[queued.nominated_node]
+            del on_node[key]
+            if not on_node:
+                del self._nominated[queued.nominated_node]
+            queued.nominated_node = ""
         return True
 
     def _landed(self, queued: QueuedPod) -> None:
@@ -344,7 +407,8 @@ class SchedulingQueue:
                 if queued.ticket == ticket:
                     self._enqueue(queued, "BackoffComplete")
         while (oldest := self._longest_unschedulable()) is not None and oldest.since + UNSCHEDULABLE_LIMIT_S <= now:
-            self._unfile(oldest, oldest.group)
+            self._unfile(oldest)
+            oldest.family = None
             self._enqueue(oldest, "UnschedulableTimeout")
 
     def _next_due(self, now: float) -> float | None:

@@ -258,6 +258,7 @@ class Scheduler:
     def _settle(self, framework: Framework, queued: QueuedPod, decision: Decision) -> Coroutine[Any, Any, None]:
         """The pod has its place; unless a plugin objects in the end, it is bound to it."""
         self.snapshot.withdraw_nomination(decision.pod.key)
+        self.queue.succeeded(queued)
         status = framework.permit(decision.state, decision.pod, decision.node_name)
         if status is None:
             return self._bind(framework, queued, decision)

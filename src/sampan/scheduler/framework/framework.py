@@ -120,6 +120,10 @@ class Framework:
         known = self.plugins.get(plugin)
         return known is None or event in known.events
 
+    def treats_alike(self, plugin: str) -> bool:
+        """Whether a plugin judges pods of one signature alike."""
+        return bool(getattr(self.plugins.get(plugin), "treats_alike", False))
+
     def hint(self, plugin: str, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
         """Whether the event, which is one of the plugin's, can help the pod."""
         known = self._hints.get(plugin)

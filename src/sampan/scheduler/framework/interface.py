@@ -35,7 +35,11 @@ A trial works on a copy: a value that a trial may change has a `copy()`.
 """
 
 class Plugin(Protocol):
-    """`name` as in KubeSchedulerConfiguration; `events` are those after which a pod it refused may be tried again."""
+    """`name` as in KubeSchedulerConfiguration; `events` are those after which a pod it refused may be tried again.
+
+    A plugin whose verdicts and hints depend on the pod's signature only says so by `treats_alike = True`: then of many
+    waiting pods of one signature, one is asked about and tried.
+    """
 
     name: ClassVar[str]
     events: ClassVar[frozenset[ClusterEvent]]

@@ -107,6 +107,7 @@ class InterPodAffinity:
         ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS, ClusterEvent.POD_PLACED, ClusterEvent.POD_LABELS,
         ClusterEvent.POD_FREED, ClusterEvent.NAMESPACE,
     ))
+    treats_alike: ClassVar[bool] = True
     row_local: ClassVar[bool] = False
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:

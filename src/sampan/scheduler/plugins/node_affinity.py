@@ -32,6 +32,7 @@ _CONTRADICTION = unresolvable("pod affinity terms conflict")
 class NodeAffinity:
     name: ClassVar[str] = "NodeAffinity"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS))
+    treats_alike: ClassVar[bool] = True
     row_local: ClassVar[bool] = True
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ _REFUSED = unschedulable("node(s) didn't have free ports for the requested pod p
 class NodePorts:
     name: ClassVar[str] = "NodePorts"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((ClusterEvent.NODE_ADDED, ClusterEvent.POD_FREED))
+    treats_alike: ClassVar[bool] = True
     row_local: ClassVar[bool] = True
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:

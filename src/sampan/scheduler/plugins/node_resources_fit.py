@@ -35,9 +35,11 @@ class NodeResourcesFit:
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((
         ClusterEvent.NODE_ADDED, ClusterEvent.NODE_ALLOCATABLE, ClusterEvent.POD_FREED, ClusterEvent.POD_SCALED_DOWN,
     ))
+    treats_alike: ClassVar[bool] = True
     row_local: ClassVar[bool] = True
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
+        self._snapshot = handle.snapshot
         self._nodes = handle.snapshot.table
         strategy = arguments.get("scoringStrategy") or {}
         self._weights: Weights = weights_of(strategy.get("resources"))
@@ -46,10 +48,11 @@ class NodeResourcesFit:
         self._ignored_groups = frozenset(arguments.get("ignoredResourceGroups") or ())
 
     def hint(self, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
-        """Whether the event frees something that the pod asks for, or the node could hold it when empty."""
+        """Whether the event makes room on a node: for the pod as it is, or if less important ones made way."""
         asked = dict(self._demanded(pod))
         if event is ClusterEvent.POD_FREED:
-            return True
+            node = self._snapshot.node(old.node_name)
+            return not old.node_name or (node is not None and self._could_fit(pod, node))
         if event is ClusterEvent.POD_SCALED_DOWN:
             return any(old.requests.get(name, 0) > new.requests.get(name, 0) for name in asked)
         offered = amounts(dig(new, "status", "allocatable") or dig(new, "status", "capacity"))
@@ -93,6 +96,24 @@ class NodeResourcesFit:
 
     def score_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints:
         return mean_score(self._nodes, rows, pod, self._weights, self._scorer)
+
+    def _could_fit(self, pod: PodInfo, node: NodeInfo) -> bool:
+        """Whether a node has room, or would have after preemption."""
+        priority = pod.signature.priority
+        others = [
+            other for other in self._snapshot.nominated.get(node.name, {}).values()
+            if other.priority >= priority and other.key != pod.key and other.key not in node.pods
+        ]
+        staying = list(node.pods.values())
+        if pod.signature.preempts:
+            staying = [other for other in staying if other.signature.priority >= priority]
+        if len(staying) + len(others) >= node.max_pods:
+            return False
+        return all(
+            asked + sum(other.signature.requests.get(name, 0) for other in (*staying, *others))
+            <= node.allocatable.get(name, 0)
+            for name, asked in self._demanded(pod)
+        )
 
     def _demanded(self, pod: PodInfo) -> tuple[tuple[str, int], ...]:
         """What the pod asks for, in the order of its containers, without what extenders look after."""

@@ -98,6 +98,7 @@ class PodTopologySpread:
         ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS, ClusterEvent.NODE_TAINTS, ClusterEvent.NODE_DELETED,
         ClusterEvent.POD_PLACED, ClusterEvent.POD_LABELS, ClusterEvent.POD_FREED,
     ))
+    treats_alike: ClassVar[bool] = True
     row_local: ClassVar[bool] = False
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ _MOST_TAINTS = 1 << 10
 class TaintToleration:
     name: ClassVar[str] = "TaintToleration"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS))
+    treats_alike: ClassVar[bool] = True
     row_local: ClassVar[bool] = True
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:

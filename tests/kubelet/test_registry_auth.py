@@ -33,6 +33,7 @@ def test_the_longest_match_comes_first() -> None:
         quay_io={"username": "wide", "password": "p"}, quay_io__team={"auth": pair}, other_io={"username": "no"},
     )])
     assert [auth.username for auth in found] == ["deep", "wide"] and found[0].password == "pw"
+    assert [auth.server_address for auth in found] == ["", ""], "containerd ignores who names a host without a scheme"
     assert credentials("nginx", [secret(quay_io={"username": "wide"})]) == []
     assert credentials("nginx", [{"data": {".dockerconfigjson": "bm8="}}]) == []
 

@@ -32,7 +32,7 @@ def credentials(image: str, secrets: Iterable[Object]) -> list[AuthConfig]:
     for secret in secrets:
         for pattern, entry in _entries(secret).items():
             if _matches(pattern, registry, path):
-                found.append((len(pattern), _auth(entry, registry)))
+                found.append((len(pattern), _auth(entry)))
     found.sort(key=lambda item: -item[0])
     return [auth for _, auth in found]
 
@@ -61,10 +61,12 @@ def _matches(pattern: str, registry: str, path: str) -> bool:
     return prefix in ("", "v1", "v2") or path == prefix or path.startswith(prefix + "/")
 
 
-def _auth(entry: Object, registry: str) -> AuthConfig:
+def _auth(entry: Object) -> AuthConfig:
+    """No server address: the entry was chosen for this image, and containerd takes only whole URLs for one."""
     username, password = entry.get("username", ""), entry.get("password", "")
     if entry.get("auth") and not username:
         username, _, password = base64.b64decode(entry["auth"]).decode("utf-8", "replace").partition(":")
     return AuthConfig(
-        username=username, password=password, server_address=registry, identity_token=entry.get("identitytoken", "")
+        username=username, password=password, identity_token=entry.get("identitytoken", ""),
+        registry_token=entry.get("registrytoken", ""),
     )

@@ -14,7 +14,8 @@ from sampan.apimachinery import errors
 
 WEB = program("netexec", ports=[{"name": "http", "containerPort": 8080}, {"name": "udp", "containerPort": 8081,
                                                                          "protocol": "UDP"}],
-              readinessProbe={"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1})
+              readinessProbe={"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1,
+                              "timeoutSeconds": 5})
 
 
 def web(name: str, node: str = "", **spec: Any) -> Object:
@@ -43,14 +44,14 @@ async def reached(space: Space, source: str, host: str, port: int, wanted: set[s
         assert found == wanted, found
         return True
 
-    await space.eventually(look, f"{wanted} from {source} at {host}:{port}/{protocol}", 30)
+    await space.eventually(look, f"{wanted} from {source} at {host}:{port}/{protocol}")
 
 
 async def refused(space: Space, source: str, host: str, port: int, protocol: str = "http") -> None:
     async def look() -> bool:
         return (await dial(space, source, host, port, protocol))[0].startswith("error")
 
-    await space.eventually(look, f"no answer at {host}:{port}/{protocol}", 30)
+    await space.eventually(look, f"no answer at {host}:{port}/{protocol}")
 
 
 async def two_webs(space: Space) -> list[Object]:

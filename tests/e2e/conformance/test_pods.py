@@ -134,8 +134,10 @@ async def test_hooks(space: Space) -> None:
 @case
 async def test_liveness(space: Space) -> None:
     """Probing container: restarted when it must be, and not otherwise."""
-    every = {"periodSeconds": 1, "failureThreshold": 3, "initialDelaySeconds": 4}
-    dies, lives = program("liveness", "6"), program("netexec")
+    every = {"periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 4, "timeoutSeconds": 5}
+    listens = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 90}
+    dies = program("liveness", "6", startupProbe=listens)
+    lives = program("netexec", startupProbe=listens)
     cat = {"exec": {"command": ["cat", "/tmp/health"]}}
     stories: dict[str, tuple[Object, Object, bool]] = {
         "http-dies": (dies, {"httpGet": {"path": "/healthz", "port": 8080}}, True),
@@ -154,8 +156,8 @@ async def test_liveness(space: Space) -> None:
     for name, (_, _, restarts) in stories.items():
         if restarts:
             await space.until(PODS, name, lambda p: status(p).get("restartCount", 0) >= 1, "a restart")
-    assert await space.event("http-dies", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 500")
-    assert await space.event("http-dies", "Killing", "failed liveness probe, will be restarted")
+    assert await space.event("exec-dies", "Unhealthy", "Liveness probe failed: cat: can't open '/tmp/health'")
+    assert await space.event("exec-dies", "Killing", "failed liveness probe, will be restarted")
     assert await space.event("redirect-lives", "ProbeWarning", "Probe terminated redirects")
     for name, (_, _, restarts) in stories.items():
         if not restarts:
@@ -315,7 +317,11 @@ async def test_a_private_registry(space: Space) -> None:
         assert "401 Unauthorized" in await space.event(name, "Failed", "Failed to pull image")
     await space.start(pod("pulls", container(image=image), nodeName=node,
                           imagePullSecrets=[{"name": "wrong"}, {"name": "right"}]))
-    assert await space.logs("pulls") == "from the registry\n"
+
+    async def printed() -> bool:
+        return await space.logs("pulls") == "from the registry\n"
+
+    await space.eventually(printed, "its output")
     assert "Successfully pulled image" in await space.event("pulls", "Pulled")
     await space.patch(SERVICE_ACCOUNTS, "default", {"imagePullSecrets": [{"name": "right"}]})
     made = await space.create(PODS, pod("account", container(image=image, imagePullPolicy="Always"), nodeName=node))
@@ -334,7 +340,11 @@ async def test_ephemeral_containers(space: Space) -> None:
         shown = await space.until(PODS, "web", lambda p, n=number: len([  # type: ignore[misc]
             one for one in p["status"].get("ephemeralContainerStatuses") or [] if one["state"].get("running")]) == n)
         assert len(shown["spec"]["ephemeralContainers"]) == number
-        assert await space.logs("web", container=f"debug{number}") == "here\n"
+
+        async def printed(name: str = f"debug{number}") -> bool:
+            return await space.logs("web", container=name) == "here\n"
+
+        await space.eventually(printed, "its output")
     assert "sleep 1000" in await space.says("web", "ps", container="debug1"), "it sees its target's processes"
 
 

@@ -7,7 +7,7 @@ generated. On update, the server has already copied what a client may not set fr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sampan.apimachinery import names
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, required, too_long
@@ -37,11 +37,10 @@ def validate_create(
     errors += _namespace(metadata.get("namespace") or "", namespaced)
     if (metadata.get("generation") or 0) < 0:
         errors.append(invalid(_ROOT.child("generation"), metadata["generation"], "must be greater than or equal to 0"))
-    errors += validate_labels(metadata.get("labels"), _ROOT.child("labels"))
-    errors += validate_annotations(metadata.get("annotations"), _ROOT.child("annotations"))
-    errors += validate_owner_references(metadata.get("ownerReferences"), _ROOT.child("ownerReferences"))
-    errors += validate_finalizers(metadata.get("finalizers"), _ROOT.child("finalizers"))
-    errors += validate_managed_fields(metadata.get("managedFields"), _ROOT.child("managedFields"))
+    for key, validate in _VALIDATED_ON_CREATE:
+        found = metadata.get(key)
+        if found:
+            errors += validate(found, _ROOT.child(key))
     return errors
 
 
@@ -123,6 +122,8 @@ def validate_managed_fields(entries: Iterable[Object] | None, path: Path) -> lis
     """The shape of `managedFields`; whether the field sets parse is the apply machinery's business."""
     errors: list[FieldError] = []
     for position, entry in enumerate(entries or ()):
+        if _is_ordinary(entry):
+            continue
         at = path.index(position)
         operation = entry.get("operation", "")
         if operation not in ("Apply", "Update"):
@@ -133,6 +134,16 @@ def validate_managed_fields(entries: Iterable[Object] | None, path: Path) -> lis
         if len((entry.get("subresource") or "").encode()) > 256:
             errors.append(too_long(at.child("subresource"), 256))
     return errors
+
+
+def _is_ordinary(entry: Object) -> bool:
+    """Whether there is nothing to say about an entry: the server writes no other."""
+    manager, subresource = entry.get("manager") or "", entry.get("subresource") or ""
+    return (
+        entry.get("operation") in ("Apply", "Update") and entry.get("fieldsType") == "FieldsV1"
+        and len(manager) <= _MAX_MANAGER and manager.isascii() and manager.isprintable()
+        and len(subresource) <= _MAX_MANAGER and subresource.isascii()
+    )
 
 
 def validate_field_manager(manager: str, path: Path) -> list[FieldError]:
@@ -150,9 +161,13 @@ _KEPT: Final = (
     ("name", ""), ("namespace", ""), ("uid", ""), ("creationTimestamp", None), ("deletionTimestamp", None),
     ("deletionGracePeriodSeconds", None),
 )
-_VALIDATED: Final[tuple[tuple[str, Callable[[Any, Path], list[FieldError]]], ...]] = (
+_Validated: TypeAlias = tuple[tuple[str, Callable[[Any, Path], list[FieldError]]], ...]
+_VALIDATED: Final[_Validated] = (
     ("labels", validate_labels), ("annotations", validate_annotations),
     ("ownerReferences", validate_owner_references), ("managedFields", validate_managed_fields),
+)
+_VALIDATED_ON_CREATE: Final[_Validated] = (
+    *_VALIDATED[:3], ("finalizers", validate_finalizers), _VALIDATED[3],
 )
 
 

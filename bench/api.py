@@ -42,6 +42,7 @@ TARGETS = {
     "patch pod status": 16, "apply Deployment": 20, "watch delivery": 0.4,
 }
 CONNECTIONS = 8
+NODES = 50
 PODS_LISTED, WATCHERS, WATCHED_WRITES = 500, 100, 200
 CORE = "/api/v1/namespaces/bench"
 
@@ -121,13 +122,13 @@ def operations() -> dict[str, tuple[list[bytes], list[bytes]]]:
         return load.request("PATCH", path, deployment(number), "application/apply-patch+yaml")
 
     def bind(number: int) -> bytes:
-        target = {"kind": "Node", "name": f"node{number % 20}"}
+        target = {"kind": "Node", "name": f"node{number % NODES}"}
         document = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": f"p{number}"}, "target": target}
         return post(f"pods/p{number}/binding", document)
 
     def renew(number: int) -> bytes:
         renewal = {"spec": {"renewTime": f"2026-01-01T00:{number // 60 % 60:02}:{number % 60:02}.000000Z"}}
-        path = "/apis/coordination.k8s.io/v1/namespaces/bench/leases/node"
+        path = f"/apis/coordination.k8s.io/v1/namespaces/bench/leases/node{number % NODES}"
         return load.request("PATCH", path, renewal, "application/merge-patch+json")
 
     return {
@@ -178,7 +179,8 @@ async def prepare(directory: Path, pki: ClusterPKI, port: int, pods: int = PODS_
     await asyncio.gather(*(
         admin.create(PODS, pod(f"p{n}", {"tenth": f"t{n % 50}"}), "bench") for n in range(pods)
     ))
-    await admin.create(LEASES, {"metadata": {"name": "node"}, "spec": {"holderIdentity": "node"}}, "bench")
+    for n in range(NODES):
+        await admin.create(LEASES, {"metadata": {"name": f"node{n}"}, "spec": {"holderIdentity": "node"}}, "bench")
     await admin.close()
 
 

@@ -35,7 +35,7 @@ class FakeClient:
 
 
 def client_of(known: FakeClient, wrong: str | None = None) -> TestClient[Any, Any]:
-    server = ComponentServer(known, Shown({"leaderElection": lambda: wrong}, (Gauge(),)))  # type: ignore[arg-type]
+    server = ComponentServer(known, Shown({"controllers": lambda: wrong}, (Gauge(),)))  # type: ignore[arg-type]
     return TestClient(TestServer(server.app()))
 
 
@@ -44,13 +44,13 @@ async def test_everyone_may_ask_whether_it_is_well(path: str) -> None:
     async with client_of(FakeClient(allowed=False)) as client:
         assert await (await client.get(path)).text() == "ok"
         text = await (await client.get(f"{path}?verbose")).text()
-        assert text == f"[+]ping ok\n[+]leaderElection ok\n{path[1:]} check passed\n"
+        assert text == f"[+]ping ok\n[+]controllers ok\n{path[1:]} check passed\n"
 
 
 async def test_a_failing_check_is_named() -> None:
-    async with client_of(FakeClient(allowed=False), "not the leader") as client:
+    async with client_of(FakeClient(allowed=False), "not running: job-controller") as client:
         answer = await client.get("/healthz")
-        assert answer.status == 500 and "[-]leaderElection failed: not the leader" in await answer.text()
+        assert answer.status == 500 and "[-]controllers failed: not running: job-controller" in await answer.text()
 
 
 async def test_figures_are_for_those_who_may_get_the_path() -> None:

@@ -46,6 +46,7 @@ def test_one_manager_works_and_another_takes_over_when_it_dies(make) -> None:
             tasks[leader].cancel()
             await asyncio.gather(tasks[leader], return_exceptions=True)
             other = managers[1 - leader]
+            assert managers[leader].problem() is None and other.problem() is None
             await cluster.until(lambda: other.is_working, within_s=30)
             lease = await client.get(LEASES, "kube-controller-manager", NAMESPACE)
             assert lease["spec"]["holderIdentity"] == ("one", "two")[1 - leader]
@@ -56,5 +57,26 @@ def test_one_manager_works_and_another_takes_over_when_it_dies(make) -> None:
             assert sorted(told) == ["one became leader", "two became leader"]
             tasks[1 - leader].cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_a_controller_that_does_not_come_up_is_named_after_a_minute() -> None:
+    async def scenario() -> None:
+        async with SimCluster(seed=9, nodes=1) as cluster:
+            stranger = cluster.client_of("stranger")  # who may do everything here, for nothing is authorised
+            manager = ControllerManager(stranger, ControllerManagerConfig(controllers="job,deployment"))
+
+            async def broken() -> None:
+                raise RuntimeError("no start")
+
+            manager.manager.controllers[0].run = broken  # type: ignore[method-assign]
+            task = asyncio.ensure_future(manager.run())
+            await asyncio.sleep(30)
+            assert manager.problem() is None
+            await asyncio.sleep(60)
+            assert manager.problem() == f"not running: {manager.manager.controllers[0].name}"
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     run(scenario())

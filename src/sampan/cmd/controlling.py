@@ -37,7 +37,7 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
             service_account_key=cluster.pki_dir / "sa.key", check_policy=_type_warnings,
         ))
-        shown = Shown({"leaderElection": lambda: None if manager.is_working else "not the leader"}, (manager,))
+        shown = Shown({"controllers": manager.problem}, (manager,))
         server = ComponentServer(connected, shown)
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run(), name="controller manager")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ControllerManager", "ControllerManagerConfig", "run"]
 
+START_S = 60.0
 COMPONENT = "kube-controller-manager"
 
 
@@ -54,12 +55,27 @@ class ControllerManager:
             self._elector = LeaderElector(
                 self._client, config.leader_name, config.leader_namespace, config.identity, recorder=recorder
             )
-            await self._elector.run(self.manager.run)
+            await self._elector.run(self._work)
+
+    async def _work(self) -> None:
+        for controller in self.manager.controllers:
+            controller.down_since_s = effects.monotonic()  # until now it only waited for its turn
+        await self.manager.run()
 
     @property
     def is_working(self) -> bool:
         """Whether its controllers run: it is the leader, or need not be."""
         return not self._config.leader_elect or (self._elector is not None and self._elector.is_leader)
+
+    def problem(self) -> str | None:
+        """Which controllers should run and have not for a minute; None if all is well, or another manager works."""
+        if not self.is_working:
+            return None
+        late = effects.monotonic() - START_S
+        down = [
+            one.name for one in self.manager.controllers if one.down_since_s is not None and one.down_since_s < late
+        ]
+        return f"not running: {', '.join(down)}" if down else None
 
     def collect(self) -> Iterator[Metric]:
         """A Prometheus collector, as Prometheus' registry asks."""

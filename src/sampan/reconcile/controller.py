@@ -133,6 +133,8 @@ class Controller:
         self.counts = ControllerCounts()
         self.queue: Workqueue | None = None
         """The queue of the present run; its figures are what the controller has to show."""
+        self.down_since_s: float | None = effects.monotonic()
+        """Since when it does not work (it is starting, or has crashed); None while it does."""
 
     async def run(self) -> None:
         async with EventRecorder(self._client, self._component) as recorder:
@@ -141,12 +143,14 @@ class Controller:
             try:
                 reconciler = self._build(wiring)
                 await wiring.wait_synced()
+                self.down_since_s = None
                 async with asyncio.TaskGroup() as group:
                     for work in wiring.background:
                         group.create_task(_run(work), name=self.name)
                     for _ in range(self._workers):
                         group.create_task(self._work(wiring, reconciler), name=self.name)
             finally:
+                self.down_since_s = effects.monotonic()
                 wiring.close()
 
     async def _work(self, wiring: Wiring, reconciler: Reconciler) -> None:

@@ -66,7 +66,11 @@ class ScriptedServer:
         if request.param("watch"):
             return self._watch(int(request.param("resourceVersion")))
         items = [{k: v for k, v in obj.items() if k not in ("kind", "apiVersion")} for obj in self.objects.values()]
-        document = {"kind": "PodList", "metadata": {"resourceVersion": str(self.revision)}, "items": items}
+        metadata = {"resourceVersion": str(self.revision)}
+        first, limit = int(request.param("continue") or 0), int(request.param("limit") or 0)
+        if limit and len(items) > first + limit:
+            metadata["continue"] = str(first + limit)
+        document = {"kind": "PodList", "metadata": metadata, "items": items[first:first + limit] if limit else items}
         return Response(200, {}, orjson.dumps(document))
 
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,8 +9,9 @@ from sampan.api.resources import PODS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import name_of
 from sampan.client import reflector
-from sampan.client.client import Client
+from sampan.client.client import Client, WatchEvent
 from sampan.client.informer import Informer, InformerFactory
+from sampan.client.reflector import Reflector
 
 
 @pytest.fixture
@@ -45,6 +47,33 @@ async def test_it_lists_then_follows_changes(server, factory, until) -> None:
     assert informer.lister.get("a", "default")["spec"] == {"x": 1}
     assert informer.lister.get("b", "default") is None
     assert server.requests[0].param("resourceVersion") == "0"
+
+
+class Names:
+    """A sink that wants names only."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def replace(self, items: list[str]) -> None:
+        self.names = list(items)
+
+    def apply(self, event: WatchEvent) -> None:
+        self.names.append(name_of(event.object))
+
+
+async def test_a_long_list_comes_in_pages_and_only_what_is_wanted_of_it_is_kept(server, until) -> None:
+    for number in range(7):
+        server.put(f"p{number}")
+    sink = Names()
+    running = asyncio.create_task(Reflector(Client(server), PODS, sink, page_size=3, reduce=name_of).run())
+    await until(lambda: bool(server.watchers))
+    assert sink.names == [f"p{number}" for number in range(7)]
+    assert [request.param("continue") for request in server.requests[:3]] == ["", "3", "6"]
+    assert server.requests[3].param("resourceVersion") == str(server.revision)
+    server.put("late")
+    await until(lambda: sink.names[-1] == "late")
+    running.cancel()
 
 
 async def test_list_items_get_the_kind_that_servers_leave_out(server, factory) -> None:

@@ -5,6 +5,9 @@ list's resourceVersion and hands over every change. The watch is renewed from th
 advance it when nothing changes), so nothing is lost between two watches. When the server no longer has that version
 (Expired), it lists again, at least as new as before. Errors are retried with exponential back-off and jitter.
 
+A list of very many objects need not be in memory at once: with a `page_size` it is asked for in pages, each of which is
+`reduce`d where it arrives to what the sink wants of it.
+
 Guarantee: the sink sees each change at most once and in order, and is never left behind for good, whatever the server
 or the connection does. A change that arrives twice (same or older resourceVersion) is dropped.
 """
@@ -14,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from sampan import effects
 from sampan.apimachinery import errors
@@ -33,8 +37,8 @@ SHORT_WATCH_S = 1.0
 class Sink(Protocol):
     """What a Reflector fills."""
 
-    def replace(self, items: list[Object]) -> None:
-        """The whole list anew."""
+    def replace(self, items: list[Any]) -> None:
+        """The whole list anew: of documents, or of what `reduce` makes of them."""
 
     def apply(self, event: WatchEvent) -> None:
         """One change: ADDED, MODIFIED or DELETED."""
@@ -45,8 +49,11 @@ class Reflector:
 
     def __init__(
         self, client: Client, resource: Resource, sink: Sink, *, namespace: str | None = None, label_selector: str = "",
-        field_selector: str = "", metadata_only: bool = False,
+        field_selector: str = "", metadata_only: bool = False, page_size: int = 0,
+        reduce: Callable[[Object], Any] | None = None,
     ) -> None:
+        self._page_size = page_size
+        self._reduce = reduce
         self._client = client
         self._resource = resource
         self._sink = sink
@@ -98,20 +105,33 @@ class Reflector:
         log.log(logging.DEBUG if expected else logging.WARNING, "watching %s: %s", self._resource.qualified, error)
 
     async def _list(self) -> None:
-        version = "" if self._version_is_gone else self._version or "0"
-        document = await self._client.list(
-            self._resource, self._namespace, label_selector=self._label_selector, field_selector=self._field_selector,
-            resource_version=version, metadata_only=self._metadata_only,
-        )
+        version = "" if self._version_is_gone or self._page_size else self._version or "0"
+        items: list[Any] = []
+        token = found = ""
+        while True:
+            document = await self._client.list(
+                self._resource, self._namespace, label_selector=self._label_selector,
+                field_selector=self._field_selector, resource_version="" if token else version,
+                metadata_only=self._metadata_only, limit=self._page_size, continue_token=token,
+            )
+            items += self._read(document)
+            found = found or str(meta(document).get("resourceVersion", ""))
+            token = meta(document).get("continue") or ""
+            if not token:
+                break
         self.lists += 1
+        self._sink.replace(items)
+        self._version = found
+        self._version_is_gone = False
+
+    def _read(self, document: Object) -> list[Any]:
+        """The items of a page, as the sink wants them."""
         items: list[Object] = document.get("items") or []
         kind, api_version = self._resource.kind, self._resource.api_version
         for item in items:  # a typed server leaves these out of a list's items
             item.setdefault("kind", kind)
             item.setdefault("apiVersion", api_version)
-        self._sink.replace(items)
-        self._version = str(meta(document).get("resourceVersion", ""))
-        self._version_is_gone = False
+        return items if self._reduce is None else [self._reduce(item) for item in items]
 
     async def _watch(self) -> bool:
         """One watch, until the server ends it; whether to go on from where it ended (else list again)."""

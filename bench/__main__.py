@@ -1,4 +1,7 @@
-"""Every benchmark, or one: `python -m bench [cluster | api [OPERATION…] | scheduler [SCENARIO…] [--scale S]]`."""
+"""Every benchmark, or one of them:
+
+python -m bench [cluster | api [OPERATION…] | scheduler [SCENARIO…] [--scale S] | simulation]
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import sys
 
 import uvloop
 
-from bench import api, cluster, scheduler
+from bench import api, cluster, scheduler, simulation
 
 part, arguments = (sys.argv[1], sys.argv[2:]) if sys.argv[1:] else ("", [])
-if part not in ("", "cluster", "api", "scheduler"):
-    raise SystemExit(f"{part}: no such benchmark; there are cluster, api and scheduler")
+if part not in ("", "cluster", "api", "scheduler", "simulation"):
+    raise SystemExit(f"{part}: no such benchmark; there are cluster, api, scheduler and simulation")
 if part in ("", "cluster"):
     print("== a local cluster")
     asyncio.run(cluster.main())
@@ -21,3 +24,6 @@ if part in ("", "api"):
 if part in ("", "scheduler"):
     print("\n== the scheduler")
     uvloop.run(scheduler.main(arguments))
+if part in ("", "simulation"):
+    print("\n== the simulator")
+    simulation.main()

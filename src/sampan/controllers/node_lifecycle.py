@@ -21,9 +21,9 @@ from sampan.apimachinery.object import Object, dig, key_of, meta, name_of, names
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import taints, times
 from sampan.controllers.config import ControllerManagerConfig
-from sampan.controllers.node_zones import EvictionBudget, all_lost, rate_of, zone_of, zones_of
+from sampan.controllers.node_zones import EvictionBudget, Zone, all_lost, rate_of, zone_of, zones_of
 from sampan.controllers.pods import condition, is_ready
-from sampan.reconcile.controller import Wiring
+from sampan.reconcile.controller import Wiring, own_key
 from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Update
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -147,7 +147,8 @@ class NodeLifecycleReconciler:
 
     def __init__(self, wiring: Wiring, config: ControllerManagerConfig) -> None:
         self._config = config
-        self._nodes = wiring.watch(NODES)
+        self._nodes = wiring.watch(NODES, self._changed)
+        self._zones: dict[str, Zone] | None = None
         leases = wiring.factory.informer(LEASES, LEASE_NAMESPACE)
         wiring.follow(leases, lambda lease: ())
         self._leases = leases.lister
@@ -166,7 +167,7 @@ class NodeLifecycleReconciler:
             text = f"Node {key} event: Registered Node {key} in Controller"
             notes = (Note(node, NORMAL, "RegisteredNode", text),)
         silent_s = self._silence(node, now)
-        zone, zones = zone_of(node), zones_of(self._nodes.list())
+        zone, zones = zone_of(node), self._present_zones()
         may_evict = self._budget.may(zone, rate_of(zones[zone], self._config), now)
         observed = Observed(
             node, tuple(sorted(self._pods.by_index(BY_NODE, key), key=key_of)), silent_s,
@@ -176,6 +177,16 @@ class NodeLifecycleReconciler:
         if _begins_eviction(decided, node):
             self._budget.spend(zone, now)
         return Plan(decided.steps, (*notes, *decided.notes), decided.requeue_after_s)
+
+    def _changed(self, node: Object) -> tuple[str, ...]:
+        self._zones = None
+        return own_key(node)
+
+    def _present_zones(self) -> dict[str, Zone]:
+        """Counted anew only after a node has changed: nodes are looked at far more often than that."""
+        if self._zones is None:
+            self._zones = zones_of(self._nodes.list())
+        return self._zones
 
     def _removed(self, key: str) -> Plan:
         if self._health.pop(key, None) is None:

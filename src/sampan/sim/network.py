@@ -26,6 +26,8 @@ from sampan.sim.stream import SimStream
 
 Handle: TypeAlias = Callable[[Request], Awaitable[Response]]
 BASE_LATENCY_S = (0.0002, 0.004)
+LATE_SHARE, LATE_S = 0.02, 0.8
+"""One in fifty takes longer, up to so much: a network without any fault."""
 RECHECK_S = 0.1
 REFUSED_AFTER_S = 0.001
 
@@ -120,7 +122,9 @@ class Network:
         return task
 
     def latency_s(self, link: Link) -> float:
-        return self.rng.uniform(*BASE_LATENCY_S) + sum(trouble.latency_s(self.rng) for trouble in link.troubles)
+        late = self.rng.random() * LATE_S if self.rng.random() < LATE_SHARE else 0.0
+        usual = self.rng.uniform(*BASE_LATENCY_S) + late
+        return usual + sum(trouble.latency_s(self.rng) for trouble in link.troubles)
 
 
 class SimTransport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of, namespace_of, uid_of
+from sampan.apimachinery.object import Object, dig, is_being_deleted, labels_of, name_of, namespace_of, uid_of
 from sampan.sim.invariants.pods import ordinal_of
 from sampan.sim.invariants.replicas import size
 from sampan.sim.world import PODS, Change, GroupResource, World, is_active, is_finished, is_ready, title
@@ -25,6 +25,7 @@ class StatefulSetOrder:
         if change.resource == STATEFUL_SETS:
             if change.new is not None:
                 world.note(uid_of(obj), "replicas", size(obj))
+                world.note(uid_of(obj), "image", dig(obj, "spec", "template", "spec", "containers", 0, "image"))
             return
         owner = world.owner(obj, STATEFUL_SETS)
         if owner is None:
@@ -59,14 +60,23 @@ class StatefulSetOrder:
             return
         uid, informed = uid_of(owner), world.informed_until_s(change.cause)
         start = dig(owner, "spec", "ordinals", "start", default=0)
-        sizes = world.lately(uid, "replicas", informed)
-        pods = {ordinal_of(pod): pod for pod in world.pods_of[uid].values()}
-        for after in sorted(one for one in pods if one > ordinal):
-            if after >= start + max(sizes) and any(world.lately(uid, f"there {after}", informed)[:1]):
-                if is_active(pods[after]):
-                    yield f"{title(change.obj)} was taken before {name_of(pods[after])}"
-            elif after < start + min(sizes) and not any(world.lately(uid, f"ready {after}", informed)):
-                yield f"{title(change.obj)} was taken while {name_of(pods[after])} was not ready"
+        after = {
+            ordinal_of(pod): pod for pod in world.pods_of[uid].values() if ordinal_of(pod) > ordinal
+        }
+        for end in {start + number for number in world.lately(uid, "replicas", informed)}:
+            if ordinal >= end and not any(is_active(pod) for pod in after.values()):
+                return  # beyond the end, and the last one
+            ready = (any(world.lately(uid, f"ready {one}", informed)) for one in after if one < end)
+            changed = len(world.lately(uid, "image", informed)) > 1
+            if ordinal < end and (changed or _is_outdated(change.obj, owner)) and all(ready):
+                return  # to be made anew, and those after it are well
+        yield f"{title(change.obj)} was taken though neither its turn to go nor to be made anew had come"
+
+
+def _is_outdated(pod: Object, owner: Object) -> bool:
+    """Of an old revision, by what the status says."""
+    update = dig(owner, "status", "updateRevision")
+    return labels_of(pod).get("controller-revision-hash") != update or is_finished(pod)
 
 
 class DaemonPerNode:

@@ -1,0 +1,121 @@
+"""MUTANTS: classic mistakes of controllers, client caches, schedulers, API servers and stores, each a line of text."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+_spec = importlib.util.spec_from_file_location("sim_mutant", Path(__file__).with_name("mutant.py"))
+assert _spec is not None and _spec.loader is not None
+_module = sys.modules["sim_mutant"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+Mutant = _module.Mutant
+
+MUTANTS = (
+    # What every controller stands on
+    Mutant("expectations are forgotten", "reconcile.expectations:Expectations.satisfied",
+           "return key not in self._awaited", "return True", "deployments", 4, "heavy"),
+    Mutant("a key that changes while it is worked on is lost", "reconcile.workqueue:Workqueue.done",
+           "if key in self._dirty:", "if False:", "deployments"),
+    Mutant("a reference with another uid", "controllers.ownership:reference_to",
+           '"uid": uid_of(owner)', '"uid": uid_of(owner)[::-1]', "deployments"),
+    # Client caches
+    Mutant("what vanished during a broken watch stays in the copy", "client.informer:Informer.replace",
+           "for key in gone:", "for key in ():", "deployments", 8, "heavy"),
+    Mutant("deletions between list and watch are lost", "client.reflector:Reflector._watch",
+           "resource_version=self._version", 'resource_version="0"', "deployments", 8, "heavy"),
+    Mutant("an expired watch is not listed again", "client.reflector:Reflector.run",
+           "listed, self._version_is_gone = False, True", "self._version_is_gone = True", "deployments", 4, "heavy"),
+    Mutant("deletions are not applied", "client.informer:Informer.apply",
+           'if event.type == "DELETED":', "if False:", "deployments"),
+    # ReplicaSets and Deployments
+    Mutant("one pod too many", "controllers.replicaset:plan",
+           "missing = wanted - len(active)", "missing = wanted - len(active) + 1", "deployments"),
+    Mutant("observed before it was observed", "controllers.replicaset:status_of",
+           'counts["observedGeneration"] = meta(owner).get("generation", 0)',
+           'counts["observedGeneration"] = meta(owner).get("generation", 0) + 1', "deployments"),
+    Mutant("surge off by one", "controllers.deployment_scaling:Bounds.most",
+           "self.desired + self.surge", "self.desired + self.surge + 1", "deployments"),
+    Mutant("availability off by one", "controllers.deployment_scaling:Bounds.fewest",
+           "self.desired - self.unavailable", "self.desired - self.unavailable - 1", "deployments"),
+    Mutant("recreation does not wait", "controllers.deployment:_recreate",
+           "if not resizes and (any(map(pods_of, rollout.old)) or not all(map(is_finished, old_pods))):",
+           "if False:", "deployments", 4),
+    # StatefulSets and DaemonSets
+    Mutant("order without readiness", "controllers.statefulset:_Work._healthy",
+           "return _runs(pod) and", "return True or", "statefulsets"),
+    Mutant("a set that goes on although one waits", "controllers.statefulset:_Work._make_and_mend",
+           "if waits and self._ordered:\n            break", "if False:\n            break", "statefulsets"),
+    Mutant("down from the wrong end", "controllers.statefulset:_Work.__init__",
+           "reverse=True", "reverse=False", "statefulsets", 4),
+    Mutant("a name is freed before its pod is gone", "controllers.statefulset:_Work._delete",
+           "uid=uid_of(pod),", "uid=uid_of(pod), grace_period_s=0,", "statefulsets"),
+    Mutant("claims are not made", "controllers.statefulset:_Work._make_and_mend",
+           "if claims:", "if False:", "statefulsets"),
+    Mutant("two daemons a node", "controllers.daemonset:plan",
+           "if run and not pods:", "if run and len(pods) < 2:", "daemonsets"),
+    # Jobs and CronJobs
+    Mutant("a job counts twice", "controllers.job_tally:_Counting.__init__",
+           "sum(uid not in tracked for uid in uids)", "sum(2 * (uid not in tracked) for uid in uids)", "jobs"),
+    Mutant("released before it is counted", "controllers.job:plan",
+           "steps.append(Parallel(untracked))", "steps.insert(0, Parallel(untracked))", "jobs", 10, "heavy"),
+    Mutant("parallelism off by one", "controllers.job:_manage",
+           "len(tally.failed_indexes), parallelism)", "len(tally.failed_indexes), parallelism + 1)", "jobs"),
+    Mutant("an index has two pods", "controllers.job:_open_indexes",
+           "busy = tally.done_indexes | tally.failed_indexes | {index_of(pod) for pod in pods}",
+           "busy = tally.done_indexes | tally.failed_indexes", "jobs"),
+    Mutant("what is refused blocks what is counted", "controllers.job:plan",
+           "Plan((*steps, *work)", "Plan((*work, *steps)", "namespaces", 16, "heavy"),
+    Mutant("Forbid starts another", "controllers.cronjob:_serve",
+           'if policy == "Forbid" and running:', "if False:", "cronjobs", 3, "light", 6.0),
+    # Garbage, namespaces, protection
+    Mutant("an owner is known by its name", "controllers.garbage_collector:GarbageCollector._state",
+           "if found is None or uid_of(found) != owner.uid:", "if found is None:", "garbage", 8),
+    Mutant("living owners count as gone", "controllers.garbage_collector:GarbageCollector._state",
+           "return State.WAITING if waits else State.SOLID", "return State.GONE", "garbage"),
+    Mutant("the foreground does not wait", "controllers.garbage_collector:_finish_foreground",
+           "if blocking:", "if False:", "garbage", 4),
+    Mutant("a namespace goes with its contents", "controllers.namespace:plan",
+           "if not remains:", "if True:", "namespaces"),
+    Mutant("a claim goes while it is used", "controllers.volume_protection:is_used",
+           "return ", "return False and ", "volumes", 4),
+    # Budgets, quotas, autoscalers, leaders
+    Mutant("a budget counts who is going", "controllers.disruption:_status",
+           "is_ready(pod) and not is_being_deleted(pod) and name_of(pod) not in disrupted for pod in pods",
+           "is_ready(pod) for pod in pods", "budgets", 6),
+    Mutant("an eviction spends nothing", "apiserver.handlers.eviction:_check_and_take",
+           'status["disruptionsAllowed"] = allowed - 1', 'status["disruptionsAllowed"] = allowed', "budgets", 8),
+    Mutant("one eviction too many", "apiserver.handlers.eviction:_check_and_take",
+           'status.get("disruptionsAllowed", 0)', 'status.get("disruptionsAllowed", 0) + 1', "budgets"),
+    Mutant("the quota is not asked again", "apiserver.admission.resource_quota:ResourceQuota._checked",
+           "used = self._used(quota, resource, attributes.namespace)", "used = {}", "quotas"),
+    Mutant("the autoscaler knows no bounds", "controllers.hpa_behavior:_paced",
+           'int(hpa["spec"]["maxReplicas"])', 'int(hpa["spec"]["maxReplicas"]) + 9', "autoscaling", 4, "light", 5.0),
+    Mutant("a lease without a look at its holder", "client.leader_election:LeaderElector._take",
+           "if holder and holder != self._identity and now < self._seen_at + duration:", "if False:", "leaders"),
+    Mutant("a leader that does not step down", "client.leader_election:LeaderElector.run",
+           "await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)",
+           "await asyncio.wait((working,), return_when=asyncio.FIRST_COMPLETED)", "leaders", 8, "heavy"),
+    # API server and store
+    Mutant("finalizers are skipped", "apiserver.registry.deletion:decide",
+           "if finalizers or holds_contents(kind, obj):", "if False:", "volumes"),
+    Mutant("an update without a look at the version", "apiserver.registry.writing:WritePath._check_identity",
+           'if version and version != "0" and version != before["resourceVersion"]:', "if False:", "deployments", 8,
+           "heavy"),
+    Mutant("compare-and-swap that only swaps", "storage.memory:MemoryStore._expect",
+           "if current.mod_revision != expected:", "if False:", "deployments", 8, "heavy"),
+    Mutant("a pod is bound again", "api.core.pod_binding:binding_conflict",
+           "if node:", "if False:", "scheduling", 12, "heavy"),
+    Mutant("a watch begins before what the server remembers", "apiserver.registry.watch_cache:WatchCache.watch",
+           "if after < self._window_start:", "if False:", "deployments", 8, "heavy"),
+    Mutant("things are made in namespaces that are not there",
+           "apiserver.admission.namespace_lifecycle:NamespaceLifecycle.admit",
+           "if namespace is None:", "if namespace is None:\n        return\n    if namespace is None:", "namespaces",
+           4),
+    # Scheduler
+    Mutant("assumed pods are forgotten", "scheduler.snapshot:Snapshot.assume",
+           "self._place(pod.on(node_name), assumed=True)", "return", "scheduling", 4),
+    Mutant("nodes are never full", "scheduler.snapshot:Snapshot.put_pod",
+           "placed = self._placed.get(pod.key)", "return None", "scheduling", 4),
+)

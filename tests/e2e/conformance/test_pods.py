@@ -138,6 +138,7 @@ async def test_liveness(space: Space) -> None:
     listens = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 90}
     dies = program("liveness", "6", startupProbe=listens)
     lives = program("netexec", startupProbe=listens)
+    serves = program("grpc", "5000", startupProbe={**listens, "tcpSocket": {"port": 5000}})
     cat = {"exec": {"command": ["cat", "/tmp/health"]}}
     stories: dict[str, tuple[Object, Object, bool]] = {
         "http-dies": (dies, {"httpGet": {"path": "/healthz", "port": 8080}}, True),
@@ -146,8 +147,8 @@ async def test_liveness(space: Space) -> None:
         "exec-lives": (container("echo ok >/tmp/health; sleep 600"), cat, False),
         "tcp-dies": (lives, {"tcpSocket": {"port": 9}}, True),
         "tcp-lives": (lives, {"tcpSocket": {"port": 8080}}, False),
-        "grpc-dies": (program("grpc", "5000"), {"grpc": {"port": 2333}}, True),
-        "grpc-lives": (program("grpc", "5000"), {"grpc": {"port": 5000, "service": "x"}}, False),
+        "grpc-dies": (serves, {"grpc": {"port": 2333}}, True),
+        "grpc-lives": (serves, {"grpc": {"port": 5000, "service": "x"}}, False),
         "redirect-dies": (dies, {"httpGet": {"path": "/redirect?loc=%2Fhealthz", "port": 8080}}, True),
         "redirect-lives": (dies, {"httpGet": {"path": "/redirect?loc=http%3A%2F%2F0.0.0.0%2F", "port": 8080}}, False),
     }

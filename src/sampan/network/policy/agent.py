@@ -20,7 +20,7 @@ from sampan.client.client import Client
 from sampan.client.informer import InformerFactory
 from sampan.netfilter.kernel import Kernel
 from sampan.netfilter.nft import NFTError
-from sampan.netfilter.ruleset import Ruleset
+from sampan.netfilter.ruleset import Ruleset, Transaction
 from sampan.network.policy.rules import frame
 from sampan.network.policy.view import Policies
 
@@ -150,8 +150,14 @@ class PolicyAgent:
             await asyncio.sleep(SETTLE_S)
 
     async def _write(self, kernel: Kernel, *, whole: bool) -> None:
-        transaction = self._ruleset.update(self._policies.changes())
+        main: list[str] = []
+        cleanup: list[str] = []
+        for piece in self._policies.pieces():
+            transaction = self._ruleset.update(piece)
+            main += transaction.main
+            cleanup += transaction.cleanup
+            await asyncio.sleep(0)  # the node's kubelet lives in the same process
         if whole:
             await kernel.replace(self._ruleset)
-        elif transaction:
-            await kernel.apply(transaction)
+        elif main or cleanup:
+            await kernel.apply(Transaction(tuple(main), tuple(cleanup)))

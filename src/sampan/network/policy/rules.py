@@ -6,8 +6,9 @@ whoever is not accepted by a policy of its own returns to the pod's chain, which
     forward (and input)  →  @egress-pods: source   → pod-out-X  → jump out-P, jump out-Q, drop
     forward              →  @ingress-pods: target  → pod-in-X   → jump in-P, drop
 
-Peers that are chosen by selectors are the elements of a set, so a pod that comes or goes is an element, not a rule.
-Addresses are what packets carry between the translation to a Service's endpoint and any masquerading.
+Peers that are chosen by selectors are the elements of a set, and so are named ports: a pod that comes or goes brings
+and takes its own elements, and no rule changes. Addresses are what packets carry between the translation to a Service's
+endpoint and any masquerading.
 """
 
 from __future__ import annotations
@@ -37,14 +38,6 @@ class Peer:
 
     ip: str
     ports: Mapping[tuple[str, str], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """Who a rule's selectors choose. `dns`: cluster DNS, which answers at the nodes' own addresses, is among them."""
-
-    pods: Sequence[Peer]
-    dns: bool = False
 
 
 def frame() -> TableFrame:
@@ -81,17 +74,66 @@ def chain_of(policy: Object, direction: Direction) -> str:
     return f"{'in' if direction == 'ingress' else 'out'}-{_name(key_of(policy))}"
 
 
-def policy_contribution(
-    policy: Object, targets: Sequence[Peer], peers: Callable[[Iterable[Object]], Peers]
-) -> Contribution:
-    """A policy that concerns these pods of this node. `peers` finds whom the selectors of a rule's peers choose."""
-    found = Contribution()
-    for direction in sorted(policy_types(policy)):
-        name = chain_of(policy, direction)
-        rules: list[str] = []
-        for number, rule in enumerate((policy.get("spec") or {}).get(direction) or []):
-            rules += _Rule(found, f"{name}-{number}", direction, rule).render(targets, peers)
-        found.chains[name] = tuple(rules)
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a policy. `document` is the API's; `name` is what its sets are called."""
+
+    name: str
+    direction: Direction
+    document: Object
+
+    @property
+    def peers(self) -> Sequence[Object]:
+        return self.document.get(PEERS[self.direction][0]) or []
+
+    @property
+    def ports(self) -> Sequence[Object]:
+        return self.document.get("ports") or []
+
+    @property
+    def selecting(self) -> list[Object]:
+        """Peers that are chosen by selectors."""
+        return [peer for peer in self.peers if "ipBlock" not in peer]
+
+    @property
+    def named_ports(self) -> list[tuple[str, str]]:
+        """(name, protocol)."""
+        found = [port for port in self.ports if isinstance(port.get("port"), str)]
+        return [(port["port"], port.get("protocol") or "TCP") for port in found]
+
+
+def rules_of(policy: Object) -> list[Rule]:
+    """The rules of the directions that the policy restricts."""
+    return [
+        Rule(f"{chain_of(policy, direction)}-{number}", direction, rule)
+        for direction in sorted(policy_types(policy))
+        for number, rule in enumerate((policy.get("spec") or {}).get(direction) or [])
+    ]
+
+
+def policy_contribution(policy: Object, chooses_dns: Callable[[Rule], bool]) -> Contribution:
+    """A policy's chains and its sets, empty. `chooses_dns`: whether a rule's peers mean cluster DNS."""
+    found = Contribution(chains={chain_of(policy, direction): () for direction in policy_types(policy)})
+    for rule in rules_of(policy):
+        chain = chain_of(policy, rule.direction)
+        found.chains[chain] += tuple(_rendered(rule, dns=rule.direction == "egress" and chooses_dns(rule)))
+        if rule.selecting:
+            found.sets[rule.name] = "type ipv4_addr;"
+        if rule.named_ports:
+            found.sets[f"{rule.name}-ports"] = NAMED_PORT
+    return found
+
+
+def elements_of(rule: Rule, pod: Peer, *, is_target: bool, is_peer: bool) -> dict[tuple[str, str], str]:
+    """What a pod puts into the sets of a rule: its address as a peer, its ports where traffic is to go to it."""
+    found: dict[tuple[str, str], str] = {}
+    if is_peer and rule.selecting:
+        found[rule.name, pod.ip] = ""
+    receives = is_target if rule.direction == "ingress" else is_peer or not rule.peers
+    if receives:
+        for name, protocol in rule.named_ports:
+            if (name, protocol) in pod.ports:
+                found[f"{rule.name}-ports", f"{pod.ip} . {protocol.lower()} . {pod.ports[name, protocol]}"] = ""
     return found
 
 
@@ -111,65 +153,44 @@ def nodes_contribution(addresses: Iterable[str]) -> Contribution:
     return Contribution(elements={("nodes", address): "" for address in addresses if ":" not in address})
 
 
-class _Rule:
-    """One rule of a policy; adds its sets to `found`."""
-
-    def __init__(self, found: Contribution, name: str, direction: Direction, rule: Object) -> None:
-        self._found = found
-        self._name = name
-        self._direction = direction
-        self._peers = rule.get(PEERS[direction][0]) or []
-        self._field = PEERS[direction][1]
-        self._ports = rule.get("ports") or []
-
-    def render(self, targets: Sequence[Peer], peers: Callable[[Iterable[Object]], Peers]) -> list[str]:
-        selected = [peer for peer in self._peers if "ipBlock" not in peer]
-        chosen = peers(selected) if selected else Peers(())
-        matches = [_block(self._field, peer["ipBlock"]) for peer in self._peers if "ipBlock" in peer]
-        matches = [match for match in matches if match]
-        if selected:
-            self._found.sets[self._name] = "type ipv4_addr;"
-            self._found.elements.update({(self._name, peer.ip): "" for peer in chosen.pods})
-            matches.append(f"ip {self._field} @{self._name}")
-        if not self._peers:
-            matches = [""]
-        named = targets if self._direction == "ingress" else chosen.pods if self._peers else peers([{}]).pods
-        ports = self._port_matches(named)
-        rules = [" ".join(part for part in (match, port, "accept") if part) for match in matches for port in ports]
-        return [*rules, *self._dns_rules(chosen)]
-
-    def _port_matches(self, named: Sequence[Peer]) -> list[str]:
-        """What of a packet's ports has to hold, one match a protocol; a named port is where it is on each pod."""
-        if not self._ports:
-            return [""]
-        matches: list[str] = []
-        for protocol in ("TCP", "UDP", "SCTP"):
-            asked = [port for port in self._ports if (port.get("protocol") or "TCP") == protocol]
-            if any(port.get("port") is None for port in asked):
-                matches.append(f"meta l4proto {protocol.lower()}")
-                continue
-            ranges = _merged((port["port"], port.get("endPort") or port["port"]) for port in asked
-                             if isinstance(port["port"], int))
-            if ranges:
-                matches.append(f"{protocol.lower()} dport {{ {', '.join(ranges)} }}")
-        names = {(port["port"], port.get("protocol") or "TCP") for port in self._ports
-                 if isinstance(port.get("port"), str)}
-        if names:
-            self._found.sets[f"{self._name}-ports"] = NAMED_PORT
-            self._found.elements.update({
-                (f"{self._name}-ports", f"{peer.ip} . {protocol.lower()} . {peer.ports[name, protocol]}"): ""
-                for peer in named for name, protocol in names if (name, protocol) in peer.ports
-            })
-            matches.append(f"ip daddr . meta l4proto . th dport @{self._name}-ports")
-        return matches
-
-    def _dns_rules(self, chosen: Peers) -> list[str]:
-        if self._direction == "ingress" or not chosen.dns:
-            return []
-        return [
+def _rendered(rule: Rule, *, dns: bool) -> list[str]:
+    """A rule for each peer and protocol."""
+    field = PEERS[rule.direction][1]
+    matches = [match for peer in rule.peers if "ipBlock" in peer if (match := _block(field, peer["ipBlock"]))]
+    if rule.selecting:
+        matches.append(f"ip {field} @{rule.name}")
+    if not rule.peers:
+        matches = [""]
+    found = [
+        " ".join(part for part in (match, port, "accept") if part)
+        for match in matches for port in _port_matches(rule)
+    ]
+    if dns:
+        found += [
             f"ip daddr @nodes {protocol.lower()} dport {DNS_PORT} accept" for protocol in ("UDP", "TCP")
-            if not self._ports or any(_covers(port, protocol) for port in self._ports)
+            if not rule.ports or any(_covers(port, protocol) for port in rule.ports)
         ]
+    return found
+
+
+def _port_matches(rule: Rule) -> list[str]:
+    """What of a packet's ports has to hold, one match a protocol; a named port is where it is on each pod."""
+    if not rule.ports:
+        return [""]
+    matches: list[str] = []
+    for protocol in ("TCP", "UDP", "SCTP"):
+        asked = [port for port in rule.ports if (port.get("protocol") or "TCP") == protocol]
+        if any(port.get("port") is None for port in asked):
+            matches.append(f"meta l4proto {protocol.lower()}")
+            continue
+        ranges = _merged(
+            (port["port"], port.get("endPort") or port["port"]) for port in asked if isinstance(port["port"], int)
+        )
+        if ranges:
+            matches.append(f"{protocol.lower()} dport {{ {', '.join(ranges)} }}")
+    if rule.named_ports:
+        matches.append(f"ip daddr . meta l4proto . th dport @{rule.name}-ports")
+    return matches
 
 
 def _covers(port: Object, protocol: str) -> bool:

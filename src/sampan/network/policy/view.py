@@ -1,13 +1,14 @@
 """What of the cluster NetworkPolicies depend on, and which of their contributions a change touches.
 
 `Policies` keeps pods, namespaces and policies as an agent tells it of them, and works out anew only what a change can
-have changed: a pod touches the policies whose selectors it meets, before or after; a policy, itself and the pods that
-it selects. Pure; knows no kernel.
+have changed. Contributions are a policy's chains, a pod's chain, and for each policy and pod the elements that the pod
+has in the policy's sets. So a pod that changes costs as much as there are policies, and a policy that changes, or has
+its first target on this node or loses its last, as much as there are pods. Pure; knows no kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sampan.apimachinery import selectors
@@ -18,14 +19,17 @@ from sampan.network.policy.rules import (
     PEERS,
     Direction,
     Peer,
-    Peers,
+    Rule,
     chain_of,
+    elements_of,
     nodes_contribution,
     pod_contribution,
     policy_contribution,
     policy_types,
+    rules_of,
 )
 
+PIECE = 2000
 DNS_NAMESPACE, DNS_LABELS = "kube-system", {"k8s-app": "kube-dns"}
 
 
@@ -52,14 +56,18 @@ class _Selection:
         return fits and self.pods.matches(labels)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Policy:
+    """A policy, its rules with their selections, and the pods of this node that it selects."""
+
     document: Object
     namespace: str
-    targets: Selector
-    selections: tuple[_Selection, ...] = field(default=())
-    sees_all: bool = False
-    """A rule has a named port and no peers, so every pod's ports matter."""
+    selector: Selector
+    rules: tuple[tuple[Rule, tuple[_Selection, ...]], ...]
+    targets: set[str] = field(default_factory=set)
+
+    def selects(self, pod: PodFacts) -> bool:
+        return self.namespace == pod.namespace and self.selector.matches(pod.labels)
 
 
 def facts_of(pod: Object, node: str, address: str) -> PodFacts | None:
@@ -85,7 +93,7 @@ class Policies:
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._policies: dict[str, _Policy] = {}
         self._nodes: dict[str, str] = {}
-        self._dirty: set[str] = {"nodes"}
+        self._dirty: set[tuple[str, ...]] = {("nodes",)}
 
     @property
     def is_empty(self) -> bool:
@@ -95,7 +103,7 @@ class Policies:
     def isolates(self, pod: Object) -> bool:
         """Whether a policy selects the pod."""
         return any(
-            policy.namespace == namespace_of(pod) and policy.targets.matches(labels_of(pod))
+            policy.namespace == namespace_of(pod) and policy.selector.matches(labels_of(pod))
             for policy in self._policies.values()
         )
 
@@ -107,19 +115,21 @@ class Policies:
         if now is None:
             self.drop_pod(pod)
         elif now != known:
-            self._touch(known, now)
             self._pods[now.uid] = now
+            self._touch(now.uid)
 
     def drop_pod(self, pod: Object) -> None:
-        known = self._pods.pop(uid_of(pod), None)
-        if known is not None:
-            self._touch(known, None)
+        if self._pods.pop(uid_of(pod), None) is not None:
+            self._touch(uid_of(pod))
 
     def set_namespace(self, namespace: Object) -> None:
         name, labels = name_of(namespace), labels_of(namespace)
         if self._namespaces.get(name) != labels:
             self._namespaces[name] = labels
-            self._dirty.update(f"policy/{key}" for key, policy in self._policies.items() if policy.selections)
+            for key in self._policies:
+                self._touch_members(key, lambda pod: pod.namespace == name)
+                if name == DNS_NAMESPACE:
+                    self._dirty.add(("policy", key))
 
     def drop_namespace(self, namespace: Object) -> None:
         self._namespaces.pop(name_of(namespace), None)
@@ -128,101 +138,111 @@ class Policies:
         found = [one["address"] for one in dig(node, "status", "addresses", default=[]) if one["type"] == "InternalIP"]
         if found and self._nodes.get(name_of(node)) != found[0]:
             self._nodes[name_of(node)] = found[0]
-            self._dirty.add("nodes")
+            self._dirty.add(("nodes",))
 
     def drop_node(self, node: Object) -> None:
         if self._nodes.pop(name_of(node), None):
-            self._dirty.add("nodes")
+            self._dirty.add(("nodes",))
 
     def set_policy(self, policy: Object) -> None:
         key = key_of(policy)
         before = self._policies.get(key)
-        if before is None or before.document.get("spec") != policy.get("spec"):
-            self._touch_targets(before)
-            self._policies[key] = _compiled(policy)
-            self._touch_targets(self._policies[key])
-            self._dirty.add(f"policy/{key}")
+        if before is not None and before.document.get("spec") == policy.get("spec"):
+            return
+        compiled = self._policies[key] = _compiled(policy)
+        compiled.targets = {pod.uid for pod in self._pods.values() if pod.is_local and compiled.selects(pod)}
+        self._touch_policy(key, compiled.targets | (before.targets if before is not None else set()))
 
     def drop_policy(self, policy: Object) -> None:
-        key = key_of(policy)
-        self._touch_targets(self._policies.pop(key, None))
-        self._dirty.add(f"policy/{key}")
+        before = self._policies.pop(key_of(policy), None)
+        if before is not None:
+            self._touch_policy(key_of(policy), before.targets)
 
     def changes(self) -> dict[str, Contribution | None]:
         """Contributions that may have changed; None for what is there no more."""
-        dirty, self._dirty = self._dirty, set()
-        return {key: self._contribution(key) for key in dirty}
+        return {key: one for piece in self.pieces() for key, one in piece.items()}
+
+    def pieces(self) -> Iterator[dict[str, Contribution | None]]:
+        """The same, some at a time, for whoever has other things to do in between; sets before what is in them."""
+        dirty, self._dirty = sorted(self._dirty, key=lambda key: key[0] == "member"), set()
+        for start in range(0, len(dirty), PIECE):
+            yield {"/".join(key): self._contribution(*key) for key in dirty[start:start + PIECE]}
 
     def all_keys(self) -> None:
         """Have everything worked out anew by the next `changes`."""
-        self._dirty |= {"nodes", *(f"policy/{key}" for key in self._policies), *(f"pod/{uid}" for uid in self._pods)}
+        self._dirty.add(("nodes",))
+        self._dirty.update(("pod", uid) for uid in self._pods)
+        for key in self._policies:
+            self._dirty.add(("policy", key))
+            self._touch_members(key, lambda pod: True)
 
     # --- what a change touches ---
 
-    def _touch(self, *states: PodFacts | None) -> None:
-        for state in states:
-            if state is None:
-                continue
-            self._dirty.add(f"pod/{state.uid}")
-            labels = self._namespaces.get(state.namespace, {})
-            for key, policy in self._policies.items():
-                is_target = state.is_local and _selects(policy, state)
-                if is_target or policy.sees_all or any(
-                    one.meets(policy.namespace, state.namespace, labels, state.labels) for one in policy.selections
-                ):
-                    self._dirty.add(f"policy/{key}")
+    def _touch_policy(self, key: str, targets: set[str]) -> None:
+        """The policy is another, or there no more; these pods were or are its targets."""
+        if targets:
+            self._dirty.add(("policy", key))
+            self._dirty.update(("pod", uid) for uid in targets)
+            self._touch_members(key, lambda pod: True)
 
-    def _touch_targets(self, policy: _Policy | None) -> None:
-        if policy is not None:
-            self._dirty.update(f"pod/{pod.uid}" for pod in self._targets(policy))
+    def _touch_members(self, key: str, wanted: Callable[[PodFacts], bool]) -> None:
+        self._dirty.update(("member", key, pod.uid) for pod in self._pods.values() if wanted(pod))
 
-    def _targets(self, policy: _Policy) -> list[PodFacts]:
-        return [pod for pod in self._pods.values() if pod.is_local and _selects(policy, pod)]
+    def _touch(self, uid: str) -> None:
+        """A pod is another, or there no more: it may be a target that it was not, or was."""
+        self._dirty.add(("pod", uid))
+        pod = self._pods.get(uid)
+        for key, policy in self._policies.items():
+            had = bool(policy.targets)
+            if pod is not None and pod.is_local and policy.selects(pod):
+                policy.targets.add(uid)
+            else:
+                policy.targets.discard(uid)
+            if bool(policy.targets) != had:
+                self._touch_policy(key, {uid})
+            elif had:
+                self._dirty.add(("member", key, uid))
 
     # --- contributions ---
 
-    def _contribution(self, key: str) -> Contribution | None:
-        kind, _, name = key.partition("/")
+    def _contribution(self, kind: str, key: str = "", uid: str = "") -> Contribution | None:
         if kind == "nodes":
             return nodes_contribution(self._nodes.values())
-        if kind == "policy":
-            return self._of_policy(self._policies.get(name))
-        pod = self._pods.get(name)
+        if kind == "pod":
+            return self._of_pod(self._pods.get(key))
+        policy = self._policies.get(key)
+        if policy is None or not policy.targets:
+            return None  # it concerns no pod of this node
+        return self._of_policy(policy) if kind == "policy" else self._of_member(policy, self._pods.get(uid))
+
+    def _of_policy(self, policy: _Policy) -> Contribution:
+        selections = {rule.name: chosen for rule, chosen in policy.rules}
+        labels = self._namespaces.get(DNS_NAMESPACE, {})
+        return policy_contribution(policy.document, lambda rule: any(
+            one.meets(policy.namespace, DNS_NAMESPACE, labels, DNS_LABELS) for one in selections[rule.name]
+        ))
+
+    def _of_pod(self, pod: PodFacts | None) -> Contribution | None:
+        """The chain that isolates it, if it is here and selected."""
         if pod is None or not pod.is_local:
             return None
         chains: dict[Direction, list[str]] = {direction: [] for direction in PEERS}
         for policy in self._policies.values():
-            if _selects(policy, pod):
+            if pod.uid in policy.targets:
                 for direction in policy_types(policy.document):
                     chains[direction].append(chain_of(policy.document, direction))
         return pod_contribution(pod.uid, pod.peer.ip, chains) if any(chains.values()) else None
 
-    def _of_policy(self, policy: _Policy | None) -> Contribution | None:
-        """None where it concerns no pod of this node."""
-        targets = self._targets(policy) if policy is not None else []
-        if policy is None or not targets:
+    def _of_member(self, policy: _Policy, pod: PodFacts | None) -> Contribution | None:
+        """What a pod puts into a policy's sets."""
+        if pod is None:
             return None
-        return policy_contribution(
-            policy.document, [pod.peer for pod in targets], lambda peers: self._peers(policy.namespace, peers)
-        )
-
-    def _peers(self, own: str, peers: Iterable[Object]) -> Peers:
-        """Whom peers choose; an empty one chooses every pod there is."""
-        chosen = [_selection(peer) if peer else None for peer in peers]
-        found = [
-            pod.peer for pod in self._pods.values()
-            if any(one is None or one.meets(own, pod.namespace, self._namespaces.get(pod.namespace, {}), pod.labels)
-                   for one in chosen)
-        ]
-        dns = any(
-            one is None or one.meets(own, DNS_NAMESPACE, self._namespaces.get(DNS_NAMESPACE, {}), DNS_LABELS)
-            for one in chosen
-        )
-        return Peers(found, dns)
-
-
-def _selects(policy: _Policy, pod: PodFacts) -> bool:
-    return policy.namespace == pod.namespace and policy.targets.matches(pod.labels)
+        elements: dict[tuple[str, str], str] = {}
+        labels = self._namespaces.get(pod.namespace, {})
+        for rule, selections in policy.rules:
+            is_peer = any(one.meets(policy.namespace, pod.namespace, labels, pod.labels) for one in selections)
+            elements |= elements_of(rule, pod.peer, is_target=pod.uid in policy.targets, is_peer=is_peer)
+        return Contribution(elements=elements) if elements else None
 
 
 def _selection(peer: Object) -> _Selection:
@@ -232,14 +252,6 @@ def _selection(peer: Object) -> _Selection:
 
 
 def _compiled(policy: Object) -> _Policy:
-    spec = policy.get("spec") or {}
-    chosen: list[_Selection] = []
-    sees_all = False
-    for direction in PEERS:
-        for rule in spec.get(direction) or []:
-            peers = rule.get(PEERS[direction][0]) or []
-            chosen += [_selection(peer) for peer in peers if "ipBlock" not in peer]
-            named = any(isinstance(port.get("port"), str) for port in rule.get("ports") or [])
-            sees_all = sees_all or (direction == "egress" and named and not peers)
-    targets = selectors.from_document(spec.get("podSelector") or {})
-    return _Policy(policy, namespace_of(policy), targets, tuple(chosen), sees_all)
+    rules = tuple((rule, tuple(_selection(peer) for peer in rule.selecting)) for rule in rules_of(policy))
+    targets = selectors.from_document((policy.get("spec") or {}).get("podSelector") or {})
+    return _Policy(policy, namespace_of(policy), targets, rules)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES
+from sampan.controllers import table
 from sampan.sim import loop
 from sampan.sim.cluster import SimCluster
 
@@ -51,3 +52,13 @@ def test_the_documented_controller_keeps_its_promise() -> None:
             await asyncio.gather(running, return_exceptions=True)
 
     loop.run(scenario())
+
+
+def test_the_page_names_every_loops_file_and_no_other() -> None:
+    folder = Path(table.__file__).parent
+    section = PAGE.read_text().partition("## What runs")[2].partition("\n## ")[0]
+    named = {path.name for pattern in re.findall(r"`([\w*]+\.py)`", section) for path in folder.glob(pattern)}
+    missing = [pattern for pattern in re.findall(r"`([\w*]+\.py)`", section) if not list(folder.glob(pattern))]
+    assert missing == []
+    loops = set(re.findall(r"^from sampan\.controllers\.(\w+) import", Path(table.__file__).read_text(), re.M))
+    assert {f"{one}.py" for one in loops - {"config", "names"}} <= named

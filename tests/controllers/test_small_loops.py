@@ -7,8 +7,9 @@ import warnings
 from datetime import timedelta
 
 import jwt
+from tests.controllers.lab import Lab, on_a_cluster
 
-from sampan.api.resources import CONFIG_MAPS, STORAGE_VERSION_MIGRATIONS
+from sampan.api.resources import CONFIG_MAPS, SERVICE_CIDRS, STORAGE_VERSION_MIGRATIONS
 from sampan.apimachinery.object import Object, labels_of, name_of
 from sampan.controllers import (
     bootstrap_signer,
@@ -175,7 +176,7 @@ def test_a_service_range_is_ready_and_stays_while_addresses_need_it(make) -> Non
     assert update.obj["status"]["conditions"][0]["status"] == "True"
     assert not service_cidr.plan(update.obj, [], [], make.now)
     going = cidr(make, "more", "10.98.0.0/16", deletionTimestamp=make.now_text, finalizers=[service_cidr.FINALIZER])
-    address = {"metadata": {"name": "10.98.0.7"}}
+    address = "10.98.0.7"
     [held] = service_cidr.plan(going, [], [address], make.now).steps
     assert held.obj["status"]["conditions"][0]["reason"] == "Terminating"
     for others, addresses in (([], []), ([cidr(make, "wide", "10.96.0.0/12")], [address])):
@@ -265,3 +266,30 @@ def test_each_generation_of_a_policy_is_checked_once_and_its_warnings_written(ma
     assert policy_status.is_seen(update.obj)
     [update] = policy_status.plan(policy, []).steps
     assert update.obj["status"]["typeChecking"] == {}
+
+
+def test_the_clusters_own_service_range_stays_while_the_kubernetes_service_has_its_address() -> None:
+    async def scenario(lab: Lab) -> None:
+        async def ready() -> bool:
+            found = (await lab.client.get(SERVICE_CIDRS, "kubernetes"))["status"].get("conditions") or [{}]
+            return found[0].get("status") == "True"
+
+        await lab.until(ready)
+        await lab.client.delete(SERVICE_CIDRS, "kubernetes")
+
+        async def held() -> bool:
+            found = (await lab.client.get(SERVICE_CIDRS, "kubernetes"))["status"]["conditions"]
+            return found[0]["reason"] == "Terminating"
+
+        await lab.until(held)
+        await lab.client.create(SERVICE_CIDRS, {
+            "apiVersion": SERVICE_CIDRS.api_version, "kind": SERVICE_CIDRS.kind, "metadata": {"name": "wide"},
+            "spec": {"cidrs": ["10.96.0.0/12"]},
+        })
+
+        async def gone() -> bool:
+            return "kubernetes" not in map(name_of, (await lab.client.list(SERVICE_CIDRS))["items"])
+
+        await lab.until(gone)
+
+    on_a_cluster(scenario, nodes=1)

@@ -1,7 +1,8 @@
 """ServiceCIDR: says that a range is ready for use, and keeps it while Services have addresses of it.
 
 A range carries a finalizer. One that is being deleted is not Ready any more, so that no new address is taken from it;
-it goes once every address in it (an IPAddress object) is gone, or lies in another range that stays too.
+it goes once every address in it (of a Service, or of an IPAddress object) is gone, or lies in another range that stays
+too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from sampan import effects
-from sampan.api.resources import IP_ADDRESSES, SERVICE_CIDRS
+from sampan.api.resources import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
 from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name_of
 from sampan.controllers import conditions
 from sampan.controllers.conditions import Condition
@@ -26,7 +27,7 @@ HELD = Condition(
 )
 
 
-def plan(cidr: Object, others: Iterable[Object], addresses: Iterable[Object], now: datetime) -> Plan:
+def plan(cidr: Object, others: Iterable[Object], addresses: Iterable[str], now: datetime) -> Plan:
     """Mark the range ready; or let it go when nothing needs it."""
     finalizers = list(meta(cidr).get("finalizers") or ())
     if not is_being_deleted(cidr):
@@ -46,10 +47,15 @@ def networks_of(cidr: Object) -> list[IPv4Network | IPv6Network]:
     return [ip_network(text, strict=False) for text in dig(cidr, "spec", "cidrs", default=())]
 
 
+def addresses_of(service: Object) -> list[str]:
+    """The cluster addresses that a Service has."""
+    return [one for one in dig(service, "spec", "clusterIPs", default=()) if one and one != "None"]
+
+
 def _is_needed(
-    mine: Sequence[IPv4Network | IPv6Network], others: Sequence[IPv4Network | IPv6Network], addresses: Iterable[Object]
+    mine: Sequence[IPv4Network | IPv6Network], others: Sequence[IPv4Network | IPv6Network], addresses: Iterable[str]
 ) -> bool:
-    found = (ip_address(name_of(one)) for one in addresses)
+    found = map(ip_address, addresses)
     return any(
         any(address in net for net in mine) and not any(address in net for net in others) for address in found
     )
@@ -69,13 +75,16 @@ class ServiceCIDRReconciler:
     def __init__(self, wiring: Wiring) -> None:
         self._cidrs = wiring.watch(SERVICE_CIDRS, lambda cidr: [name_of(cidr), *self._going()])
         self._addresses = wiring.watch(IP_ADDRESSES, lambda address: self._going())
+        self._services = wiring.watch(SERVICES, lambda service: self._going(), addresses_of)
 
     async def reconcile(self, key: str) -> Plan:
         cidr = self._cidrs.get(key)
         if cidr is None:
             return NOTHING
         others = [one for one in self._cidrs.list() if name_of(one) != key and not is_being_deleted(one)]
-        return plan(cidr, others, self._addresses.list(), effects.now())
+        addresses = {name_of(one) for one in self._addresses.list()}
+        addresses.update(address for service in self._services.list() for address in addresses_of(service))
+        return plan(cidr, others, sorted(addresses), effects.now())
 
     def _going(self) -> list[str]:
         return sorted(name_of(one) for one in self._cidrs.list() if is_being_deleted(one))

@@ -133,3 +133,145 @@ async def test_the_last_bookmark_comes_after_what_a_slow_reader_has_yet_to_get()
         assert [first["object"]["metadata"]["name"], second["object"]["metadata"]["name"]] == ["first", "second"]
         assert bookmark["type"] == "BOOKMARK"
         assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= server.hub.revision
+
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+STREAMED = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+
+
+async def test_a_streamed_list_is_no_table():
+    async with serving() as (server, client):
+        await client.create(CONFIG_MAPS, config_map("c"))
+        path = f"/api/v1/namespaces/default/configmaps?{STREAMED}"
+        assert (await call(server, "GET", path, headers={"accept": TABLE})).status == 406
+        other = await call(server, "GET", path, headers={"accept": f"{TABLE},application/json"})
+        assert [event["object"]["kind"] for event in await events(other, 2)] == ["ConfigMap", "ConfigMap"]
+
+
+async def test_only_the_first_table_of_a_watch_has_columns():
+    async with serving() as (server, client):
+        await client.create(CONFIG_MAPS, config_map("a"))
+        await client.create(CONFIG_MAPS, config_map("b"))
+        path = "/api/v1/namespaces/default/configmaps?watch=true"
+        with_state = await call(server, "GET", path, headers={"accept": TABLE})
+        version = server.hub.revision
+        without = await call(server, "GET", f"{path}&resourceVersion={version}", headers={"accept": TABLE})
+        await client.create(CONFIG_MAPS, config_map("c"))
+        await client.create(CONFIG_MAPS, config_map("d"))
+        for response, expected in ((with_state, "abcd"), (without, "cd")):
+            tables = [event["object"] for event in await events(response, len(expected))]
+            assert [table["rows"][0]["cells"][0] for table in tables] == list(expected)
+            assert [bool(table["columnDefinitions"]) for table in tables] == [True] + [False] * (len(expected) - 1)
+
+
+async def test_metadata_alone_is_watched():
+    async with serving() as (server, client):
+        accept = {"accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
+        path = f"/api/v1/configmaps?watch=true&allowWatchBookmarks=true&resourceVersion={server.hub.revision}"
+        response = await call(server, "GET", path, headers=accept)
+        await client.create(CONFIG_MAPS, config_map("c", k="v"))
+        (event,) = await events(response, 1)
+        assert event["object"]["kind"] == "PartialObjectMetadata" and "data" not in event["object"]
+
+
+async def test_a_watch_in_protobuf_is_framed_by_length():
+    async with serving() as (server, client):
+        accept = {"accept": "application/vnd.kubernetes.protobuf;stream=watch"}
+        path = f"/api/v1/configmaps?watch=true&resourceVersion={server.hub.revision}"
+        response = await call(server, "GET", path, headers=accept)
+        assert response.headers["content-type"] == "application/vnd.kubernetes.protobuf;stream=watch"
+        await client.create(CONFIG_MAPS, config_map("c"))
+        async with asyncio.timeout(5):
+            frame = await anext(response.stream)
+        assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+        assert b"ADDED" in frame and b"k8s\x00" in frame
+
+
+@pytest.mark.parametrize("value", ["", "true", "1", "yes", "True"])
+async def test_anything_but_false_and_0_watches(value):
+    async with serving() as (server, _):
+        response = await call(server, "GET", f"/api/v1/configmaps?watch={value}&timeoutSeconds=1")
+        assert response.stream is not None
+        assert (await call(server, "GET", "/api/v1/configmaps?watch=False")).stream is None
+
+
+async def test_a_name_and_a_selector_of_another_contradict_each_other():
+    async with serving() as (server, _):
+        path = "/api/v1/watch/namespaces/default/configmaps/a?fieldSelector=metadata.name"
+        assert (await call(server, "GET", f"{path}=b")).status == 400
+        assert (await call(server, "GET", f"{path}=a")).status == 200
+
+
+async def test_a_version_that_does_not_come_ends_a_streamed_list(monkeypatch):
+    monkeypatch.setattr("sampan.apiserver.registry.reading.FUTURE_WAIT_S", 0.01)
+    async with serving() as (server, _):
+        path = f"/api/v1/configmaps?{STREAMED}&resourceVersion={server.hub.revision + 99}"
+        response = await call(server, "GET", path)
+        (event,) = await events(response, 1)
+        assert event["type"] == "ERROR" and event["object"]["reason"] == "Timeout"
+        assert event["object"]["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+async def test_no_initial_events_means_from_now_on():
+    async with serving() as (server, client):
+        await client.create(CONFIG_MAPS, config_map("before"))
+        path = "/api/v1/namespaces/default/configmaps?watch=true&sendInitialEvents=false"
+        response = await call(server, "GET", f"{path}&resourceVersionMatch=NotOlderThan")
+        await client.create(CONFIG_MAPS, config_map("after"))
+        (event,) = await events(response, 1)
+        assert event["object"]["metadata"]["name"] == "after"
+
+
+async def test_what_a_watch_begins_with_is_encoded_as_it_is_read():
+    async with serving() as (server, client):
+        for number in range(60):
+            await client.create(CONFIG_MAPS, config_map(f"c{number:02}", k="v" * 4000))
+        await server.hub.fresh()
+        before = Change.encoded
+        response = await call(server, "GET", "/api/v1/namespaces/default/configmaps?watch=true")
+        assert Change.encoded == before
+        await client.create(CONFIG_MAPS, config_map("later"))
+        seen = await events(response, 61)
+        assert [event["object"]["metadata"]["name"] for event in seen] == [f"c{n:02}" for n in range(60)] + ["later"]
+
+
+async def test_a_reader_that_owes_too_many_bytes_is_cut_off(monkeypatch):
+    monkeypatch.setattr("sampan.apiserver.registry.watcher.MAX_WAITING_BYTES", 20_000)
+    async with serving() as (server, client):
+        response = await call(server, "GET", f"/api/v1/configmaps?watch=true&resourceVersion={server.hub.revision}")
+        for number in range(4):
+            await client.create(CONFIG_MAPS, config_map(f"c{number}", k="v" * 8000))
+        await server.hub.fresh()
+        cache = server.hub.cache(CONFIG_MAPS)
+        assert cache.watchers == 0
+        async with asyncio.timeout(5):
+            assert sum([len(chunk) async for chunk in response.stream]) < 20_000
+
+
+async def test_pods_are_watched_by_their_node():
+    async with serving() as (server, client):
+        version = server.hub.revision
+        watches = {
+            node: await call(
+                server, "GET", f"/api/v1/pods?watch=true&resourceVersion={version}&fieldSelector=spec.nodeName={node}"
+            ) for node in ("n1", "n2")
+        }
+        for name, node in (("a", "n1"), ("b", "n2"), ("c", "n1")):
+            await client.create(PODS, {**pod(name), "spec": {**pod(name)["spec"], "nodeName": node}})
+        await call(server, "DELETE", "/api/v1/namespaces/default/pods/a?gracePeriodSeconds=0")
+        seen = [(e["type"], e["object"]["metadata"]["name"]) for e in await events(watches["n1"], 3)]
+        assert seen == [("ADDED", "a"), ("ADDED", "c"), ("DELETED", "a")]
+        assert [e["object"]["metadata"]["name"] for e in await events(watches["n2"], 1)] == ["b"]
+
+
+async def test_concurrent_watches_see_the_same_order():
+    async with serving() as (server, client):
+        version = server.hub.revision
+        path = f"/api/v1/configmaps?watch=true&resourceVersion={version}"
+        selectors = ("labelSelector=!none", "labelSelector=app notin (x)", "fieldSelector=metadata.namespace=default")
+        watches = [await call(server, "GET", f"{path}&{selector}") for selector in ("", *selectors)]
+        await asyncio.gather(*(client.create(CONFIG_MAPS, config_map(f"c{number}")) for number in range(30)))
+        orders = [
+            [event["object"]["metadata"]["resourceVersion"] for event in await events(watch, 30)] for watch in watches
+        ]
+        assert all(order == orders[0] for order in orders) and orders[0] == sorted(orders[0], key=int)

@@ -60,6 +60,11 @@ class Request:
         values = self.query.get(name)
         return values[0] if values else default
 
+    def flag(self, name: str) -> bool:
+        """Whether a query parameter says yes, as Kubernetes reads them: anything but its absence, false and 0."""
+        values = self.query.get(name) or ("0",)
+        return values[0].lower() not in ("false", "0")
+
 
 class Pieces:
     """A large list: a head, items with a separator between them, a tail; joined only as it is sent, a few at a time.

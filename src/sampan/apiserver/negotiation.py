@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import NotAcceptable
@@ -22,6 +22,7 @@ _MEDIA: Final = {
     "application/json": JSON, "application/yaml": YAML, "*/*": JSON, "application/*": JSON, "text/yaml": YAML,
     "text/x-yaml": YAML, PROTOBUF: PROTOBUF,
 }
+_MISPLACED: Final = {"PartialObjectMetadata": "list", "PartialObjectMetadataList": "object"}
 _SHOWN_AS: Final = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
 _ACCEPTED: Final = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 
@@ -74,8 +75,14 @@ def _quality(text: str) -> float:
 PLAIN: Final = Accepted()
 
 
-def negotiate(headers: Mapping[str, str], kind: Kind) -> Accepted:
-    """The alternative to serve an object, list or watch of a kind with. Raises NotAcceptable."""
+Answer: TypeAlias = Literal["object", "list", "watch", "streamed list"]
+
+
+def negotiate(headers: Mapping[str, str], kind: Kind, answer: Answer = "object") -> Accepted:
+    """The alternative to serve an answer of a kind with. Raises NotAcceptable.
+
+    A streamed list cannot be a Table; alternatives that want one are passed over.
+    """
     accept = headers.get("accept")
     if not accept or accept == JSON:
         return PLAIN
@@ -84,6 +91,14 @@ def negotiate(headers: Mapping[str, str], kind: Kind) -> Accepted:
             continue
         if not item.shown_as:
             return item
+        if item.shown_as == "Table" and answer == "streamed list":
+            continue
+        if _MISPLACED.get(item.shown_as) == answer:
+            is_a = "is a list" if answer == "list" else "is not a list"
+            raise NotAcceptable(
+                f"you requested {item.shown_as}, but the requested object {is_a} "
+                f"(*{kind.resource.group or 'core'}.{kind.list_kind if answer == 'list' else kind.resource.kind})"
+            )
         if item.shown_as in _SHOWN_AS and item.group == "meta.k8s.io" and item.version in ("v1", "v1beta1"):
             return item
     raise NotAcceptable(f"only the following media types are accepted: {_ACCEPTED}")

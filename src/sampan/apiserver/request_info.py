@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from sampan.apimachinery.selectors import SelectorError, parse_fields
 from sampan.apiserver.context import RequestContext
 
 _VERBS: Final = {
@@ -45,7 +46,7 @@ def fill(ctx: RequestContext) -> None:
     _names(ctx, rest)
     if not ctx.name:
         _collection(ctx)
-    elif ctx.verb == "get" and not ctx.subresource and request.param("watch") in ("true", "1"):
+    elif ctx.verb == "get" and not ctx.subresource and request.flag("watch"):
         ctx.verb = "watch"
 
 
@@ -68,13 +69,18 @@ def _collection(ctx: RequestContext) -> None:
     """A verb without a name: get becomes list or watch, delete becomes deletecollection."""
     query = ctx.request.query
     if ctx.verb == "get":
-        watched = query.get("watch")
-        ctx.verb = "watch" if watched and watched[0] in ("", "true", "1", "True", "TRUE", "t", "T") else "list"
+        ctx.verb = "watch" if ctx.request.flag("watch") else "list"
     elif ctx.verb == "delete":
         ctx.verb = "deletecollection"
     if ctx.verb in ("list", "watch", "deletecollection"):
         selector = query.get("fieldSelector")
-        if selector and selector[0].startswith("metadata.name="):
-            name = selector[0].removeprefix("metadata.name=").lstrip("=")
-            if name and "," not in name:
-                ctx.name = name
+        if selector and "metadata.name" in selector[0]:
+            ctx.name = _selected_name(selector[0])
+
+
+def _selected_name(text: str) -> str:
+    """The only name that a field selector admits: what rules with resourceNames are asked about."""
+    try:
+        return parse_fields(text).required_value("metadata.name") or ""
+    except SelectorError:
+        return ""  # its handler will say so

@@ -27,6 +27,7 @@ async def converted_events(
         async for chunk in stream:
             try:
                 yield await _converted(chunk, kind, rendering)
+                rendering = rendering.then or rendering
             except APIError as error:
                 yield codec.event_frame("ERROR", orjson.dumps(error.to_status()))
                 return

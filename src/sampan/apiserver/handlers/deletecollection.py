@@ -17,7 +17,7 @@ async def deletecollection(ctx: RequestContext, backend: Backend) -> Response:
     """The list of what was there."""
     kind = kind_of(ctx)
     request = ctx.request
-    accepted = negotiate(request.headers, kind)
+    accepted = negotiate(request.headers, kind, "list")
     options = delete_options(ctx)
     selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), request.param("fieldSelector"))
     entries, page = await backend.reads.list(kind, selection, request)

@@ -15,7 +15,7 @@ async def list_(ctx: RequestContext, backend: Backend) -> Response:
     """A page of the objects that match, in key order."""
     kind = kind_of(ctx)
     request = ctx.request
-    accepted = negotiate(request.headers, kind)
+    accepted = negotiate(request.headers, kind, "list")
     selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), request.param("fieldSelector"))
     entries, page = await backend.reads.list(kind, selection, request)
     return answers.collection(backend.rendering(kind, accepted, request).collection(entries, page), accepted, request)

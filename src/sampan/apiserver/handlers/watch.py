@@ -22,6 +22,7 @@ from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.http import Request, Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.protobuf import encode_object
+from sampan.apimachinery.selectors import parse_fields
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.extensions.converted_events import converted_events
@@ -38,7 +39,6 @@ from sampan.apiserver.registry.watcher import Watcher
 MINIMUM_S = 1800.0
 LONGEST_S = 10 * 365 * 86400
 """Longer waits than this no clock can be set to."""
-_TRUE = ("true", "1", "True", "TRUE", "t", "T")
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -46,19 +46,20 @@ async def watch(ctx: RequestContext, backend: Backend) -> Response:
     """Open the stream; what is wrong before it begins is an ordinary error."""
     kind = kind_of(ctx)
     request = ctx.request
-    accepted = negotiate(request.headers, kind)
     check_list_options(request, watch=True)
+    accepted = negotiate(request.headers, kind, "streamed list" if request.flag("sendInitialEvents") else "watch")
+    version = request.param("resourceVersion")
+    after = parse_revision(version) if version else 0
     selection = select(kind, namespace_of(ctx, kind), request.param("labelSelector"), _field_selector(ctx))
     rendering = backend.rendering(kind, accepted, request)
     converts = kind.custom is not None and kind.custom.convert is not None
-    queued = Plain(kind) if converts else rendering
-    watcher = Watcher(selection, queued, backend.config.watch_queue_events)
+    watcher = Watcher(selection, Plain(kind) if converts else rendering, backend.config.watch_queue_events)
     content_type = f"{PROTOBUF};stream=watch" if accepted.media == PROTOBUF else JSON
     headers = {"content-type": content_type, "cache-control": "no-cache, private"}
     timeout_s = _timeout(request)
     cache = backend.reads.cache_of(kind)
     try:
-        await _attach(request, backend, cache, watcher)
+        await _attach(request, backend, cache, watcher, after)
     except APIError as error:
         return Response(200, headers, stream=_refused(error.to_status(), accepted, rendering))
     bookmarks = backend.config.bookmark_interval_s if _bookmarks(request) else 0.0
@@ -69,37 +70,36 @@ async def watch(ctx: RequestContext, backend: Backend) -> Response:
 def _field_selector(ctx: RequestContext) -> str:
     """A watch of one name (`/watch/…/NAME`, or `?watch` on an object) is a field selector in disguise."""
     text = ctx.request.param("fieldSelector")
-    if not text and ctx.name:
+    if not ctx.name:
+        return text
+    if not text:
         return f"metadata.name={ctx.name}"
+    if parse_fields(text).required_value("metadata.name") != ctx.name:
+        raise BadRequest("fieldSelector metadata.name doesn't match requested name")
     return text
 
 
-async def _attach(request: Request, backend: Backend, cache: WatchCache, watcher: Watcher) -> None:
-    version, initial = request.param("resourceVersion"), request.param("sendInitialEvents")
-    if initial in _TRUE:
-        await _wait_for(version, backend)
+async def _attach(request: Request, backend: Backend, cache: WatchCache, watcher: Watcher, after: int) -> None:
+    version, initial = request.param("resourceVersion"), "sendInitialEvents" in request.query
+    if request.flag("sendInitialEvents"):
+        if version == "":
+            await backend.hub.fresh()
+        else:
+            await backend.reads.not_older_than(after)
         cache.watch_from_now(watcher, initial=True)
         if _bookmarks(request):
             revision = backend.hub.revision
-            rendering = watcher.rendering
-            watcher.begin_with(iter([rendering.frame("BOOKMARK", rendering.bookmark(revision, _INITIAL_END))]))
-    elif version in ("", "0"):
+            watcher.begin_with(iter([watcher.bookmark(revision, _INITIAL_END)]))
+    elif after == 0:
         if version == "":
             await backend.hub.fresh()
         cache.watch_from_now(watcher, initial=not initial)
     else:
-        cache.watch(watcher, parse_revision(version))
-
-
-async def _wait_for(version: str, backend: Backend) -> None:
-    if version == "":
-        await backend.hub.fresh()
-    elif version != "0":
-        await backend.reads.not_older_than(parse_revision(version))
+        cache.watch(watcher, after)
 
 
 def _bookmarks(request: Request) -> bool:
-    return request.param("allowWatchBookmarks") in _TRUE
+    return request.flag("allowWatchBookmarks")
 
 
 def _timeout(request: Request) -> float:

@@ -51,7 +51,7 @@ class WatchStream:
                 return chunk
             if self._bookmark_s and loop.time() >= self._next_bookmark_s:
                 self._next_bookmark_s = loop.time() + self._bookmark_s
-                return self._bookmark()
+                return self._watcher.bookmark(self._revision())
         await self.aclose()
         raise StopAsyncIteration
 
@@ -62,12 +62,8 @@ class WatchStream:
         while chunk := await self._watcher.read(0):
             parts.append(chunk)
         if self._bookmark_s and not self._watcher.ended:
-            parts.append(self._bookmark())
+            parts.append(self._watcher.bookmark(self._revision()))
         return b"".join(parts)
-
-    def _bookmark(self) -> bytes:
-        rendering = self._watcher.rendering
-        return rendering.frame("BOOKMARK", rendering.bookmark(self._revision()))
 
     async def push_to(self, sink: Sink) -> None:
         """Write to the sink until the end."""
@@ -92,7 +88,7 @@ class WatchStream:
         watcher.flush()
 
     def _push_bookmark(self) -> None:
-        self._watcher.push(self._bookmark())
+        self._watcher.push(self._watcher.bookmark(self._revision()))
         self._watcher.flush()
 
     async def aclose(self) -> None:

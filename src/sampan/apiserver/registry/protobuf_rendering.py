@@ -14,11 +14,13 @@ from sampan.apimachinery.http import Pieces
 from sampan.apimachinery.object import Object
 from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
+from sampan.apiserver.registry.rendering import Rendering
 
 
 class ProtobufRendering:
     """Whole objects of a built-in kind, also of one that another kind stores."""
 
+    then: Rendering | None = None
     frame = staticmethod(protobuf.encode_event)
 
     def __init__(self, kind: Kind) -> None:
@@ -53,6 +55,7 @@ class ProtobufRendering:
 class ProtobufPartial:
     """`PartialObjectMetadata` of any kind, custom ones too."""
 
+    then: Rendering | None = None
     frame = staticmethod(protobuf.encode_event)
 
     def __init__(self, version: str) -> None:

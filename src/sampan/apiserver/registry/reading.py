@@ -30,6 +30,7 @@ from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.storage.store import Compacted, FutureRevision, Store
 
 FUTURE_WAIT_S = 3.0
+EXACT, NOT_OLDER_THAN = "Exact", "NotOlderThan"
 LIST_OPTIONS = Resource("meta.k8s.io", "v1", "listoptions", "ListOptions")
 _TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
@@ -88,7 +89,7 @@ class ReadPath:
         match = request.param("resourceVersionMatch")
         if version not in ("", "0"):
             revision = parse_revision(version)
-            if match == "Exact" or (limit and not match):
+            if match == EXACT or (limit and not match):
                 return await self._past(cache, selection, limit, revision)
             await self.not_older_than(revision)
         elif version == "":
@@ -192,7 +193,10 @@ def parse_revision(text: str) -> int:
     if is_number and len(text) <= 20 and (revision := int(text)) < 2**64:
         return revision
     why = "value out of range" if is_number else "invalid syntax"
-    raise BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}')
+    raise BadRequest(
+        f'invalid resource version: resourceVersion: Invalid value: "{text}": '
+        f'strconv.ParseUint: parsing "{text}": {why}'
+    )
 
 
 def _too_large(wanted: int, current: int) -> Timeout:
@@ -203,38 +207,46 @@ def _too_large(wanted: int, current: int) -> Timeout:
 
 def check_list_options(request: Request, *, watch: bool) -> None:
     """What upstream's ValidateListOptions refuses. Raises Invalid."""
-    version, match = request.param("resourceVersion"), request.param("resourceVersionMatch")
-    initial = request.param("sendInitialEvents")
+    match, initial = request.param("resourceVersionMatch"), request.query.get("sendInitialEvents")
     if not match and not initial:
         return
-    found: list[FieldError] = []
-    if initial and not watch:
-        found.append(forbidden(Path("sendInitialEvents"), "sendInitialEvents is forbidden for list"))
-    elif initial and match != "NotOlderThan":
-        found.append(forbidden(
-            Path("resourceVersionMatch"),
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ))
-    elif match:
-        found += _check_match(version, match, bool(request.param("continue")), watch and not initial)
+    found = _watch_errors(request, match, bool(initial)) if watch else _list_errors(request, match, bool(initial))
     if found:
         raise errors.invalid(LIST_OPTIONS, "", found)
 
 
-def _check_match(version: str, match: str, continues: bool, plain_watch: bool) -> list[FieldError]:
+def _list_errors(request: Request, match: str, initial: bool) -> list[FieldError]:
+    path = Path("resourceVersionMatch")
+    version = request.param("resourceVersion")
+    found: list[FieldError] = []
+    if match:
+        if not version:
+            found.append(forbidden(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        if request.param("continue"):
+            found.append(forbidden(path, "resourceVersionMatch is forbidden when continue is provided"))
+        if match not in (EXACT, NOT_OLDER_THAN):
+            found.append(not_supported(path, match, (EXACT, NOT_OLDER_THAN, "")))
+        if match == EXACT and version == "0":
+            found.append(forbidden(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if initial:
+        found.append(forbidden(Path("sendInitialEvents"), "sendInitialEvents is forbidden for list"))
+    return found
+
+
+def _watch_errors(request: Request, match: str, initial: bool) -> list[FieldError]:
     path = Path("resourceVersionMatch")
     found: list[FieldError] = []
-    if plain_watch:
-        message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    if initial and match != NOT_OLDER_THAN:
+        message = f"sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER_THAN}"
         found.append(forbidden(path, message))
-    elif not version and not plain_watch and match == "Exact":
-        found.append(forbidden(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-    if continues:
-        found.append(forbidden(path, "resourceVersionMatch is forbidden when continue is provided"))
-    if match not in ("Exact", "NotOlderThan"):
-        found.append(not_supported(path, match, ("Exact", "NotOlderThan", "")))
-    if match == "Exact" and version == "0":
-        found.append(forbidden(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if match:
+        if not initial:
+            message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            found.append(forbidden(path, message))
+        if match != NOT_OLDER_THAN:
+            found.append(not_supported(path, match, (NOT_OLDER_THAN,)))
+        if request.param("continue"):
+            found.append(forbidden(path, "resourceVersionMatch is forbidden when continue is provided"))
     return found
 
 

@@ -23,6 +23,8 @@ class Rendering(Protocol):
     """See the module."""
 
     key: object
+    then: Rendering | None
+    """What renders the events of a watch after the first, if that is another."""
 
     def item(self, entry: Entry) -> bytes:
         """As the object of a watch event, or a whole answer."""
@@ -40,6 +42,7 @@ class Rendering(Protocol):
 class Plain:
     """The object as stored."""
 
+    then: Rendering | None = None
     frame = staticmethod(codec.event_frame)
 
     def __init__(self, kind: Kind) -> None:
@@ -79,6 +82,7 @@ class View(Plain):
 class Partial:
     """`PartialObjectMetadata`: kind, apiVersion and metadata only."""
 
+    then: Rendering | None = None
     frame = staticmethod(codec.event_frame)
 
     def __init__(self, version: str = "v1") -> None:

@@ -1,7 +1,7 @@
 """Objects as rows of a `meta.k8s.io` Table: what `kubectl get` prints.
 
 The columns come from the kind; the definitions are encoded once. `includeObject` says what each row carries of its
-object: its metadata (the default), all of it, or nothing.
+object: its metadata (the default), all of it, or nothing. Of the tables of a watch only the first has the columns.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sampan.apimachinery.object import Object
 from sampan.apiserver.registry import codec
 from sampan.apiserver.registry.codec import Page
 from sampan.apiserver.registry.entry import Entry
+from sampan.apiserver.registry.rendering import Rendering
 
 _INCLUDES = ("", "None", "Metadata", "Object")
 
@@ -29,10 +30,14 @@ class TableRendering:
 
     frame = staticmethod(codec.event_frame)
 
-    def __init__(self, kind: Kind, version: str, include: str) -> None:
+    def __init__(self, kind: Kind, version: str, include: str, *, headers: bool = True) -> None:
         if include not in _INCLUDES:
-            raise BadRequest(f"unrecognized includeObject value: {include!r}")
-        self.key: object = ("table", kind.resource, version, include)
+            raise BadRequest(
+                f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": '
+                "must be 'Metadata', 'Object', 'None', or empty"
+            )
+        self.key: object = ("table", kind.resource, version, include, headers)
+        self.then: Rendering | None = TableRendering(kind, version, include, headers=False) if headers else None
         self._kind = kind
         self._include = include
         self._version = version
@@ -45,13 +50,13 @@ class TableRendering:
             for column in self._columns
         ]
         self._head = b'{"kind":"Table","apiVersion":"meta.k8s.io/%s","metadata":' % version.encode()
-        self._definitions = b',"columnDefinitions":%s,"rows":[' % orjson.dumps(definitions)
+        self._definitions = b',"columnDefinitions":%s,"rows":[' % orjson.dumps(definitions if headers else None)
 
     def item(self, entry: Entry) -> bytes:
         return self._table({"resourceVersion": str(entry.revision)}, [self._row(entry)]).joined()
 
     def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
-        return self._table(page.metadata(), [self._row(entry) for entry in entries])
+        return self._table(page.metadata(), [self._row(entry) for entry in entries], b"]}\n")
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         metadata: Object = {"resourceVersion": str(revision)}
@@ -59,8 +64,9 @@ class TableRendering:
             metadata["annotations"] = annotations
         return self._table(metadata, []).joined()
 
-    def _table(self, metadata: Object, rows: list[bytes]) -> Pieces:
-        return Pieces(self._head + orjson.dumps(metadata) + self._definitions, rows, b"]}\n", b",")
+    def _table(self, metadata: Object, rows: list[bytes], tail: bytes = b"]}") -> Pieces:
+        """By default one that a watch event can hold: in one line."""
+        return Pieces(self._head + orjson.dumps(metadata) + self._definitions, rows, tail, b",")
 
     def _row(self, entry: Entry) -> bytes:
         obj = entry.object()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 
 import orjson
 
@@ -24,11 +25,17 @@ def decode(token: str) -> tuple[int, str]:
         document = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, revision, start = document["v"], document["rv"], document["start"]
     except (binascii.Error, ValueError, KeyError, TypeError):
-        raise BadRequest("continue key is not valid: incorrect encoding") from None
+        raise _invalid("") from None
     if version != "meta.k8s.io/v1":
-        raise BadRequest("continue key is not valid: unrecognized version")
-    if not isinstance(revision, int) or not isinstance(start, str) or not start.endswith("\0") or ".." in start:
-        raise BadRequest("continue key is not valid: invalid start key")
-    if revision == 0:
-        raise BadRequest("continue key is not valid: incorrect encoding start resourceVersion (version meta.k8s.io/v1)")
+        raise _invalid(f": server does not recognize this encoded version {version}")
+    if not isinstance(revision, int) or revision == 0:
+        raise _invalid(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not start:
+        raise _invalid(": encoded start key empty (version meta.k8s.io/v1)")
+    if not isinstance(start, str) or not start.endswith("\0") or posixpath.normpath(f"/{start}") != f"/{start}":
+        raise _invalid(f": {start}")
     return revision, start[:-1]
+
+
+def _invalid(why: str) -> BadRequest:
+    return BadRequest(f"invalid continue token: continue key is not valid{why}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from operator import attrgetter
 from typing import Protocol
 
@@ -194,14 +195,18 @@ class WatchCache:
         if after < self._window_start:
             raise Expired(f"too old resource version: {after} ({self._window_start})")
         if self._window and self._window[-1].revision > after:
-            watcher.begin_with(_frames([change for change in self._window if change.revision > after], watcher))
+            selection = watcher.selection
+            missed = (change for change in self._window if change.revision > after)
+            told = [(change, type) for change in missed if (type := change.type_for(selection)) is not None]
+            watcher.begin_with(_frames(told, watcher))
         watcher.after = after
         self._watchers.add(watcher)
 
     def watch_from_now(self, watcher: Watcher, *, initial: bool) -> None:
         """Attach a watcher; with `initial`, the present objects come first, as ADDED."""
         if initial:
-            watcher.begin_with(_present(list(self.select(watcher.selection)), watcher))
+            present = [(Change(entry.revision, None, entry), "ADDED") for entry in self.select(watcher.selection)]
+            watcher.begin_with(_frames(present, watcher))
         self._watchers.add(watcher)
 
     def forget(self, watcher: Watcher) -> None:
@@ -220,13 +225,11 @@ class WatchCache:
         return len(self._watchers)
 
 
-def _present(entries: list[Entry], watcher: Watcher) -> Iterator[bytes]:
-    rendering = watcher.rendering
-    return (Change(entry.revision, None, entry).frame("ADDED", rendering) for entry in entries)
-
-
-def _frames(changes: list[Change], watcher: Watcher) -> Iterator[bytes]:
-    for change in changes:
-        type = change.type_for(watcher.selection)
-        if type is not None:
-            yield change.frame(type, watcher.rendering)
+def _frames(changes: list[tuple[Change, str]], watcher: Watcher) -> Iterator[bytes]:
+    """Encoded as they are read; only what renders the first is settled now, since other events may come before that."""
+    if not changes:
+        return iter(())
+    first, rendering = watcher.next_rendering(), watcher.rendering
+    if first is rendering:
+        return (change.frame(type, rendering) for change, type in changes)
+    return chain([changes[0][0].frame(changes[0][1], first)], _frames(changes[1:], watcher))

@@ -92,7 +92,7 @@ class WatchGroups:
                     frame = frames[key] = change.frame(type, group.rendering)
                 for watcher in group.watchers:
                     if change.revision > watcher.after:
-                        watcher.push(frame)
+                        watcher.push(frame if watcher.first is None else change.frame(type, watcher.next_rendering()))
                         touched[watcher] = None
 
     def _concerned(self, change: Change) -> Iterator[Place]:

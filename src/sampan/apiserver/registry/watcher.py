@@ -68,13 +68,15 @@ class Watcher:
     """Between the cache and one reader."""
 
     __slots__ = (
-        "_beginning", "_frames", "_limit", "_sink", "_waiter", "_waiting_bytes", "after", "ended", "rendering",
+        "_beginning", "_frames", "_limit", "_sink", "_waiter", "_waiting_bytes", "after", "ended", "first", "rendering",
         "selection",
     )
 
     def __init__(self, selection: Selection, rendering: Rendering, limit: int) -> None:
         self.selection = selection
-        self.rendering = rendering
+        self.rendering = rendering.then or rendering
+        self.first = rendering if rendering.then is not None else None
+        """What renders the first event, if that is another."""
         self.after = 0
         """Changes up to this revision are none of this watch's business."""
         self.ended = False
@@ -84,6 +86,16 @@ class Watcher:
         self._waiting_bytes = 0
         self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    def next_rendering(self) -> Rendering:
+        """What renders the event that comes next; must be called for each in turn."""
+        first, self.first = self.first, None
+        return first or self.rendering
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        """The event that vouches for everything up to a revision."""
+        rendering = self.next_rendering()
+        return rendering.frame("BOOKMARK", rendering.bookmark(revision, annotations))
 
     # What the cache calls
 

@@ -8,6 +8,7 @@ from tests.apiserver.serving import call, config_map, pod, serving
 
 from sampan.api.resources import CONFIG_MAPS, PODS
 from sampan.apiserver.registry.watcher import Change
+from sampan.apiserver.registry.window_aging import WINDOW_S, WindowAging
 
 
 async def events(response, count):
@@ -275,3 +276,24 @@ async def test_concurrent_watches_see_the_same_order():
             [event["object"]["metadata"]["resourceVersion"] for event in await events(watch, 30)] for watch in watches
         ]
         assert all(order == orders[0] for order in orders) and orders[0] == sorted(orders[0], key=int)
+
+
+async def test_changes_that_no_watch_will_ask_for_are_forgotten(monkeypatch):
+    monkeypatch.setattr("sampan.apiserver.registry.window_aging.MINIMUM", 2)
+    async with serving() as (server, client):
+        aging = WindowAging(server.hub)
+        before = server.hub.revision
+        for number in range(5):
+            await client.create(CONFIG_MAPS, config_map(f"c{number}"))
+        await server.hub.fresh()
+        aging.step(0.0)
+        recent = server.hub.revision
+        await client.create(CONFIG_MAPS, config_map("c9"))
+        await server.hub.fresh()
+        path = "/api/v1/namespaces/default/configmaps?watch=true"
+        for now_s, expected in ((60.0, "ADDED"), (WINDOW_S, "ERROR")):
+            aging.step(now_s)
+            first, *_ = await events(await call(server, "GET", f"{path}&resourceVersion={before}"), 1)
+            assert first["type"] == expected
+        (event,) = await events(await call(server, "GET", f"{path}&resourceVersion={recent}"), 1)
+        assert event["object"]["metadata"]["name"] == "c9"

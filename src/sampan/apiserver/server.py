@@ -44,6 +44,7 @@ from sampan.apiserver.registry.kind_table import KindTable
 from sampan.apiserver.registry.reader import CacheReader
 from sampan.apiserver.registry.reading import ReadPath
 from sampan.apiserver.registry.service_addresses import ServiceAddresses
+from sampan.apiserver.registry.window_aging import WindowAging
 from sampan.apiserver.registry.writing import WritePath
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, Reader, Verdict
 from sampan.client.client import Client
@@ -76,7 +77,7 @@ class APIServer:
         self._exposition: Callable[[], bytes] | None = None
         self._upkeep = (
             Compaction(store, self.config.history_s), EventExpiry(store, self.hub, self.config.event_ttl_s),
-            fairness.status_upkeep(self.client, self._reader),
+            WindowAging(self.hub), fairness.status_upkeep(self.client, self._reader),
         )
         endpoints = (Discovery(), OpenAPI(), self._health())
         self._metrics = RequestMetrics(self.hub)

@@ -18,11 +18,11 @@ from collections.abc import AsyncIterator
 import orjson
 
 from sampan import effects
-from sampan.apimachinery.errors import APIError
+from sampan.apimachinery.errors import APIError, BadRequest
 from sampan.apimachinery.http import Request, Response
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.protobuf import encode_object
-from sampan.apimachinery.selectors import parse_fields
+from sampan.apimachinery.selectors import SelectorError, parse_fields
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.extensions.converted_events import converted_events
@@ -74,7 +74,11 @@ def _field_selector(ctx: RequestContext) -> str:
         return text
     if not text:
         return f"metadata.name={ctx.name}"
-    if parse_fields(text).required_value("metadata.name") != ctx.name:
+    try:
+        demanded = parse_fields(text).required_value("metadata.name")
+    except SelectorError as error:
+        raise BadRequest(str(error)) from None
+    if demanded != ctx.name:
         raise BadRequest("fieldSelector metadata.name doesn't match requested name")
     return text
 

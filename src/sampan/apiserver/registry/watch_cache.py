@@ -147,6 +147,12 @@ class WatchCache:
         if len(self._window) > self._window_events:
             self._window_start = self._window.popleft().revision
 
+    def forget_changes(self, until: int, keep: int) -> None:
+        """Drop changes up to a revision from the window, except the last `keep`."""
+        window = self._window
+        while len(window) > keep and window[0].revision <= until:
+            self._window_start = window.popleft().revision
+
     def get(self, key: str) -> Entry | None:
         return self._entries.get(key)
 

@@ -149,16 +149,21 @@ class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing:
             return
-        if len(data) <= RECORD_BYTES:
-            self._encrypt(cast(bytes, data))
-            self._tcp.write(self._take())
-            return
-        view = memoryview(data)
+        try:
+            if len(data) <= RECORD_BYTES:
+                self._encrypt(cast(bytes, data))
+                self._tcp.write(self._take())
+            else:
+                self._tcp.writelines(self._records(memoryview(data)))
+        except ssl.SSLError as error:  # who writes may be telling many, and is not to fail because of one
+            self._fail(error)
+
+    def _records(self, view: memoryview) -> list[bytes]:
         records = []
         for start in range(0, len(view), RECORD_BYTES):
             self._encrypt(cast(bytes, view[start : start + RECORD_BYTES]))
             records.append(self._take())
-        self._tcp.writelines(records)
+        return records
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))

@@ -592,3 +592,19 @@ def test_an_image_is_a_volume_and_its_absence_has_an_images_reasons(tmp_path: Pa
             assert "unmount image" in world.runtime.calls
 
     simulate(story)
+
+
+def test_a_pod_has_succeeded_only_when_its_sidecars_have_ended(tmp_path: Path) -> None:
+    async def story() -> None:
+        runtime = FakeRuntime(scripts={"main": Script(seconds=3), "side": Script(dies_after_s=10)})
+        async with World(tmp_path, runtime) as world:
+            side = {"name": "side", "image": "app:1", "restartPolicy": "Always"}
+            world.add(pod(restartPolicy="Never", initContainers=[side]))
+            await world.until(lambda: (world.container().get("state") or {}).get("terminated"), 10)
+            await asyncio.sleep(1)
+            assert world.status()["phase"] == "Running"
+            await world.until(lambda: world.status()["phase"] == "Succeeded", 30)
+            (shown,) = world.status()["initContainerStatuses"]
+            assert shown["state"].get("terminated")
+
+    simulate(story)

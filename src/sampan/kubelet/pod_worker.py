@@ -36,7 +36,7 @@ from sampan.kubelet.pleg import PLEG
 from sampan.kubelet.pod_state import PodContainer, PodState
 from sampan.kubelet.probes.prober import Prober
 from sampan.kubelet.resize import Applied, Grant
-from sampan.kubelet.status import OWNED, PodFacts, pod_status
+from sampan.kubelet.status import OWNED, TERMINAL, PodFacts, phase, pod_status
 from sampan.kubelet.status_manager import StatusManager
 from sampan.kubelet.verdict import Verdict
 from sampan.kubelet.volumes.context import MountedVolume
@@ -404,7 +404,7 @@ class PodWorker:
         )
         status = pod_status(pod, state, facts)
         self._is_terminal = self._is_terminal or (
-            self._verdict is None and status["phase"] in ("Succeeded", "Failed")
+            self._verdict is None and bool({status["phase"], phase(pod, status)} & {*TERMINAL})
         )
         api = self._api_pod()
         if api is not None:

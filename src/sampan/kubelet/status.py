@@ -18,6 +18,7 @@ from sampan.kubelet.pod_state import PodState
 OWNED = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodResizePending", "PodResizeInProgress"
 )
+TERMINAL = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,12 @@ def pod_status(pod: Object, state: PodState, facts: PodFacts) -> Object:
         container_status(pod, item, state, facts.containers) for item in spec.ephemeral_containers(pod)
     ]
     result["phase"] = phase(pod, result)
+    if result["phase"] in TERMINAL and state.running:  # a phase is final: sidecars are yet to end
+        result["phase"] = "Running"
     if spec.is_terminal(pod):
         result["phase"] = known["phase"]
         result |= {key: known[key] for key in ("reason", "message") if known.get(key)}
-    elif facts.verdict is not None and not state.running:  # a phase is final: nothing may run any more
+    elif facts.verdict is not None and not state.running:
         result["phase"], result["reason"], result["message"] = facts.verdict
     elif facts.is_ending and not state.running:
         result["phase"] = _final_phase(pod, result)
@@ -83,9 +86,12 @@ def _addresses(pod: Object, state: PodState, facts: PodFacts, known: Object, res
 
 
 def phase(pod: Object, status: Object) -> str:
-    """Pending, Running, Succeeded or Failed, from the container statuses alone."""
+    """Pending, Running, Succeeded or Failed, from the container statuses alone, in whatever order."""
+    known = {
+        item["name"]: item for key in ("initContainerStatuses", "containerStatuses") for item in status.get(key) or []
+    }
     pending_init = failed_init = False
-    for container, item in zip(spec.init_containers(pod), status["initContainerStatuses"], strict=True):
+    for container, item in ((one, known[one["name"]]) for one in spec.init_containers(pod)):
         if spec.is_sidecar(container):
             pending_init = pending_init or not (item.get("started") or _ended(item) is not None)
         elif (exit_code := _ended(item)) is None or (exit_code and dig(item, "state", "waiting")):
@@ -93,7 +99,7 @@ def phase(pod: Object, status: Object) -> str:
         elif exit_code:
             failed_init = True
             pending_init = True
-    containers = list(zip(spec.containers(pod), status["containerStatuses"], strict=True))
+    containers = [(one, known[one["name"]]) for one in spec.containers(pod)]
     has_begun = any(_ended(item) is not None or dig(item, "state", "running") for _, item in containers)
     if failed_init and spec.restart_policy(pod) == "Never":
         return "Failed"

@@ -279,6 +279,48 @@ def _kept(name: str, script: str) -> Object:
 
 
 @case
+async def test_statuses_never_go_back(space: Space) -> None:
+    """Pods Extended: whenever a pod is deleted, no success is reported that was none; what has ended stays so."""
+    count = 16
+    listed = await space.client.list(PODS, space.name)
+    seen: dict[str, list[Object]] = {}
+
+    async def watch() -> None:
+        version = listed["metadata"]["resourceVersion"]
+        async for event in space.client.watch(PODS, space.name, resource_version=version, bookmarks=False):
+            seen.setdefault(event.object["metadata"]["name"], []).append({**event.object, "event": event.type})
+
+    async def live(number: int) -> None:
+        inits = [container("exit 1", name="init")] if number % 2 else []
+        name = f"p{number}"
+        await space.create(PODS, once(name, container("exit 0" if inits else "exit 1"), initContainers=inits))
+        await asyncio.sleep(number / 4)
+        await space.delete(PODS, name)
+        await space.gone(name)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(live(number) for number in range(count)))
+
+    async def complete() -> bool:
+        return len(seen) == count and all(states[-1]["event"] == "DELETED" for states in seen.values())
+
+    await space.eventually(complete, "the last events")
+    watching.cancel()
+    for name, states in seen.items():
+        ended = False
+        for shown in states:
+            phase, main = shown["status"].get("phase"), status(shown)
+            assert phase != "Succeeded", (name, shown["status"])
+            over = (main.get("state") or {}).get("terminated")
+            assert not (ended and not over), (name, shown["status"])
+            ended = bool(over)
+            if over:
+                assert over["exitCode"] in (1, 137), (name, over)
+            if shown["spec"].get("initContainers"):
+                assert not main.get("started") and "running" not in (main.get("state") or {}), (name, main)
+
+
+@case
 async def test_images_that_cannot_be_had(space: Space) -> None:
     policies = {"never": ("nothing:1", "Never", "ErrImageNeverPull"), "pull": ("127.0.0.1:1/x:1", "Always", ""),
                 "bad": ("Bad//Name", "IfNotPresent", "InvalidImageName")}

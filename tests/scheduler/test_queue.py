@@ -255,3 +255,21 @@ async def test_a_pod_for_which_room_is_made_is_asked_about_its_own_node() -> Non
     queue.move(ClusterEvent.POD_FREED, freed)
     assert {(await popped(queue)).pod.name for _ in range(2)} == {"a", "b"}  # a speaks for all who wait elsewhere
     assert queue.pending()["unschedulable"] == 1
+
+
+@virtually
+async def test_thousands_that_are_alike_and_turn_out_to_be_held_are_passed_over() -> None:
+    rules = Rules()
+    queue = SchedulingQueue(rules, pops_from_backoff=True)
+    count = 3000
+    for number in range(count):
+        queue.add(pod(f"p{number}"))
+        queue.failed(await popped(queue), FIT)
+    held = unresolvable("held").of("Other")
+    rules.pre_enqueue = lambda info: held if info.name != "p2999" else None  # type: ignore[method-assign]
+    queue.move(ClusterEvent.POD_FREED, pod("big"))
+    assert (await popped(queue)).pod.name == "p2999"
+    assert queue.pending()["gated"] == count - 1
+    for number in range(count - 1):
+        queue.delete(f"default/p{number}")
+    assert queue.pending()["gated"] == 0

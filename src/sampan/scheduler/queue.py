@@ -277,7 +277,9 @@ class SchedulingQueue:
 
     def _enqueue(self, queued: QueuedPod, why: str) -> None:
         """To the active queue, unless the pod is gated."""
+        family = queued.family
         if self._is_held(queued, why):
+            self._try_next_of(family)
             return
         self._incoming["active", why] += 1
         queued.ticket = next(self._tickets)
@@ -294,7 +296,6 @@ class SchedulingQueue:
         queued.is_gated = True
         self._incoming["gated", why] += 1
         self._gated[queued.pod.key] = queued
-        self._pass_on(queued)
         self._file(queued, self._family_of(queued))
         return True
 
@@ -304,7 +305,9 @@ class SchedulingQueue:
         if due <= effects.monotonic():
             self._enqueue(queued, why)
             return
+        family = queued.family
         if self._is_held(queued, why):
+            self._try_next_of(family)
             return
         self._incoming["backoff", why] += 1
         queued.ticket = next(self._tickets)
@@ -341,12 +344,21 @@ class SchedulingQueue:
     def _pass_on(self, queued: QueuedPod) -> None:
         """The pod does not try for its family any longer, and it has not failed: let the next one try."""
         family, queued.family = queued.family, None
-        if family is None:
+        self._try_next_of(family)
+
+    def _try_next_of(self, family: Family | None) -> None:
+        """The first that is not held tries. Those for which room is being made have each its own room to wait for."""
+        if family is None or family[1][1:] == (True,):
             return
         group, alike = family
-        pods = self._groups.get(group, {}).get(alike)
-        if pods:
-            self._wake(next(iter(pods.values())), "PlacedAlike")
+        while pods := self._groups.get(group, {}).get(alike):
+            queued = next(iter(pods.values()))
+            self._unfile(queued)
+            queued.family = None
+            self._after_backoff(queued, "PlacedAlike")
+            if not queued.is_gated:
+                queued.family = family
+                return
 
     def _family_of(self, queued: QueuedPod) -> Family:
         """Pods for which room is being made are alike, too: each is asked about its own node besides."""
@@ -355,7 +367,7 @@ class SchedulingQueue:
         judged_alike = not queued.is_gated and all(self._rules.treats_alike(name, plugin) for plugin in plugins)
         if plugins and (judged_alike or queued.nominated_node):
             return group, (queued.pod.signature, bool(queued.nominated_node))
-        return group, queued.pod.key
+        return group, (queued.pod.key, False)
 
     def _file(self, queued: QueuedPod, family: Family) -> None:
         group, alike = queued.family = family

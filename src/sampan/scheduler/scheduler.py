@@ -269,7 +269,9 @@ class Scheduler:
         """Tell the API server."""
         pod, node_name = queued.pod, decision.node_name
         try:
-            status = await framework.bind(decision.state, pod, node_name)
+            status = await self._prepare(framework, decision)
+            if status is None:
+                status = await framework.bind(decision.state, pod, node_name)
         except BaseException as error:
             self._take_back(framework, decision)
             if not isinstance(error, Exception):
@@ -284,8 +286,19 @@ class Scheduler:
             self.recorder.event(pod.reference, NORMAL, "Scheduled", message)
             return
         self._take_back(framework, decision)
-        self.queue.move(ClusterEvent.POD_FREED, pod, None)
+        self.queue.move(ClusterEvent.POD_FREED, pod.on(node_name), None)
         await self._not_placed(queued, decision, status)
+
+    async def _prepare(self, framework: Framework, decision: Decision) -> Status | None:
+        """What may have to wait, for volumes or for other pods, gives its slot away meanwhile."""
+        state, pod, node_name = decision.state, decision.pod, decision.node_name
+        if not framework.may_wait(state, pod, node_name):
+            return None
+        self._slots.release()
+        try:
+            return await framework.prepare(state, pod, node_name)
+        finally:
+            await self._slots.acquire()
 
     def _take_back(self, framework: Framework, decision: Decision) -> None:
         framework.unreserve(decision.state, decision.pod, decision.node_name)

@@ -25,6 +25,7 @@ from sampan.scheduler.framework.interface import (
     PostFilterPlugin,
     PostFilterResult,
     PreBindPlugin,
+    PreBindPreFlightPlugin,
     PreEnqueuePlugin,
     PreFilterExtensions,
     PreFilterPlugin,
@@ -40,7 +41,7 @@ from sampan.scheduler.framework.interface import (
 )
 from sampan.scheduler.framework.per_node import PerNodeFilter, PerNodeScore
 from sampan.scheduler.framework.row_cache import RankedFilter, RowCache, RowPlugins, WeightedScore
-from sampan.scheduler.framework.status import Code, Status
+from sampan.scheduler.framework.status import SKIP, Code, Status
 from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_table import Ints, Rows
@@ -250,16 +251,27 @@ class Framework:
             self.waiting.hold(pod, node_name, timeouts)
         return None
 
-    async def bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
-        """Wait on Permit, then PreBind, Bind, PostBind; the first refusal, or None when the pod is bound."""
-        if self._permit:
-            status = await self.waiting.verdict(pod)
-            if status is not None:
-                return status
+    def may_wait(self, state: CycleState, pod: PodInfo, node_name: str) -> bool:
+        """Whether `prepare` has something to do that takes time."""
+        return self.waiting.get(pod.uid) is not None or any(
+            not isinstance(plugin, PreBindPreFlightPlugin)
+            or plugin.pre_bind_pre_flight(state, pod, node_name) is not SKIP
+            for _, plugin in self._pre_bind
+        )
+
+    async def prepare(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        """Wait on Permit, then PreBind; the first refusal, or None when the pod can be bound."""
+        status = await self.waiting.verdict(pod)
+        if status is not None:
+            return status
         for name, pre_bind in self._pre_bind:
             status = await pre_bind.pre_bind(state, pod, node_name)
             if status is not None:
                 return status.of(name)
+        return None
+
+    async def bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        """Bind, PostBind; why not, or None when the pod is bound."""
         for name, plugin in self._bind:
             status = await plugin.bind(state, pod, node_name)
             if status is None:

@@ -193,6 +193,12 @@ class PreBindPlugin(Protocol):
 
 
 @runtime_checkable
+class PreBindPreFlightPlugin(Protocol):
+    def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        """SKIP if `pre_bind` has nothing to do for the pod. Who may have to wait does not hold up other bindings."""
+
+
+@runtime_checkable
 class BindPlugin(Protocol):
     async def bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         """Tell the API server. SKIP leaves it to the next such plugin."""

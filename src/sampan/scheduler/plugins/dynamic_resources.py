@@ -161,6 +161,9 @@ class DynamicResources:
         for claim in known.pending if known is not None else ():
             self._claims.restore(claim)
 
+    def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return None if self.name in state else SKIP
+
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         known: _State | None = state.get(self.name)
         if known is None or self._handle.client is None:

@@ -115,6 +115,9 @@ class VolumeBinding:
             if self._promised.get(name_of(volume)) == key_of(claim):
                 del self._promised[name_of(volume)]
 
+    def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return None if f"{self.name}/choice" in state else SKIP
+
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         choice: _Choice | None = state.get(f"{self.name}/choice")
         client = self._handle.client

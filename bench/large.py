@@ -107,8 +107,7 @@ async def fan_out(server: api.Server, bare_us: float) -> None:
         writer.close()
 
 
-async def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else OBJECTS
+async def main(count: int = OBJECTS) -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         directory = Path(name)
         pki, tls = api.credentials(directory)
@@ -129,4 +128,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(*map(int, sys.argv[1:])))

@@ -5,12 +5,15 @@ import contextlib
 import gzip
 import socket
 import ssl
+from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sampan.apimachinery.http import Request, Response
 from sampan.apiserver.config import APIServerConfig
-from sampan.apiserver.listener import TLSFiles, serve
+from sampan.apiserver.listener import TLSFiles, _parameters, serve
 from sampan.pki.authority import CertificateAuthority, client, server
 from sampan.pki.certificate import KeyPair
 
@@ -235,3 +238,8 @@ async def test_the_client_certificate_reaches_the_request(tmp_path):
             writer.close()
     ders = [ssl.PEM_cert_to_DER_cert(pairs[name].certificate_pem.decode()) for name in ("client", "proxy")]
     assert seen == [None, *ders]
+
+
+@given(st.text("ab=&%+2fé ", max_size=20))
+def test_parameters_are_read_as_the_standard_library_reads_them(query):
+    assert _parameters(query) == parse_qs(query, keep_blank_values=True)

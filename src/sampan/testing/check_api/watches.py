@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from sampan.client.client import lines
 from sampan.testing.check_api.endpoint import DEADLINE_S, MERGE, Check, Endpoint
+from sampan.testing.check_api.views import TABLE
 
 
-async def _events(api: Endpoint, query: str, count: int) -> list[Any]:
+async def _events(
+    api: Endpoint, query: str, count: int, headers: Mapping[str, str] | None = None
+) -> list[Any]:
     """The first events of a watch of ConfigMaps."""
-    response = await api.open("GET", f"configmaps?watch=true&{query}")
+    response = await api.open("GET", f"configmaps?watch=true&{query}", headers=headers)
     assert response.status == 200, response.status
     found: list[Any] = []
     async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(lines(response)) as stream:
@@ -78,6 +82,21 @@ async def a_streamed_list_ends_with_a_bookmark(api: Endpoint) -> None:
     await api.refused("422 Invalid", "GET", "configmaps?watch=true&sendInitialEvents=true&timeoutSeconds=1")
 
 
+async def a_streamed_list_is_no_table(api: Endpoint) -> None:
+    options = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1"
+    await api.refused("406 NotAcceptable", "GET", f"configmaps?{options}", headers=TABLE)
+
+
+async def only_the_first_table_of_a_watch_has_columns(api: Endpoint) -> None:
+    version = await _version(api)
+    for name in ("a", "b"):
+        await api.config_map(name, labels={"ours": "yes"})
+    query = f"labelSelector=ours&resourceVersion={version}&timeoutSeconds=10"
+    seen = await _events(api, query, 2, TABLE)
+    assert [event["object"]["rows"][0]["cells"][0] for event in seen] == ["a", "b"]
+    assert [bool(event["object"].get("columnDefinitions")) for event in seen] == [True, False]
+
+
 async def a_watch_ends_when_its_time_is_over(api: Endpoint) -> None:
     version = await _version(api)
     assert await _events(api, f"labelSelector=none&resourceVersion={version}&timeoutSeconds=1", 1) == []
@@ -92,6 +111,7 @@ async def a_version_that_makes_no_sense_is_refused(api: Endpoint) -> None:
 CHECKS: Final[tuple[Check, ...]] = (
     a_watch_goes_on_from_a_list_without_a_gap, a_watch_without_a_version_begins_with_what_is_there,
     a_change_into_and_out_of_a_selection_is_told_as_such, one_object_is_watched_by_its_name,
-    a_streamed_list_ends_with_a_bookmark, a_watch_ends_when_its_time_is_over,
+    a_streamed_list_ends_with_a_bookmark, a_streamed_list_is_no_table, only_the_first_table_of_a_watch_has_columns,
+    a_watch_ends_when_its_time_is_over,
     a_version_that_makes_no_sense_is_refused,
 )

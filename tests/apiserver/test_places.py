@@ -1,6 +1,8 @@
 """Places for connections: who gives way, who is refused."""
 
 import resource
+import subprocess
+import sys
 
 from sampan.apiserver.places import Places
 
@@ -46,5 +48,18 @@ def test_many_who_find_no_place_are_not_even_told():
 
 
 def test_there_are_no_more_places_than_files():
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert Places(files * 2).limit < files
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        assert Places(hard * 2).limit < hard
+
+
+def test_a_process_lets_itself_open_as_many_files_as_it_may():
+    script = """
+import resource
+from sampan.apiserver.places import Places
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+print(Places(500).limit, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["500", "628"]

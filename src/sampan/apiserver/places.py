@@ -18,6 +18,16 @@ _OTHER_FILES: Final = 128
 _TOLD_AT_ONCE: Final = 64
 
 
+def _openable(wanted: int) -> int:
+    """How many of the wanted files the process may open; it raises its own limit if it can, as Go programs do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return raised
+
+
 class Occupant(Protocol):
     """A connection."""
 
@@ -29,11 +39,10 @@ T = TypeVar("T", bound=Occupant)
 
 
 class Places(Generic[T]):
-    """`limit` places; fewer if the process may not open as many files."""
+    """`limit` places; fewer if the process cannot be let open as many files."""
 
     def __init__(self, limit: int) -> None:
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.limit = limit if files == resource.RLIM_INFINITY else max(1, min(limit, files - _OTHER_FILES))
+        self.limit = max(1, min(limit, _openable(limit + _OTHER_FILES) - _OTHER_FILES))
         self.refused = 0
         """How many connections found no place."""
         self._taken: dict[T, None] = {}

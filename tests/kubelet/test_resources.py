@@ -51,6 +51,11 @@ def test_limits_of_a_container_and_of_its_pod() -> None:
     limits = resources.pod_limits(both)
     assert limits.cpu_quota_us == 150_000 and limits.memory_limit_bytes == (64 + 1024) * 2**20
     assert resources.pod_limits(pod(containers=[first, container("d")])).memory_limit_bytes == 0
+    with_overhead = pod(containers=[first], overhead={"memory": "1Mi"})
+    alone = resources.pod_limits(pod(containers=[first])).memory_limit_bytes
+    assert resources.pod_limits(with_overhead).memory_limit_bytes == alone + 2**20
+    unlimited = pod(containers=[container("d")], overhead={"memory": "1Mi"})
+    assert resources.pod_limits(unlimited).memory_limit_bytes == 0
 
 
 def test_a_pod_takes_the_larger_of_its_containers_and_each_init_step() -> None:

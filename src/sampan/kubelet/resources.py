@@ -150,13 +150,14 @@ def pod_limit(pod: Object, resource: str) -> Quantity | None:
 
 
 def pod_limits(pod: Object) -> PodLimits:
-    """The pod cgroup: shares of all requests; a quota or memory limit only if every container has one."""
-    totals = _totals(pod, _limits)
+    """The pod cgroup: shares of all requests; a quota or memory limit only if every container has one, and overhead."""
+    totals, overhead = _totals(pod, _limits), pod["spec"].get("overhead") or {}
     containers = [*spec.containers(pod), *spec.init_containers(pod)]
 
     def of_all(name: str) -> Quantity:
         limited = all(quantity(item, "limits", name) for item in containers)
-        return quantity(pod["spec"], "limits", name) or (totals.get(name, ZERO) if limited else ZERO)
+        found = quantity(pod["spec"], "limits", name) or (totals.get(name, ZERO) if limited else ZERO)
+        return found + Quantity.parse(overhead.get(name, "0")) if found else found
 
     return PodLimits(
         shares(pod_requests(pod).get("cpu", ZERO).milli_value), quota_us(of_all("cpu").milli_value),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.interface import PostFilterResult
 from sampan.scheduler.plugins.preemption_candidates import Candidates
 from sampan.scheduler.pod_info import parse
@@ -98,3 +99,30 @@ def test_pods_that_keep_others_away_can_be_victims(world: Any) -> None:
     world.run("a", name="hermit", priority=1, affinity=affinity)
     world.run("a", name="bystander", priority=1)
     assert victims(world, labels={"app": "web"}, priority=10) == {"a": {"hermit"}}
+
+
+def helps(world: Any, node: str, freed: dict[str, Any], **waiting: Any) -> bool:
+    """Whether NodeResourcesFit thinks that the end of a pod on a node helps one that waits."""
+    plugin = world.framework.plugins["NodeResourcesFit"]
+    old = parse(world.pod(nodeName=node, **freed))
+    result: bool = plugin.hint(parse(world.pod(**waiting)), ClusterEvent.POD_FREED, old, None)
+    return result
+
+
+def test_freed_room_helps_only_whom_it_is_enough_for(world: Any) -> None:
+    world.node("a", cpu="2")
+    world.run("a", cpu="1", priority=5)
+    assert helps(world, "a", {}, cpu="1")
+    assert not helps(world, "a", {}, cpu="1500m")
+    assert helps(world, "a", {}, cpu="1500m", priority=6)
+    assert not helps(world, "a", {}, cpu="1500m", priority=6, preemptionPolicy="Never")
+    assert not helps(world, "a", {}, cpu="3", priority=6)
+    assert not helps(world, "gone", {}, cpu="1")
+
+
+def test_freed_room_that_is_meant_for_another_helps_only_him(world: Any) -> None:
+    world.node("a", cpu="1")
+    world.snapshot.nominate(parse(world.pod("vip", cpu="1", priority=10)), "a")
+    assert helps(world, "a", {}, name="vip", cpu="1", priority=10)
+    assert not helps(world, "a", {}, cpu="1", priority=10)
+    assert helps(world, "a", {}, cpu="1", priority=11)

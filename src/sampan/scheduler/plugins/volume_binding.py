@@ -9,9 +9,12 @@ the annotation `volume.kubernetes.io/selected-node`; the pod is bound when all i
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+import orjson
 
 from sampan.api.core.volume_matching import (
     SELECTED_NODE,
@@ -30,7 +33,7 @@ from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import CycleState, PreFilterResult
 from sampan.scheduler.framework.status import SKIP, Status, unresolvable, unschedulable
 from sampan.scheduler.node_info import NodeInfo
-from sampan.scheduler.node_selector import Labels
+from sampan.scheduler.node_selector import Labels, NodeSelector
 from sampan.scheduler.plugins.provisioning import UNAVAILABLE, Provisioning
 from sampan.scheduler.pod_claims import claims_of
 from sampan.scheduler.pod_info import PodInfo
@@ -201,6 +204,12 @@ def _reaches(volume: Object, node: str, labels: Labels) -> bool:
     required = dig(volume, "spec", "nodeAffinity", "required")
     if required is None:
         return True
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
-    selector = node_selector.required({"affinity": affinity})
+    selector = _compiled(orjson.dumps(required))
     return selector is None or selector.matches(node, labels)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(required: bytes) -> NodeSelector | None:
+    """Once for each volume, not for each node that it is tried with."""
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": orjson.loads(required)}}
+    return node_selector.required({"affinity": affinity})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sampan.api.core.pod import POD
-from sampan.api.core.pod_binding import bind, binding_conflict, validate_binding
+from sampan.api.core.pod_binding import binding_conflict, bound, validate_binding
 from sampan.api.core.pod_defaults import image_tag
 
 
@@ -134,7 +134,7 @@ def test_binding_sets_the_node_once() -> None:
     binding = {"metadata": {"name": "web", "annotations": {"a": "b"}}, "target": {"kind": "Node", "name": "n1"}}
     assert validate_binding(binding) == []
     assert binding_conflict(pod, binding) == ""
-    bind(pod, binding, "2026-01-01T00:00:00Z")
+    pod = bound(pod, binding, "2026-01-01T00:00:00Z")
     assert pod["spec"]["nodeName"] == "n1"
     assert pod["metadata"]["annotations"] == {"a": "b"}
     assert pod["status"]["conditions"][0]["status"] == "True"

@@ -5,6 +5,8 @@ from tests.apiserver.serving import call, config_map, document, pod, serving
 
 from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS
 from sampan.apimachinery import errors
+from sampan.apiserver.registry import codec
+from sampan.apiserver.registry.writing import WritePath
 from sampan.storage.store import StoreUnavailable
 
 
@@ -184,3 +186,34 @@ async def test_the_first_address_of_a_pod_stands_in_both_fields():
         assert one["status"]["podIPs"] == [{"ip": "10.0.0.9"}]
         two = {"status": {"podIP": None, "podIPs": [{"ip": "10.0.0.8"}]}}
         assert (await client.patch(PODS, "p", two, "default", subresource="status"))["status"]["podIP"] == "10.0.0.8"
+
+
+async def test_writes_that_share_parts_with_the_stored_object_leave_it_as_it_was(monkeypatch):
+    store_update = WritePath._store_update
+    seen = []
+
+    async def checked(path, request, new, old, revision):
+        found = await path._store.get(path._key(request))
+        assert old == codec.decode_stored(found.value, revision)
+        assert new["metadata"] is not old["metadata"]
+        seen.append(request.shares)
+        return await store_update(path, request, new, old, revision)
+
+    monkeypatch.setattr(WritePath, "_store_update", checked)
+    async with serving() as (_, client):
+        await client.create(PODS, pod("p"))
+        binding = {"metadata": {"name": "p", "annotations": {"a": "b"}}, "target": {"kind": "Node", "name": "n"}}
+        await client.create(PODS, binding, "default", name="p", subresource="binding")
+        status = {
+            "podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": True, "restartCount": 0}],
+        }
+        seen.clear()
+        for number, kind in enumerate(("strategic", "merge", "strategic", "merge")):
+            status["conditions"][0]["status"] = ("True", "False")[number % 2]
+            await client.patch(PODS, "p", {
+                "metadata": {"annotations": {"n": str(number)}}, "status": status,
+            }, "default", type=kind, subresource="status")
+        stored = await client.get(PODS, "p", "default")
+        assert stored["spec"]["nodeName"] == "n" and stored["metadata"]["annotations"] == {"a": "b", "n": "3"}
+    assert seen == [True] * 4

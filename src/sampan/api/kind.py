@@ -55,8 +55,8 @@ class Subresource:
     prepare_update: Callable[[Object, Object], None] | None = None
     validate_update: Callable[[Object, Object], list[FieldError]] | None = None
     default: Callable[[Object], None] | None = None
-    """Defaults of what it may change, where that is little; None: the kind's own. The rest comes from the stored
-    object, which is complete."""
+    """Defaults of what it may change, where that is status and metadata alone; None: the kind's own. The rest comes
+    from the stored object, which is complete, and `prepare_update` replaces it without looking into it."""
     to_view: Callable[[Object], Object] | None = None
     from_view: Callable[[Object, Object], None] | None = None
 

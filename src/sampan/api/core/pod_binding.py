@@ -6,9 +6,8 @@ condition PodScheduled.
 
 from __future__ import annotations
 
-from sampan.api.strategy import ensure
 from sampan.apimachinery.field import FieldError, Path, not_supported, required
-from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, name_of, uid_of
+from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, meta, name_of, uid_of
 
 
 def validate_binding(binding: Object) -> list[FieldError]:
@@ -37,16 +36,17 @@ def binding_conflict(pod: Object, binding: Object) -> str:
     return ""
 
 
-def bind(pod: Object, binding: Object, now: str) -> None:
-    """Assign the node, in place; `now` is a Kubernetes timestamp for the condition."""
-    ensure(pod, "spec")["nodeName"] = dig(binding, "target", "name")
-    annotations = annotations_of(binding)
+def bound(pod: Object, binding: Object, now: str) -> Object:
+    """The pod with its node; `now` is a Kubernetes timestamp for the condition."""
+    metadata, annotations = meta(pod), annotations_of(binding)
     if annotations:
-        ensure(ensure(pod, "metadata"), "annotations").update(annotations)
-    status = ensure(pod, "status")
+        metadata = {**metadata, "annotations": {**annotations_of(pod), **annotations}}
+    status = pod.get("status") or {}
     conditions = [entry for entry in status.get("conditions") or [] if entry.get("type") != "PodScheduled"]
-    status["conditions"] = [*conditions, {
-        "type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now,
-    }]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+    return {
+        **pod, "metadata": metadata, "spec": {**(pod.get("spec") or {}), "nodeName": dig(binding, "target", "name")},
+        "status": {**status, "conditions": [*conditions, scheduled]},
+    }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sampan import effects
-from sampan.api.core.pod_binding import bind, binding_conflict, validate_binding
+from sampan.api.core.pod_binding import binding_conflict, bound, validate_binding
 from sampan.api.kind import Subresource
 from sampan.api.resources import BINDINGS, PODS
 from sampan.api.strategy import count_generation
@@ -43,7 +43,9 @@ async def create_binding(ctx: RequestContext, backend: Backend) -> Response:
         "CREATE", kind, BINDINGS, name, ctx.namespace, user_of(ctx), binding, subresource="binding",
         dry_run=ctx.dry_run, context=ctx,
     ))
-    request = WriteRequest(kind, ctx.namespace, name, user_of(ctx), ctx, ctx.dry_run, BINDING, admitted=True)
+    request = WriteRequest(
+        kind, ctx.namespace, name, user_of(ctx), ctx, ctx.dry_run, BINDING, admitted=True, shares=True
+    )
     version = dig(binding, "metadata", "resourceVersion")
 
     async def change(pod: Object) -> Object:
@@ -51,10 +53,10 @@ async def create_binding(ctx: RequestContext, backend: Backend) -> Response:
         if why:
             message = f'Operation cannot be fulfilled on pods/binding "{name}": {why}'
             raise Conflict(message, errors.details_for(PODS, name))
+        result = bound(pod, binding, effects.timestamp())
         if version:
-            pod["metadata"]["resourceVersion"] = version
-        bind(pod, binding, effects.timestamp())
-        return pod
+            result["metadata"] = {**result["metadata"], "resourceVersion": version}
+        return result
 
     await backend.writes.update(request, change)
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -47,6 +47,8 @@ _PLAIN: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "application/json-patch+json": apply_json_patch,
     "application/merge-patch+json": apply_merge_patch,
 }
+_SHARING: Final = frozenset({STRATEGIC, "application/merge-patch+json"})
+"""Patches that leave what they are applied to as it is."""
 _ACCEPTED: Final = (*_PLAIN, STRATEGIC, APPLY)
 _ACCEPTED_BY_CUSTOM: Final = (*_PLAIN, APPLY)
 
@@ -83,6 +85,9 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
     schema = schema_of(kind)
     shown_as_view = view is not None and view.to_view is not None
     parsed = _parse(ctx, None if kind.custom is not None else definition(SCALE) if shown_as_view else schema)
+
+    # Only of such a view is it known that nothing but metadata and status is touched after the patch.
+    request.shares = view is not None and view.default is not None and parsed.media in _SHARING
 
     async def change(old: Object) -> Object:
         if view is not None and view.to_view is not None and view.from_view is not None:
@@ -130,9 +135,7 @@ def _shaped(ctx: RequestContext, patch: Patch, change: tuple[Object, Object], sc
     mode = field_validation(ctx)
     try:
         touched = {key: item for key, item in obj.items() if key not in old or old[key] != item}
-        # A refusal shows what other patches made, as they made it.
-        decode = schema.decode_own if patch.media == STRATEGIC else schema.decode_strict
-        shaped, unknown = decode(touched)
+        shaped, unknown = schema.decode_own(answers.copy(touched))  # it may share parts with what it was before
     except DecodeError as error:
         raise _refused(patch, obj, error.why) from None
     decoded = {key: shaped.get(key, item) for key, item in obj.items() if key in shaped or key not in touched}

@@ -33,6 +33,9 @@ class WriteRequest:
     """The managedFields that a server-side apply has worked out already."""
     admitted: bool = False
     """Whether admission has had its say already, on the document that leads to this write (a Binding, an Eviction)."""
+    shares: bool = False
+    """Whether what `change` gives may share parts with what it got, since all that may yet be changed in it are its
+    metadata and its status. Saves reading the stored object twice."""
     unconditional: bool = True
     """Whether an update without a resourceVersion is retried on the newest state."""
 

@@ -144,7 +144,10 @@ class WritePath:
     async def _update_once(self, request: WriteRequest, change: Change, data: bytes, revision: int) -> Object:
         kind, view = request.kind, request.subresource
         old = await self._from_storage(kind, codec.decode_stored(data, revision))
-        new = await change(await self._from_storage(kind, codec.decode_stored(data, revision)))
+        if request.shares:
+            new = _unshared(await change(old))
+        else:
+            new = await change(await self._from_storage(kind, codec.decode_stored(data, revision)))
         await self._check_identity(request, new, old)
         complete = view.default if view is not None and view.default is not None else kind.default
         complete(new)
@@ -271,6 +274,14 @@ class WritePath:
     def _refuse(kind: Kind, name: str, found: list[FieldError]) -> None:
         if found:
             raise errors.invalid(kind.resource, name, found)
+
+
+def _unshared(obj: Object) -> Object:
+    """The object with metadata and status of its own."""
+    obj = {**obj, "metadata": {**obj["metadata"]}}
+    if isinstance(obj.get("status"), dict):
+        obj["status"] = {**obj["status"]}
+    return obj
 
 
 def check_version_given(request: WriteRequest, obj: Object) -> None:

@@ -58,12 +58,16 @@ class DomainCounts:
         self.pods: Ints = np.zeros(topology.domains, np.int64)
 
     def add(self, row: int, number: int) -> None:
-        if not self.is_current or (self.eligible is not None and not self.eligible[row]):
+        if not self.is_current or not self._is_eligible(row):
             return
         domain = self.topology.domain[row]
         if domain != NO_DOMAIN:
             self.reach(domain)
             self.pods[domain] += number
+
+    def _is_eligible(self, row: int) -> bool:
+        """A row that came after the rows were chosen: they are chosen, and counted, anew at the next question."""
+        return self.eligible is None or (row < len(self.eligible) and bool(self.eligible[row]))
 
     def reach(self, domain: int) -> None:
         """Have room for a domain."""

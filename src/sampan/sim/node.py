@@ -61,6 +61,7 @@ class SimulatedNode:
         self.spec = spec
         self.on = True
         self.rebooted = False
+        self.lease: Object | None = None
         self.healthy_since = ""
         self.reported_at_s = float("-inf")
         self._number = number
@@ -193,19 +194,22 @@ class Fleet:
             await self._try(self._report(client, node), f"status of {node.spec.name}")
 
     async def _renew(self, client: Client, node: SimulatedNode) -> None:
+        """As a kubelet does: replace the Lease as it was last seen; look or make it again when that fails."""
+        name = node.spec.name
         spec: Object = {
-            "holderIdentity": node.spec.name, "leaseDurationSeconds": LEASE_DURATION_S,
+            "holderIdentity": name, "leaseDurationSeconds": LEASE_DURATION_S,
             "renewTime": effects.micro_timestamp(),
         }
-        name = node.spec.name
         try:
-            await client.patch(LEASES, name, {"spec": spec}, LEASE_NAMESPACE)
+            known = node.lease or await client.get(LEASES, name, LEASE_NAMESPACE)
+            node.lease = None
+            node.lease = await client.update(LEASES, {**known, "spec": spec})
         except errors.NotFound:
             lease: Object = {
                 "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                 "metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec,
             }
-            await client.create(LEASES, lease, LEASE_NAMESPACE)
+            node.lease = await client.create(LEASES, lease, LEASE_NAMESPACE)
 
     # Pods
 

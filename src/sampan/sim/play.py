@@ -26,6 +26,8 @@ RECOVERY_S: Final = 30.0
 SLACK_S: Final = 3.0
 """Between what a component has seen and the write that it decides lies up to this much, without any fault."""
 SETTLE_S: Final = 300.0
+COLLECTED_EVERY: Final = (200_000, 20, 1000)
+"""Most of what is made stays until the end of a trial: looking for cycles all the time is a tenth of the work."""
 REST_S: Final = 5.0
 """At rest is what stays so for as long."""
 
@@ -70,12 +72,14 @@ class _Stopped(Exception):
 
 def play(trial: Trial) -> Outcome:
     """One trial, from the beginning to its end or to the first violation."""
+    thresholds = gc.get_threshold()
     gc.collect()
-    gc.disable()  # nearly everything that is made stays until the end
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_EVERY)
     try:
         return loop.run(_play(trial))
     finally:
-        gc.enable()
+        gc.set_threshold(*thresholds)
 
 
 async def _play(trial: Trial) -> Outcome:

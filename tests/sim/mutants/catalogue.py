@@ -6,11 +6,20 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from sampan.sim.faults.kinds import Crash, SlowStore
+from sampan.sim.faults.plan import FaultPlan
+
 _spec = importlib.util.spec_from_file_location("sim_mutant", Path(__file__).with_name("mutant.py"))
 assert _spec is not None and _spec.loader is not None
 _module = sys.modules["sim_mutant"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 Mutant = _module.Mutant
+
+SLOW_STORE = FaultPlan((SlowStore(0.0, 120.0, 0.5),))
+SCHEDULER_DIES = FaultPlan(tuple(Crash(at, 1.0, "scheduler", "before") for at in range(5, 115, 12)))
+SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY = FaultPlan((
+    SlowStore(0.0, 120.0, 3.0), *(Crash(at, 0.5, "scheduler", "inside") for at in range(5, 115, 8)),
+))
 
 MUTANTS = (
     # What every controller stands on
@@ -100,13 +109,10 @@ MUTANTS = (
     # API server and store
     Mutant("finalizers are skipped", "apiserver.registry.deletion:decide",
            "if finalizers or holds_contents(kind, obj):", "if False:", "volumes"),
-    Mutant("an update without a look at the version", "apiserver.registry.writing:WritePath._check_identity",
-           'if version and version != "0" and version != before["resourceVersion"]:', "if False:", "deployments", 8,
-           "heavy"),
     Mutant("compare-and-swap that only swaps", "storage.memory:MemoryStore._expect",
-           "if current.mod_revision != expected:", "if False:", "deployments", 8, "heavy"),
+           "if current.mod_revision != expected:", "if False:", "deployments", 4, plan=SLOW_STORE),
     Mutant("a pod is bound again", "api.core.pod_binding:binding_conflict",
-           "if node:", "if False:", "scheduling", 12, "heavy"),
+           "if node:", "if False:", "scheduling", 6, plan=SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY),
     Mutant("a watch begins before what the server remembers", "apiserver.registry.watch_cache:WatchCache.watch",
            "if after < self._window_start:", "if False:", "deployments", 8, "heavy"),
     Mutant("things are made in namespaces that are not there",
@@ -117,5 +123,5 @@ MUTANTS = (
     Mutant("assumed pods are forgotten", "scheduler.snapshot:Snapshot.assume",
            "self._place(pod.on(node_name), assumed=True)", "return", "scheduling", 4),
     Mutant("nodes are never full", "scheduler.snapshot:Snapshot.put_pod",
-           "placed = self._placed.get(pod.key)", "return None", "scheduling", 4),
+           "placed = self._placed.get(pod.key)", "return None", "scheduling", 4, plan=SCHEDULER_DIES),
 )

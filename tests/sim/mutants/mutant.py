@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from sampan.sim.faults.plan import FaultPlan
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -31,6 +33,8 @@ class Mutant:
     seeds: int = 3
     level: str = "light"
     minutes: float = 2.0
+    plan: FaultPlan | None = None
+    """Instead of one that is drawn, where the mistake needs a certain misfortune."""
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[None]:

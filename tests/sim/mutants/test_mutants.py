@@ -26,7 +26,7 @@ HANDFUL = MUTANTS if os.environ.get("SAMPAN_NIGHTLY") else MUTANTS[::6]
 
 
 def trial(mutant: Any, seed: int) -> Trial:
-    return Trial(SCENARIOS[mutant.scenario], seed, mutant.level, minutes=mutant.minutes)
+    return Trial(SCENARIOS[mutant.scenario], seed, mutant.level, mutant.plan, mutant.minutes)
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,7 @@ def test_there_are_at_least_thirty_of_them_and_all_have_their_place() -> None:
             pass
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutant", HANDFUL, ids=lambda mutant: mutant.name)
 def test_the_simulator_finds(mutant: Any) -> None:
     with mutant.alive():

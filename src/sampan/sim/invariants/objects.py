@@ -102,6 +102,25 @@ class Generations:
             yield f"{title(new)}: a write of the status changed the generation from {before} to {generation}"
 
 
+class Intent:
+    """What users ask for is theirs to change: no loop but an autoscaler writes into the spec of a workload."""
+
+    name = "intent"
+    resources = (
+        ("apps", "deployments"), ("apps", "statefulsets"), ("apps", "daemonsets"), ("batch", "jobs"),
+        ("batch", "cronjobs"),
+    )
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        old, new = change.old, change.new
+        if old is None or new is None or change.cause.by in ("user", "horizontal-pod-autoscaler"):
+            return
+        before, now = old.get("spec") or {}, new.get("spec") or {}
+        if before != now:
+            fields = sorted(field for field in before.keys() | now.keys() if before.get(field) != now.get(field))
+            yield f"{change.cause.by} changed {', '.join(fields)} of {title(new)}"
+
+
 class Owners:
     """At most one controller, and an owner that lived under that name with that uid."""
 

@@ -13,6 +13,7 @@ INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
     objects.Identity,
     objects.Finalizers,
     objects.Generations,
+    objects.Intent,
     objects.Owners,
     objects.Namespaces,
     objects.Garbage,

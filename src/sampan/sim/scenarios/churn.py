@@ -30,6 +30,6 @@ SCENARIO = Scenario(
         (2, create_some(JOBS, lambda n: job(f"work-{n}", 6, 3, ttlSecondsAfterFinished=60), 1000)),
     ),
     nodes=50,
-    every_s=20,
+    every_s=45,
     minutes=10,
 )

@@ -126,3 +126,14 @@ async def test_a_grace_period_beyond_all_time_ends_too():
         await client.delete(PODS, "p", "default", grace_period_s=0)
         with pytest.raises(errors.NotFound):
             await client.get(PODS, "p", "default")
+
+
+async def test_nothing_is_created_in_a_namespace_once_its_deletion_was_answered():
+    async with serving() as (server, _):
+        await call(server, "POST", "/api/v1/namespaces", {"metadata": {"name": "n"}})
+        await call(server, "DELETE", "/api/v1/namespaces/n")
+        answer = await call(server, "POST", "/api/v1/namespaces/n/configmaps", {"metadata": {"name": "c"}})
+        assert answer.status == 403
+        why = "unable to create new content in namespace n because it is being terminated"
+        assert document(answer)["message"] == f'configmaps "c" is forbidden: {why}'
+        assert document(answer)["details"]["causes"][0]["reason"] == "NamespaceTerminating"

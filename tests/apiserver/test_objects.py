@@ -217,3 +217,26 @@ async def test_writes_that_share_parts_with_the_stored_object_leave_it_as_it_was
         stored = await client.get(PODS, "p", "default")
         assert stored["spec"]["nodeName"] == "n" and stored["metadata"]["annotations"] == {"a": "b", "n": "3"}
     assert seen == [True] * 4
+
+async def test_a_new_object_has_no_version_yet():
+    async with serving() as (server, _):
+        body = config_map("c")
+        body["metadata"]["resourceVersion"] = "7"
+        answer = await call(server, "POST", "/api/v1/namespaces/default/configmaps", body)
+        assert answer.status == 400
+        assert document(answer)["message"] == "resourceVersion should not be set on objects to be created"
+
+
+async def test_selectors_of_devices_must_compile():
+    async with serving() as (server, _):
+        path = "/apis/resource.k8s.io/v1/deviceclasses"
+        for text, code in (("device.driver == 'gpu.example.com'", 201), ("device.driver ==", 422), ("1", 422)):
+            body = {"metadata": {"name": f"c{len(text)}"}, "spec": {"selectors": [{"cel": {"expression": text}}]}}
+            answer = await call(server, "POST", path, body)
+            assert answer.status == code, answer.body
+        assert "spec.selectors[0].cel.expression: Invalid value" in document(answer)["message"]
+        claim = {"metadata": {"name": "c"}, "spec": {"devices": {"requests": [
+            {"name": "r", "exactly": {"deviceClassName": "gpu", "selectors": [{"cel": {"expression": "device."}}]}},
+        ]}}}
+        answer = await call(server, "POST", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims", claim)
+        assert "spec.devices.requests[0].exactly.selectors[0].cel.expression" in document(answer)["message"]

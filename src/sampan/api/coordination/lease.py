@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api.columns import AGE, NAME, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import LEASES
-from sampan.apimachinery.field import FieldError, Path, invalid
+from sampan.apimachinery.field import FieldError, Path, forbidden, invalid
 from sampan.apimachinery.object import Object
 
 
@@ -17,6 +17,8 @@ def validate(obj: Object) -> list[FieldError]:
         errors.append(invalid(path.child("leaseDurationSeconds"), duration, "must be greater than 0"))
     if transitions is not None and transitions < 0:
         errors.append(invalid(path.child("leaseTransitions"), transitions, "must be greater than or equal to 0"))
+    if spec.get("preferredHolder") and not spec.get("strategy"):
+        errors.append(forbidden(path.child("preferredHolder"), "may only be specified if `strategy` is defined"))
     return errors
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sampan.api.strategy import setdefault
-from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, not_supported, required
+from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, not_supported, required, too_long
 from sampan.apimachinery.names import dns1123_label, dns1123_subdomain
 from sampan.apimachinery.object import Object
 
 MAX_REQUESTS = 32
+MAX_DRIVER_NAME = 63
 _MODES = ("All", "ExactCount")
 
 
@@ -49,7 +50,42 @@ def validate_claim(spec: Object, path: Path) -> list[FieldError]:
         for number, one in enumerate(alternatives):
             below = here.child("firstAvailable").index(number)
             errors += _name(one.get("name") or "", below) + _wanted(one, below)
+    return errors + _constraints(spec.get("devices") or {}, path.child("devices"))
+
+
+def driver_name(name: str, path: Path) -> list[FieldError]:
+    """Drivers are called by a domain of at most 63 characters."""
+    if not name:
+        return [required(path)]
+    if len(name) > MAX_DRIVER_NAME:
+        return [too_long(path, MAX_DRIVER_NAME)]
+    return [invalid(path, name, why) for why in dns1123_subdomain(name)]
+
+
+def _constraints(devices: Object, path: Path) -> list[FieldError]:
+    """What constraints and configurations are about are requests that there are."""
+    errors: list[FieldError] = []
+    names = {name for request in devices.get("requests") or [] for name in _names(request)}
+    for key in ("constraints", "config"):
+        for position, entry in enumerate(devices.get(key) or []):
+            here = path.child(key).index(position)
+            for place, name in enumerate(entry.get("requests") or []):
+                if name not in names:
+                    why = "must be the name of a request in the claim or the name of a request and a subrequest " \
+                          "separated by '/'"
+                    errors.append(invalid(here.child("requests").index(place), name, why))
+            attribute = entry.get("matchAttribute")
+            if key == "constraints" and attribute is not None and "/" not in attribute:
+                errors.append(invalid(here.child("matchAttribute"), attribute, "must include domain"))
+            if key == "config":
+                driver = (entry.get("opaque") or {}).get("driver") or ""
+                errors += driver_name(driver, here.child("opaque", "driver"))
     return errors
+
+
+def _names(request: Object) -> list[str]:
+    name = str(request.get("name") or "")
+    return [name, *(f"{name}/{one.get('name')}" for one in request.get("firstAvailable") or ())]
 
 
 def _name(name: str, path: Path) -> list[FieldError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sampan.api.columns import NAME_AND_AGE
 from sampan.api.kind import Kind
+from sampan.api.resource.device_requests import driver_name
 from sampan.api.resources import DEVICE_CLASSES
 from sampan.api.strategy import count_generation, start_generation
 from sampan.apimachinery.field import FieldError, Path, invalid, required
@@ -22,8 +23,8 @@ def validate(obj: Object) -> list[FieldError]:
         if not (selector.get("cel") or {}).get("expression"):
             errors.append(required(at.index(position).child("cel", "expression")))
     for position, config in enumerate(spec.get("config") or []):
-        if not (config.get("opaque") or {}).get("driver"):
-            errors.append(required(path.child("config").index(position).child("opaque", "driver")))
+        where = path.child("config").index(position).child("opaque", "driver")
+        errors += driver_name((config.get("opaque") or {}).get("driver") or "", where)
     return errors
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sampan.api.columns import AGE, NAME, at
 from sampan.api.kind import Column, Kind
+from sampan.api.resource.device_requests import driver_name
 from sampan.api.resources import RESOURCE_SLICES
 from sampan.api.strategy import count_generation, start_generation
 from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, required
@@ -18,8 +19,7 @@ _FIXED = (("driver",), ("nodeName",), ("pool", "name"))
 def validate(obj: Object) -> list[FieldError]:
     spec, path = obj.get("spec") or {}, Path("spec")
     errors: list[FieldError] = []
-    if not spec.get("driver"):
-        errors.append(required(path.child("driver")))
+    errors += driver_name(spec.get("driver") or "", path.child("driver"))
     pool = spec.get("pool") or {}
     if not pool.get("name"):
         errors.append(required(path.child("pool", "name")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from sampan import effects
 from sampan.api.resources import NAMESPACES
 from sampan.apimachinery import errors
 from sampan.apimachinery.errors import Forbidden
@@ -13,6 +14,9 @@ from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, Serve
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
+LOOK_S = 30.0
+"""How long after its deletion a namespace is looked at twice before anything is created in it."""
+
 
 class NamespaceLifecycle(Plugin):
     name = "NamespaceLifecycle"
@@ -20,26 +24,36 @@ class NamespaceLifecycle(Plugin):
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._going: dict[str, float] = {}
+        """Namespaces whose deletion was asked for here, until when the cache may not show it yet."""
 
     def interested(self, attributes: AdmissionAttributes) -> bool:
         if attributes.operation not in self.operations:
             return False
         if attributes.kind.resource.plural == "namespaces" and not attributes.kind.resource.group:
-            return attributes.operation == "DELETE" and attributes.name in IMMORTAL
+            return attributes.operation == "DELETE"
         return attributes.operation != "DELETE" and bool(attributes.namespace)
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
         if attributes.operation == "DELETE":
-            raise refuse(attributes, "this namespace may not be deleted")
+            if attributes.name in IMMORTAL:
+                raise refuse(attributes, "this namespace may not be deleted")
+            self._note(attributes.name)
+            return
         namespace = await self._find(attributes.namespace)
         if namespace is None:
             raise errors.not_found(NAMESPACES, attributes.namespace)
         if attributes.operation == "CREATE" and _terminating(namespace):
             raise _being_deleted(attributes)
 
+    def _note(self, name: str) -> None:
+        now = effects.monotonic()
+        self._going = {other: until for other, until in self._going.items() if until > now}
+        self._going[name] = now + LOOK_S
+
     async def _find(self, name: str) -> Object | None:
         found = self._reader.peek(NAMESPACES, name)
-        if found is None:
+        if found is None or (self._going and self._going.get(name, 0.0) > effects.monotonic()):
             await self._reader.fresh(NAMESPACES)
             found = self._reader.peek(NAMESPACES, name)
         return found

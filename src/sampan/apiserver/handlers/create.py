@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.http import Response
 from sampan.apiserver import answers
 from sampan.apiserver.backend import Backend
@@ -17,5 +18,7 @@ async def create(ctx: RequestContext, backend: Backend) -> Response:
     accepted = negotiate(ctx.request.headers, kind)
     request = write_request(ctx)
     obj = read_object(ctx, kind)
+    if obj["metadata"].get("resourceVersion"):
+        raise BadRequest("resourceVersion should not be set on objects to be created")
     created = await backend.writes.create(request, obj)
     return answers.written(backend, kind, created, (accepted, ctx.request), 201)

@@ -71,8 +71,10 @@ quantities = st.builds(Quantity, st.integers(-(2**62), 2**62), st.sampled_from(F
 
 @given(quantities)
 def test_the_canonical_text_reads_back_as_the_same_quantity(quantity: Quantity) -> None:
+    """A binary quantity that no binary suffix divides is written in plain digits, which read as a decimal one."""
     assert Quantity.parse(str(quantity)) == quantity
-    assert canonical(str(quantity)) == str(quantity)
+    text = canonical(str(quantity))
+    assert Quantity.parse(text) == quantity and canonical(text) == text
 
 
 @given(quantities, quantities)

@@ -103,7 +103,7 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
         ] = None,
         output: Output = "",
     ) -> None:
-        """Create the cluster, or bring it back, and wait until it is ready."""
+        """Create the cluster, bring it back, or add nodes to it, and wait until it is ready."""
         steps = Steps(quiet=output == "json")
         kept_in = store.value if store else None
         options = UpOptions(name, nodes, separate, kept_in, controllers, _wait_seconds(wait))

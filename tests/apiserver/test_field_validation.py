@@ -130,3 +130,12 @@ async def test_metadata_of_a_custom_resource_and_of_what_it_embeds_has_a_shape()
             "\n  .metadata.unknownMeta: field not declared in schema"
             "\n  .spec.template.metadata.unknownSubMeta: field not declared in schema"
         )
+
+
+async def test_an_apply_says_which_version_it_means() -> None:
+    async with serving() as (server, _):
+        target = "/api/v1/namespaces/default/configmaps/c?fieldManager=m"
+        answer = await call(server, "PATCH", target, b"data: {a: b}", headers=APPLY)
+        assert answer.status == 400 and document(answer)["message"] == (
+            "Incorrect version specified in apply patch. Specified patch version: , expected: v1"
+        )

@@ -218,6 +218,7 @@ async def test_writes_that_share_parts_with_the_stored_object_leave_it_as_it_was
         assert stored["spec"]["nodeName"] == "n" and stored["metadata"]["annotations"] == {"a": "b", "n": "3"}
     assert seen == [True] * 4
 
+
 async def test_a_new_object_has_no_version_yet():
     async with serving() as (server, _):
         body = config_map("c")
@@ -240,3 +241,38 @@ async def test_selectors_of_devices_must_compile():
         ]}}}
         answer = await call(server, "POST", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims", claim)
         assert "spec.devices.requests[0].exactly.selectors[0].cel.expression" in document(answer)["message"]
+
+
+async def test_managed_fields_are_cleared_by_an_empty_entry():
+    async with serving() as (server, _):
+        path = "/api/v1/namespaces/default/configmaps"
+        for name, media, patch in (
+            ("a", "merge-patch", {"metadata": {"managedFields": [{}]}}),
+            ("b", "json-patch", [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]),
+            ("c", "merge-patch", {"metadata": {"managedFields": []}}),
+        ):
+            await call(server, "POST", path, config_map(name, k="v"))
+            headers = {"content-type": f"application/{media}+json"}
+            cleared = document(await call(server, "PATCH", f"{path}/{name}", patch, headers=headers))
+            assert "managedFields" not in cleared["metadata"]
+
+
+async def test_one_priority_class_is_the_default():
+    async with serving() as (server, _):
+        path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+        for name, code in (("a", 201), ("b", 403)):
+            body = {"metadata": {"name": name}, "value": 1, "globalDefault": True}
+            answer = await call(server, "POST", path, body)
+            assert answer.status == code
+        assert "PriorityClass a is already marked as default" in document(answer)["message"]
+
+
+async def test_only_load_balancers_have_their_addresses():
+    async with serving() as (server, _):
+        path, merge = "/api/v1/namespaces/default/services", {"content-type": "application/merge-patch+json"}
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}}
+        for type, code in (("LoadBalancer", 200), ("ClusterIP", 422)):
+            body = {"metadata": {"name": type.lower()}, "spec": {"type": type, "ports": [{"port": 80}]}}
+            assert (await call(server, "POST", path, body)).status == 201
+            answer = await call(server, "PATCH", f"{path}/{type.lower()}/status", status, headers=merge)
+            assert answer.status == code, answer.body

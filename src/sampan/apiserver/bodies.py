@@ -82,6 +82,11 @@ def read_applied(ctx: RequestContext, kind: Kind) -> Object:
     then has the words).
     """
     obj, schema = read_document(ctx), schema_of(kind)
+    given, wanted = obj.get("apiVersion") or "", kind.resource.api_version
+    if given != wanted:
+        raise BadRequest(
+            f"Incorrect version specified in apply patch. Specified patch version: {given}, expected: {wanted}"
+        )
     _check_version(obj, kind.resource.api_version, kind.resource.kind)
     is_regular = schema is None or schema.decode_regular(obj) is not None  # then it has become what it decodes to
     if not is_regular:

@@ -28,6 +28,15 @@ _SCOPES = frozenset({
     "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity",
     "VolumeAttributesClass",
 })
+_POD_RESOURCES = frozenset({
+    "pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory",
+})
+_SCOPED = {
+    "BestEffort": frozenset({"pods"}),
+    **dict.fromkeys(("Terminating", "NotTerminating", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity"),
+                    _POD_RESOURCES),
+}
+"""What a scope can be counted for."""
 _EXCLUSIVE = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 
 
@@ -44,6 +53,9 @@ def validate(obj: Object) -> list[FieldError]:
     for scope in scopes:
         if scope not in _SCOPES:
             errors.append(invalid(path.child("scopes"), scopes, "unsupported scope"))
+    hard = spec.get("hard") or {}
+    if any(name not in _SCOPED[scope] for scope in scopes if scope in _SCOPED for name in hard):
+        errors.append(invalid(path.child("scopes"), scopes, "unsupported scope applied to resource"))
     errors += [invalid(path.child("scopes"), scopes, "conflicting scopes")
                for pair in _EXCLUSIVE if set(pair) <= set(scopes)]
     for position, rule in enumerate(dig(spec, "scopeSelector", "matchExpressions", default=())):

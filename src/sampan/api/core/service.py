@@ -10,7 +10,8 @@ from sampan.api.core.service_rules import validate, validate_update
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import SERVICES
 from sampan.api.strategy import status_subresource
-from sampan.apimachinery.names import dns1123_label
+from sampan.apimachinery.field import FieldError, Path, forbidden, invalid
+from sampan.apimachinery.names import dns1123_label, ip_address
 from sampan.apimachinery.object import Object, dig
 
 
@@ -45,6 +46,18 @@ def ports_text(obj: Object, now: datetime) -> str:
     return ",".join(shown) or NONE
 
 
+def validate_status(new: Object, old: Object) -> list[FieldError]:
+    """Only a load balancer has addresses of one."""
+    path = Path("status").child("loadBalancer", "ingress")
+    ingress = dig(new, "status", "loadBalancer", "ingress", default=[])
+    if ingress and dig(new, "spec", "type") != "LoadBalancer":
+        return [forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
+    return [
+        invalid(path.index(position).child("ip"), entry["ip"], why)
+        for position, entry in enumerate(ingress) if entry.get("ip") for why in ip_address(entry["ip"])
+    ]
+
+
 SERVICE = Kind(
     resource=SERVICES,
     definition="io.k8s.api.core.v1.Service",
@@ -69,5 +82,5 @@ SERVICE = Kind(
         Column("Selector", "string", labels_cell("spec", "selector"), "Which pods the Service sends traffic to.",
                priority=1),
     ),
-    subresources=status_subresource(),
+    subresources=status_subresource(validate_status),
 )

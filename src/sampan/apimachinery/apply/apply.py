@@ -94,6 +94,8 @@ def update_managers(
     stays without.
     """
     brought = meta(new).get("managedFields")
+    if brought == [{}]:
+        brought = []  # the documented way to clear them
     if old is not None and not brought and (brought == [] or not meta(old).get("managedFields")):
         return []
     me = Manager(write.manager, UPDATE, new.get("apiVersion", ""), write.subresource)

@@ -80,9 +80,11 @@ class Priority(Plugin):
         wanted = attributes.object
         if attributes.kind.resource.plural != "priorityclasses" or wanted is None or not wanted.get("globalDefault"):
             return
+        await self._reader.fresh(PRIORITY_CLASSES)
         present = self._default()
         if present is not None and name_of(present) != name_of(wanted):
-            raise refuse(attributes, f"PriorityClass {name_of(present)} is already marked as globalDefault")
+            raise refuse(attributes, f"PriorityClass {name_of(present)} is already marked as default. "
+                                     "Only one default can exist")
 
 
 def build(parts: ServerParts) -> Priority:

@@ -29,6 +29,8 @@ def write_of(kind: Kind, manager: str, subresource: str) -> Write:
 def record(request: WriteRequest, new: Object, old: Object | None) -> None:
     """Bring `new`'s managedFields up to date, in place."""
     if not request.manager:
+        if old is not None and new["metadata"].get("managedFields") is None and "managedFields" in old["metadata"]:
+            new["metadata"]["managedFields"] = old["metadata"]["managedFields"]
         return
     managed = request.managed
     if managed is None:

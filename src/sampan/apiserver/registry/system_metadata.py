@@ -50,8 +50,6 @@ def keep(new: Object, old: Object) -> None:
     elif "generation" in new:
         del new["generation"]
     new.pop("selfLink", None)
-    if new.get("managedFields") is None and "managedFields" in old:
-        new["managedFields"] = old["managedFields"]
 
 
 def mark_deleted(obj: Object, grace_s: int) -> None:

@@ -39,6 +39,7 @@ from sampan.sim.network import Network
 from sampan.sim.node import Fleet, NodeSpec, node_specs
 from sampan.sim.source import SeededSource
 from sampan.sim.store import SimStore
+from sampan.sim.webhooks import SimWebhooks
 from sampan.storage.store import Event, StoreError
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class SimCluster:
         self.network = Network(seed, quiet=self.config.quiet)
         self.fleet = Fleet(self.config.nodes)
         self.metrics = SimMetrics()
+        self.webhooks = SimWebhooks(seed)
         self.components: dict[str, Component] = {}
         self._user = Life("user")
         self._servers_down = 0
@@ -161,6 +163,7 @@ class SimCluster:
 
     async def _start_server(self) -> None:
         self.server = APIServer(self.store, self.config.server)
+        self.webhooks.answer_for(self.server)
         await self.server.start()
         if not self._servers_down:
             self.network.server = self.metrics.before(self.server)

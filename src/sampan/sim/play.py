@@ -94,7 +94,7 @@ async def _play(trial: Trial) -> Outcome:
     observer = Observer(world, table.make(), lambda violation: None if stop.done() else stop.set_result(None))
     cluster.store.listeners.append(observer.committed)
     async with _booted(cluster, observer):
-        plan = trial.plan or draw(trial.seed, trial.level, trial.duration_s(), _field(cluster, trial))
+        plan = trial.plan or _drawn(trial, cluster)
         campaign = Campaign(plan.faults)
         outcome = Outcome(trial, plan)
         body = asyncio.ensure_future(_course(trial, cluster, observer, campaign))
@@ -124,6 +124,12 @@ async def _booted(cluster: SimCluster, observer: Observer) -> AsyncIterator[None
             await cluster.__aexit__(None, None, None)
         except Exception as error:
             observer.report(Violation("components", f"a component ended: {error!r}", 0.0))
+
+
+def _drawn(trial: Trial, cluster: SimCluster) -> FaultPlan:
+    """The seed's plan, with what the scenario adds."""
+    plan = draw(trial.seed, trial.level, trial.duration_s(), _field(cluster, trial))
+    return replace(plan, faults=(*plan.faults, *trial.scenario.faults)) if plan.network else plan
 
 
 def _field(cluster: SimCluster, trial: Trial) -> Field:

@@ -18,6 +18,7 @@ from sampan.apimachinery.resource import Resource
 from sampan.client.client import Client
 from sampan.effects.seeded import Generator
 from sampan.sim.cluster import SimCluster
+from sampan.sim.faults.fault import Fault
 from sampan.sim.node import NodeSpec, node_specs
 from sampan.sim.world import World
 
@@ -84,6 +85,8 @@ class Scenario:
     rest_within_s: float = 480.0
     without: Sequence[str] = field(default=())
     """Kinds of faults, by class name, that make no sense here."""
+    faults: Sequence[Fault] = ()
+    """What goes wrong besides what is drawn, unless nothing is to go wrong."""
     struck: Sequence[str] = ()
     """The components that faults strike; all, if empty."""
     unsettled: Sequence[str] = ()

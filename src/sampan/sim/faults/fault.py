@@ -16,6 +16,7 @@ from sampan.sim.network import Link, Network
 from sampan.sim.node import Fleet
 from sampan.sim.source import SeededSource
 from sampan.sim.store import SimStore
+from sampan.sim.webhooks import SimWebhooks
 
 
 class Target(Protocol):
@@ -25,6 +26,7 @@ class Target(Protocol):
     store: SimStore
     fleet: Fleet
     source: SeededSource
+    webhooks: SimWebhooks
     components: dict[str, Component]
 
     def crash_server(self) -> None: ...

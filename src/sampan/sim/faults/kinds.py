@@ -205,3 +205,23 @@ class ClockJump(Fault):
 
     def end(self, target: Target) -> None:
         target.source.clock_offset -= timedelta(seconds=self.by_s)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookTrouble(Fault):
+    """Admission webhooks take up to `most_s`, and a share of calls fails."""
+
+    most_s: float = 0.0
+    fails: float = 0.0
+
+    def begin(self, target: Target) -> None:
+        target.webhooks.troubles.append(self)
+
+    def end(self, target: Target) -> None:
+        target.webhooks.troubles.remove(self)
+
+    def webhook_takes_s(self, rng: Generator) -> float:
+        return rng.random() * self.most_s
+
+    def webhook_fails(self, rng: Generator) -> bool:
+        return rng.random() < self.fails

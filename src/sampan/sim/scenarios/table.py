@@ -20,6 +20,7 @@ from sampan.sim.scenarios import (
     scheduling,
     statefulsets,
     volumes,
+    webhooks,
     zones,
 )
 
@@ -27,6 +28,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     module.SCENARIO.name: module.SCENARIO
     for module in (
         deployments, statefulsets, jobs, cronjobs, daemonsets, autoscaling, budgets, namespaces, garbage, quotas,
-        volumes, zones, scheduling, leaders, churn,
+        volumes, zones, scheduling, leaders, webhooks, churn,
     )
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 
 import orjson
@@ -9,6 +10,7 @@ from tests.apiserver.serving import config_map, serving
 
 from sampan.api.resources import CONFIG_MAPS
 from sampan.apiserver.listener import serve
+from sampan.apiserver.stream_sink import StreamSink
 
 
 @contextlib.asynccontextmanager
@@ -108,3 +110,19 @@ async def test_a_reader_that_pauses_gets_everything_later():
         seen = await events(reader, 60)
         assert [event["object"]["metadata"]["name"] for event in seen] == [f"c{n:02}" for n in range(60)]
         writer.close()
+
+
+async def test_a_watch_whose_client_is_gone_leaves_nothing_for_the_collector():
+    async with listening() as (server, _, port):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                _, writer = await watching(port, f"&resourceVersion={server.hub.revision}")
+                await attached(server, 1)
+                writer.transport.abort()
+                await attached(server, 0)
+            await asyncio.sleep(0.05)
+            assert not [one for one in gc.get_objects() if isinstance(one, StreamSink)]
+        finally:
+            gc.enable()

@@ -242,9 +242,7 @@ class Connection(asyncio.Protocol):
         assert response.stream is not None
         framing = "transfer-encoding: chunked\r\n" if chunked else ""
         source = response.stream
-        task = asyncio.current_task()
-        assert task is not None
-        self._on_lost = task.cancel
+        self._on_lost = _canceller()
         try:
             await self.send(_head(response.status, response.headers, framing, keep_alive))
             if isinstance(source, Pushing):
@@ -272,6 +270,13 @@ class Connection(asyncio.Protocol):
             await response.upgrade(self._duplex)
         finally:
             await self._duplex.close()
+
+
+def _canceller() -> Callable[[], object]:
+    """What ends the present task. Held by no variable of its frames: cancelled, it would wait for the collector."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancel
 
 
 @lru_cache(maxsize=256)

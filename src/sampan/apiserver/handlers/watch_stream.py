@@ -95,3 +95,4 @@ class WatchStream:
         """Let the cache forget it. Idempotent."""
         self._is_over = True
         self._cache.forget(self._watcher)
+        self._watcher.disconnect()

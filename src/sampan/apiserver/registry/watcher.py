@@ -142,6 +142,12 @@ class Watcher:
         sink.on_open(self.flush)
         self.flush()
 
+    def disconnect(self) -> None:
+        """The sink's client is gone. The two hold each other: without this, its TLS would wait for the collector."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.on_open(None)
+
     def read_beginning(self) -> bytes:
         """A chunk of what the watch begins with; empty when that is over."""
         if self._beginning is None:

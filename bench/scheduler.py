@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
 import uvloop
 import yaml
 
@@ -35,9 +36,11 @@ from sampan.client import kubeconfig
 from sampan.client.client import Client
 from sampan.client.transport import HTTPTransport
 from sampan.pki.cluster import ClusterPKI
+from sampan.storage.sqlite import SqliteStore
 
 SAMPAN = Path(sys.executable).with_name("sampan")
 CONNECTIONS = 8
+COPIED_AT_ONCE = 2000
 DEADLINE_S = 900.0
 STARTED_S = 60.0
 
@@ -117,18 +120,56 @@ async def cluster(scenario: Scenario) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         directory = Path(name)
         pki = ClusterPKI.ensure(directory / "pki")
-        with api.serving("api", directory) as (pid, port):
-            document = pki.kubeconfig("admin", f"https://127.0.0.1:{port}", "bench")
-            client = Client(HTTPTransport.from_credentials(kubeconfig.from_document(document, directory=directory)))
-            bench = Bench(directory, pki, pid, port, client)
+        async with _serving(directory, pki) as bench:
             await _prepare(bench, scenario)
-            watching = bench.watching = asyncio.create_task(bench.watch())
-            try:
-                yield bench
-            finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
-                await client.close()
+            if not scenario.copies:
+                async with _watched(bench):
+                    yield bench
+                return
+        await _copy(directory / "store.db", scenario)
+        async with _serving(directory, pki) as bench, _watched(bench):
+            yield bench
+
+
+@contextlib.asynccontextmanager
+async def _serving(directory: Path, pki: ClusterPKI) -> AsyncIterator[Bench]:
+    with api.serving("api", directory) as (pid, port):
+        document = pki.kubeconfig("admin", f"https://127.0.0.1:{port}", "bench")
+        client = Client(HTTPTransport.from_credentials(kubeconfig.from_document(document, directory=directory)))
+        try:
+            yield Bench(directory, pki, pid, port, client)
+        finally:
+            await client.close()
+
+
+@contextlib.asynccontextmanager
+async def _watched(bench: Bench) -> AsyncIterator[None]:
+    watching = bench.watching = asyncio.create_task(bench.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _copy(store_file: Path, scenario: Scenario) -> None:
+    """Many more of the first placed pod, straight into the store: through the API they would take minutes."""
+    store = await SqliteStore.open(store_file)
+    try:
+        first = next(one for one in (await store.list("/registry/core/pods/")).items)
+        document, prefix = orjson.loads(first.value), first.key.rpartition("/")[0]
+        for begin in range(0, scenario.copies, COPIED_AT_ONCE):
+            await asyncio.gather(*(
+                store.create(f"{prefix}/copy-{number}", orjson.dumps(_copied(document, number, scenario.nodes)))
+                for number in range(begin, min(begin + COPIED_AT_ONCE, scenario.copies))
+            ))
+    finally:
+        await store.close()
+
+
+def _copied(document: Document, number: int, nodes: int) -> Document:
+    meta = {**document["metadata"], "name": f"copy-{number}", "uid": f"00000000-0000-0000-0000-{number:012}"}
+    return {**document, "metadata": meta, "spec": {**document["spec"], "nodeName": f"node-{number % nodes:05}"}}
 
 
 async def _prepare(bench: Bench, scenario: Scenario) -> None:
@@ -238,7 +279,8 @@ async def main(arguments: list[str]) -> None:
 def show(key: str, scenario: Scenario, figures: Figures, round_us: float) -> None:
     aim = f", aim {scenario.aim_us:.0f}" if scenario.aim_us else ""
     print(
-        f"{key}  {scenario.nodes:,} nodes, {figures.pods:,} pods: {scenario.what}\n"
+        f"{key}  {scenario.nodes:,} nodes, {figures.pods:,} pods"
+        f"{f' and {scenario.copies:,} there' if scenario.copies else ''}: {scenario.what}\n"
         f"   {figures.per_s:7.0f} pods/s (to exceed {scenario.floor:.0f}; CPU allows {figures.allowed_per_s:.0f})   "
         f"scheduler {figures.scheduler_us:6.0f} µs × {figures.scheduler_us / round_us:5.2f}{aim}   "
         f"API server {figures.server_us:6.0f} µs × {figures.server_us / round_us:5.2f}   "

@@ -190,6 +190,9 @@ profiles:
     ("kind: KubeSchedulerConfiguration\napiVersion: kubescheduler.config.k8s.io/v1\n"
      "profiles: [{plugins: {filter: {enabled: [{name: Unheard}]}}}]\nleaderElection: {leaderElect: false}\n",
      'sampan scheduler: profile "default-scheduler": there is no plugin "Unheard"\n'),
+    ("kind: KubeSchedulerConfiguration\napiVersion: kubescheduler.config.k8s.io/v1\n"
+     "profiles: [{plugins: {score: {enabled: [{name: NodeName}]}}}]\nleaderElection: {leaderElect: false}\n",
+     'sampan scheduler: profile "default-scheduler": plugin "NodeName" does not extend ScorePlugin plugin\n'),
 ])
 async def test_a_mistake_is_one_line_and_exit_code_1(
     cluster: Cluster, tmp_path: Path, config: str, complaint: str

@@ -28,7 +28,7 @@ class Generator:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._often = self.one(0.05, 0.15, 0.35)
+        self._often = self.one(0.05, 0.15, 0.35, 0.6)
         """How often a pod has one of the things that most pods do not have."""
 
     def one(self, *choices: T) -> T:
@@ -63,6 +63,39 @@ class Generator:
             "spec": {"selector": self.selector()}, "status": {"disruptionsAllowed": self.one(0, 1, 2)},
         })
         return cluster
+
+    def arguments(self) -> dict[str, Document]:
+        """Of plugins, as a profile may set them."""
+        shapes = ([(0, 0), (100, 10)], [(0, 10), (40, 3), (100, 0)], [(30, 5)])
+        strategy = {
+            "type": self.one("LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"),
+            "resources": [
+                {"name": resource, "weight": self.one(1, 3)} for resource in self.some(
+                    ["cpu", "memory", "example.com/gpu"], 1, 3)
+            ],
+            "requestedToCapacityRatio": {"shape": [
+                {"utilization": utilization, "score": score} for utilization, score in self.one(*shapes)
+            ]},
+        }
+        pairs = [(HOST, "ScheduleAnyway"), (ZONE, "DoNotSchedule"), ("disk", "ScheduleAnyway")]
+        defaults = [
+            {"topologyKey": key, "maxSkew": self.one(1, 2), "whenUnsatisfiable": action}
+            for key, action in self.some(pairs)
+        ]
+        return self.optional(
+            NodeResourcesFit=lambda: {
+                "scoringStrategy": strategy, **self.optional(ignoredResources=lambda: ["example.com/gpu"]),
+                **self.optional(ignoredResourceGroups=lambda: ["example.com"]),
+            },
+            InterPodAffinity=lambda: {
+                "hardPodAffinityWeight": self.one(0, 1, 100), "ignorePreferredTermsOfExistingPods": self.chance(0.5),
+            },
+            NodeAffinity=lambda: {"addedAffinity": self.optional(**{
+                REQUIRED: lambda: {"nodeSelectorTerms": [{"matchExpressions": self.many(self.node_requirement, 1)}]},
+                PREFERRED: lambda: [{"weight": 7, "preference": self.node_term()}],
+            })},
+            PodTopologySpread=lambda: {"defaultingType": "List", "defaultConstraints": defaults},
+        )
 
     def node(self, name: str) -> Document:
         labels = self.optional(**{

@@ -33,7 +33,7 @@ class Subject:
             lambda where: [one for one in cluster.services if namespace(one) == where],
             disruption_budgets=lambda where: [one for one in cluster.budgets if namespace(one) == where],
         )
-        self._framework = make_framework(Profile(), self._handle)
+        self._framework = make_framework(Profile(arguments=cluster.arguments), self._handle)
         self._trial = self._handle.trial = CycleTrial(self._framework, self._snapshot)
         for node in cluster.nodes.values():
             self.set_node(node)

@@ -43,6 +43,18 @@ def test_the_same_nodes_fit_and_the_best_is_chosen(seed: int, node_count: int, p
         agree(cluster, subject, generator.pod(f"new{number}"))
 
 
+@many
+@given(seeds, node_counts, pod_counts)
+def test_with_arguments_too(seed: int, node_count: int, pod_count: int) -> None:
+    """Scoring strategies, ignored resources, weights, added affinity, default constraints of one's own."""
+    generator = Generator(seed)
+    cluster = generator.cluster(node_count, pod_count)
+    cluster.arguments = generator.arguments()
+    subject = Subject(cluster)
+    for number in range(3):
+        agree(cluster, subject, generator.pod(f"new{number}"))
+
+
 @settings(many, max_examples=400)
 @given(seeds, node_counts, pod_counts, st.integers(1, 12))
 def test_what_is_kept_is_what_a_recount_finds(seed: int, node_count: int, pod_count: int, steps: int) -> None:

@@ -20,6 +20,8 @@ class PluginChoice:
     name: str
     weight: int = 0
     points: frozenset[str] | None = None
+    is_named_there: bool = False
+    """The profile names the plugin at these points, so it must have them."""
 
 
 @dataclass(frozen=True, slots=True)

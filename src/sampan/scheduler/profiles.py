@@ -13,7 +13,7 @@ from typing import Any
 
 from sampan.scheduler.config import PluginChoice, Profile
 from sampan.scheduler.framework.events import ClusterEvent
-from sampan.scheduler.framework.framework import Enabled, Framework
+from sampan.scheduler.framework.framework import Enabled, Framework, has_point
 from sampan.scheduler.framework.handle import Handle, PluginFactory
 from sampan.scheduler.framework.interface import Plugin
 from sampan.scheduler.framework.status import Status
@@ -24,7 +24,7 @@ ENTRY_POINTS = "sampan.scheduler.plugins"
 
 
 class UnknownPlugin(ValueError):
-    """A profile names a plugin that nobody offers."""
+    """A profile names a plugin that nobody offers, or at a point that it does not have."""
 
 
 class Profiles:
@@ -75,6 +75,13 @@ def make_framework(profile: Profile, handle: Handle) -> Framework:
         if name not in factories:
             raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{name}"')
         made[name] = factories[name](handle, profile.arguments.get(name, {}))
+    for choice in choices:
+        for point in choice.points or () if choice.is_named_there else ():
+            if not has_point(made[choice.name], point):
+                kind = f"{point[0].upper()}{point[1:]}Plugin"
+                raise UnknownPlugin(
+                    f'profile "{profile.scheduler_name}": plugin "{choice.name}" does not extend {kind} plugin'
+                )
     first = [] if handle.binder is None else [Enabled(handle.binder)]
     return Framework([*first, *(
         Enabled(made[choice.name], choice.weight or weights.get(choice.name, 1), choice.points) for choice in choices

@@ -35,6 +35,12 @@ class Cluster:
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
     services: list[Document] = field(default_factory=list)
     budgets: list[Document] = field(default_factory=list)
+    arguments: dict[str, Document] = field(default_factory=dict)
+    """Of plugins, by name, as in KubeSchedulerConfiguration."""
+
+    def argument(self, plugin: str, name: str, default: Any = None) -> Any:
+        found = self.arguments.get(plugin, {}).get(name)
+        return default if found is None else found
 
     def pods_on(self, node: Document) -> list[Document]:
         return [pod for pod in self.pods.values() if pod["spec"]["nodeName"] == name(node)]

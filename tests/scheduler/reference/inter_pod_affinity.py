@@ -3,7 +3,9 @@
 Required: every affinity term needs, in the node's topology, a pod that all terms speak of; the first of a group that
 wants to be together may go anywhere, if it matches its own terms. No anti-affinity term may find a pod in the node's
 topology, neither the pod's own terms nor those of pods that are there. Preferred: weights of terms that find a pod in
-the topology add up, of both sides; a pod that is there and requires the incoming one counts with weight 1.
+the topology add up, of both sides; a pod that is there and requires the incoming one counts with weight 1,
+or `hardPodAffinityWeight`. With `ignorePreferredTermsOfExistingPods` the others' side counts only for pods that have
+preferences themselves.
 """
 
 from __future__ import annotations
@@ -47,6 +49,9 @@ def is_forbidden(cluster: Cluster, pod: Document, node: Document) -> bool:
 
 
 def scores(cluster: Cluster, pod: Document, nodes: list[Document]) -> dict[str, int]:
+    ignores = cluster.argument("InterPodAffinity", "ignorePreferredTermsOfExistingPods", False)
+    if ignores and not any(preferred(pod, kind) for kind in ("podAffinity", "podAntiAffinity")):
+        return {name(node): 0 for node in nodes}
     raw = {name(node): sum(_pull(cluster, pod, node, other) for other in cluster.pods.values()) for node in nodes}
     least, most = min(raw.values()), max(raw.values())
     return {node: int(100 * ((score - least) / (most - least))) if most > least else 0 for node, score in raw.items()}
@@ -54,10 +59,11 @@ def scores(cluster: Cluster, pod: Document, nodes: list[Document]) -> dict[str, 
 
 def _pull(cluster: Cluster, pod: Document, node: Document, other: Document) -> int:
     """What one pod that is somewhere adds to the score of a node."""
+    hard_weight = cluster.argument("InterPodAffinity", "hardPodAffinityWeight", 1)
     sides = [
         (pod, other, preferred(pod, "podAffinity"), 1), (pod, other, preferred(pod, "podAntiAffinity"), -1),
         (other, pod, preferred(other, "podAffinity"), 1), (other, pod, preferred(other, "podAntiAffinity"), -1),
-        (other, pod, [(1, term) for term in required(other, "podAffinity")], 1),
+        (other, pod, [(hard_weight, term) for term in required(other, "podAffinity")], 1),
     ]
     return sum(
         sign * weight

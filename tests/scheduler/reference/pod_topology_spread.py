@@ -4,7 +4,8 @@ Hard: with the pod, the number of matching pods in the node's topology exceeds t
 with fewer topologies than minDomains the emptiest counts as 0. Topologies are those of nodes that carry the keys of all
 constraints and that the constraint's policies admit. Soft: the fewer matching pods in a node's topologies the better,
 each constraint weighted with log(topologies + 2); nodes that lack a key are out. A pod without constraints that belongs
-to a Service is spread softly by host (skew 3) and zone (skew 5), and there nodes without the keys are not out.
+to a Service is spread softly by host (skew 3) and zone (skew 5), and there nodes without the keys are not out; unless
+the plugin lists default constraints (`defaultingType: List`): these stand for the pod's own.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from tests.scheduler.reference import node_affinity, selectors, taint_toleration
 from tests.scheduler.reference.cluster import Cluster, Document, labels, name, namespace
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+SYSTEM = [
+    {"topologyKey": key, "maxSkew": skew, "whenUnsatisfiable": "ScheduleAnyway"} for key, skew in ((HOST, 3), (ZONE, 5))
+]
 
 
 def fits(cluster: Cluster, pod: Document, node: Document) -> bool:
-    hard = own(pod, "DoNotSchedule")
+    hard = own(cluster, pod, "DoNotSchedule")
     for constraint in hard:
         key = constraint["topologyKey"]
         if key not in labels(node):
@@ -37,9 +41,9 @@ def fits(cluster: Cluster, pod: Document, node: Document) -> bool:
 
 
 def scores(cluster: Cluster, pod: Document, nodes: list[Document]) -> dict[str, int]:
-    soft, strict = own(pod, "ScheduleAnyway"), bool(pod["spec"].get("topologySpreadConstraints"))
-    if not strict:
-        soft = from_services(cluster, pod)
+    lists = cluster.argument("PodTopologySpread", "defaultingType") == "List"
+    strict = lists or bool(pod["spec"].get("topologySpreadConstraints"))
+    soft = own(cluster, pod, "ScheduleAnyway") if strict else from_services(cluster, pod, SYSTEM)
     if not soft:
         return {name(node): 0 for node in nodes}
     judged = [node for node in nodes if not strict or carries_all(node, soft)]
@@ -67,12 +71,15 @@ def _cost(
     return math.floor(total + 0.5)
 
 
-def own(pod: Document, action: str) -> list[Document]:
-    return [c for c in pod["spec"].get("topologySpreadConstraints") or [] if c["whenUnsatisfiable"] == action]
+def own(cluster: Cluster, pod: Document, action: str) -> list[Document]:
+    constraints = pod["spec"].get("topologySpreadConstraints") or []
+    if not constraints and cluster.argument("PodTopologySpread", "defaultingType") == "List":
+        constraints = from_services(cluster, pod, cluster.argument("PodTopologySpread", "defaultConstraints", []))
+    return [one for one in constraints if one["whenUnsatisfiable"] == action]
 
 
-def from_services(cluster: Cluster, pod: Document) -> list[Document]:
-    """Constraints over what every Service of the pod selects."""
+def from_services(cluster: Cluster, pod: Document, constraints: list[Document]) -> list[Document]:
+    """The constraints over what every Service of the pod selects."""
     wanted: dict[str, str] = {}
     for service in cluster.services:
         selector = service["spec"].get("selector") or {}
@@ -82,10 +89,7 @@ def from_services(cluster: Cluster, pod: Document) -> list[Document]:
             wanted.update(selector)
     if not wanted:
         return []
-    return [
-        {"topologyKey": key, "maxSkew": skew, "labelSelector": {"matchLabels": wanted}}
-        for key, skew in ((HOST, 3), (ZONE, 5))
-    ]
+    return [{**one, "labelSelector": {"matchLabels": wanted}} for one in constraints]
 
 
 def carries_all(node: Document, constraints: list[Document]) -> bool:
@@ -94,7 +98,7 @@ def carries_all(node: Document, constraints: list[Document]) -> bool:
 
 def admitted(cluster: Cluster, constraint: Document, pod: Document, node: Document) -> bool:
     """nodeAffinityPolicy is Honor, nodeTaintsPolicy Ignore, unless said otherwise."""
-    if constraint.get("nodeAffinityPolicy", "Honor") == "Honor" and not node_affinity.fits(cluster, pod, node):
+    if constraint.get("nodeAffinityPolicy", "Honor") == "Honor" and not node_affinity.is_wanted(pod, node):
         return False
     return constraint.get("nodeTaintsPolicy", "Ignore") == "Ignore" or taint_toleration.fits(cluster, pod, node)
 

@@ -79,7 +79,7 @@ def choices(plugins: Plugins, defaults: Weights) -> tuple[PluginChoice, ...]:
     if not any(point in plugins for point in POINTS):
         return tuple(PluginChoice(name, weight or 1) for name, weight in everywhere.enabled.items())
     return tuple(
-        PluginChoice(name, weight or 1, frozenset((point,)))
+        PluginChoice(name, weight or 1, frozenset((point,)), name in plugins.get(point, PluginSet()).enabled)
         for point in POINTS
         for name, weight in _at(plugins.get(point, PluginSet()), everywhere.enabled).items()
     )

@@ -345,6 +345,19 @@ class Framework:
         return WeightedScore(item.plugin.name, plugin, item.weight, normalize)
 
 
+EXTENSION_POINTS: Mapping[str, tuple[type, ...]] = {
+    "preEnqueue": (PreEnqueuePlugin,), "queueSort": (QueueSortPlugin,), "preFilter": (PreFilterPlugin,),
+    "filter": (FilterPlugin,), "postFilter": (PostFilterPlugin,), "preScore": (PreScorePlugin,),
+    "score": (ScorePlugin, RowsScorePlugin), "reserve": (ReservePlugin,), "permit": (PermitPlugin,),
+    "preBind": (PreBindPlugin,), "bind": (BindPlugin,), "postBind": (PostBindPlugin,),
+}
+"""By name in a configuration: the protocols of which a plugin has one, if it takes part."""
+
+
+def has_point(plugin: Plugin, point: str) -> bool:
+    return isinstance(plugin, EXTENSION_POINTS[point])
+
+
 def _scores(plugin: Any) -> bool:
     return isinstance(plugin, ScorePlugin | RowsScorePlugin)
 

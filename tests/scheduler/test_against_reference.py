@@ -12,7 +12,7 @@ from tests.scheduler.reference import preemption, rules
 from tests.scheduler.reference.cluster import Cluster, Document, key
 from tests.scheduler.subject import Subject
 
-many = settings(max_examples=1000, deadline=None)
+many = settings(max_examples=600, deadline=None)
 seeds = st.integers(0, 2**32)
 node_counts, pod_counts = st.integers(1, len(NODES)), st.integers(0, 12)
 

@@ -134,7 +134,7 @@ async def test_priorities(reader: Any) -> None:
     found = (await run(plugin, write(PODS, pod())))["spec"]
     assert (found["priorityClassName"], found["priority"]) == ("usual", 5)
     second = {"metadata": {"name": "other"}, "value": 1, "globalDefault": True}
-    with pytest.raises(Forbidden, match="PriorityClass usual is already marked as globalDefault"):
+    with pytest.raises(Forbidden, match="PriorityClass usual is already marked as default"):
         await run(plugin, write(PRIORITY_CLASSES, second))
 
 

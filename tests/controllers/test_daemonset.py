@@ -213,3 +213,18 @@ def test_a_revision_name_that_another_has_raises_the_collision_count(make, flat)
     update, _ = create.on_exists({**create.obj, "data": {}})
     assert update.obj["status"]["collisionCount"] == 1
     assert create.on_exists(create.obj) == (End(),)
+
+
+def test_no_new_pod_comes_beside_two_old_ones(make, flat) -> None:
+    """A template that changes again during a surge: the node is cleaned first, and counts as one that surges."""
+    surge = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    owner = daemon_set(make, updateStrategy=surge)
+    revision, digest = revision_and_hash(owner, make)
+    pods = [
+        daemon_pod(make, owner, node, old, ready=True, since="2026-01-02T03:00:00Z")
+        for node in ("n1", "n2") for old in ("first", "second") if (node, old) != ("n2", "second")
+    ]
+    assert digest not in ("first", "second")
+    writes = flat(plan(Observed(owner, tuple(pods), nodes(make, "n1", "n2"), (revision,)), make.now))
+    assert not [one for one in writes if isinstance(one, Create) and one.resource == PODS]
+    assert [one.name for one in writes if isinstance(one, Delete)] == ["agent-n1-second"]

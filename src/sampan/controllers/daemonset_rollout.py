@@ -45,6 +45,8 @@ class NodePods:
     new: Object | None
     old_available: bool
     new_available: bool
+    crowded: bool = False
+    """Several old pods are there: all but one are cleaned away before a new one comes."""
 
     @classmethod
     def of(cls, name: str, pods: Sequence[Object], digest: str, min_ready_s: int, now: datetime) -> NodePods:
@@ -54,7 +56,8 @@ class NodePods:
         def available(pod: Object | None) -> bool:
             return pod is not None and not is_being_deleted(pod) and is_available(pod, min_ready_s, now)
 
-        return cls(name, old, new, available(old), available(new))
+        olds = [pod for pod in pods if labels_of(pod).get(HASH_LABEL) != digest and not is_being_deleted(pod)]
+        return cls(name, old, new, available(old), available(new), len(olds) > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,9 @@ def _with_surge(nodes: Sequence[NodePods], budget: Budget) -> Replacements:
     for node in nodes:
         if node.old is None:
             continue
-        if node.new is not None:
+        if node.crowded:
+            doubled += 1
+        elif node.new is not None:
             if node.new_available and not is_being_deleted(node.old):
                 delete.append(node.old)
             elif not node.new_available:

@@ -272,6 +272,7 @@ class Fleet:
     def _restart_containers(self, client: Client, pods: Informer, node: SimulatedNode) -> None:
         for pod in pods.lister.list():
             if (pod.get("spec") or {}).get("nodeName") == node.spec.name and RESTART.applies(pod):
+                self._planned.pop(key_of(pod), None)  # what its containers were about to do, they never will
                 self._spawn(self._attempt(client, pods, pod, RESTART))
 
     async def _attempt(self, client: Client, pods: Informer, pod: Object, stage: Stage) -> None:

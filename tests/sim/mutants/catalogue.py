@@ -92,7 +92,7 @@ MUTANTS = (
     # Budgets, quotas, autoscalers, leaders
     Mutant("a budget counts who is going", "controllers.disruption:_status",
            "is_ready(pod) and not is_being_deleted(pod) and name_of(pod) not in disrupted for pod in pods",
-           "is_ready(pod) for pod in pods", "budgets", 6),
+           "is_ready(pod) for pod in pods", "budgets", 24, minutes=3.0),
     Mutant("an eviction spends nothing", "apiserver.handlers.eviction:_check_and_take",
            'status["disruptionsAllowed"] = allowed - 1', 'status["disruptionsAllowed"] = allowed', "budgets", 8),
     Mutant("one eviction too many", "apiserver.handlers.eviction:_check_and_take",

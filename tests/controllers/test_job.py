@@ -241,3 +241,12 @@ def test_the_delay_counts_failures_since_the_last_success(make) -> None:
     pods = [ended("a", "Failed", "00:00"), ended("b", "Failed", "01:00"), ended("c", "Succeeded", "03:00")]
     assert pod_backoff_s(pods, 2, make.now) == 0.0
     assert pod_backoff_s([*pods, ended("d", "Failed", "04:00")], 3, make.now) == 5.0
+
+
+def test_a_failure_from_the_future_delays_nobody_for_an_hour(make) -> None:
+    owner = job(make, completions=2, parallelism=1)
+    owner["status"] = {"failed": 1}
+    failed = job_pod(make, owner, "f", "Failed")
+    failed["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": "2026-01-02T04:04:05Z"}}}]
+    assert pod_backoff_s([failed], 1, make.now) == 0.0
+    assert pod_backoff_s([failed], 1, make.now + timedelta(hours=1)) == 10.0

@@ -124,6 +124,8 @@ def index_backoff_s(pod: Object, attempt: Attempt, now: datetime) -> float:
 
 def _backoff_s(last: datetime, failed: int, now: datetime) -> float:
     delay = min(BACKOFF_S * 2 ** min(failed - 1, 10), MAX_BACKOFF_S)
+    if last > now + timedelta(seconds=delay):
+        return 0.0  # a clock was wrong by more than that: waiting for its future could take for ever
     return max((last + timedelta(seconds=delay) - now).total_seconds(), 0.0)
 
 

@@ -136,6 +136,15 @@ async def test_after_five_minutes_a_pod_is_tried_again_whatever_it_waits_for() -
 
 
 @virtually
+async def test_a_gated_pod_that_is_woken_in_vain_waits_on() -> None:
+    queue = make_queue()
+    queue.add(pod("gated", schedulingGates=[{"name": "g"}]))
+    queue.activate("default/gated")
+    assert queue.pending()["gated"] == 1
+    assert queue.pop_nowait() is None
+
+
+@virtually
 async def test_a_gated_pod_waits_until_it_is_ungated() -> None:
     queue = make_queue()
     queue.add(pod("p", schedulingGates=[{"name": "g"}]))

@@ -347,8 +347,11 @@ class SchedulingQueue:
         self._try_next_of(family)
 
     def _try_next_of(self, family: Family | None) -> None:
-        """The first that is not held tries. Those for which room is being made have each its own room to wait for."""
-        if family is None or family[1][1:] == (True,):
+        """The first that is not held tries. Those for which room is being made have each its own room to wait for.
+
+        A pod that is its own family has nobody to pass on to, least of all itself.
+        """
+        if family is None or family[1][1:] == (True,) or isinstance(family[1][0], str):
             return
         group, alike = family
         while pods := self._groups.get(group, {}).get(alike):

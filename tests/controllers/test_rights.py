@@ -141,7 +141,8 @@ def test_every_loop_may_do_what_it_does(make, authority, caplog: pytest.LogCaptu
     async def scenario() -> None:
         controllers = ControllerManagerConfig(
             client_for=lambda account: cluster.client_of(f"system:serviceaccount:kube-system:{account}", *ACCOUNTS),
-            root_ca=b"ca", signing_cert=authority / "ca.crt", signing_key=authority / "ca.key",
+            root_ca=(authority / "ca.crt").read_bytes(),
+            signing_cert=authority / "ca.crt", signing_key=authority / "ca.key",
             service_account_key=authority / "sa.key",
         )
         config = SimConfig(node_specs(3), server=APIServerConfig(authorization=True), controllers=controllers)

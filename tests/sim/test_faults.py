@@ -30,7 +30,7 @@ FIELD = Field(("controllers", "scheduler", "nodes"), ("node-0000", "node-0001"))
 REPLAY = """
 from sampan.sim.play import Trial, play
 from sampan.sim.scenarios.table import SCENARIOS
-outcome = play(Trial(SCENARIOS["statefulsets"], 7, "heavy", minutes=1.5))
+outcome = play(Trial(SCENARIOS["statefulsets"], 8, "heavy", minutes=1.5))
 print(outcome.fingerprint, outcome.faults, outcome.writes)
 """
 

@@ -36,7 +36,7 @@ from sampan.scheduler.configuration.component import LeaderElection, validate_le
 from sampan.scheduler.configuration.configuration import Configuration, load
 from sampan.scheduler.configuration.fields import ConfigurationError
 from sampan.scheduler.kube_scheduler import KubeScheduler
-from sampan.scheduler.profiles import UnknownPlugin
+from sampan.scheduler.profiles import UnknownPlugin, check_names
 
 log = logging.getLogger("sampan.scheduler")
 
@@ -53,9 +53,10 @@ def main(arguments: Sequence[str]) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s %(message)s")
     try:
         configuration = _configuration(flags)
+        check_names(configuration.profiles)
         credentials = _credentials(flags, configuration)
         _run(flags, configuration, credentials)
-    except (ConfigurationError, kubeconfig.KubeconfigError, OSError) as error:
+    except (ConfigurationError, UnknownPlugin, kubeconfig.KubeconfigError, OSError) as error:
         raise SystemExit(f"sampan scheduler: {error}") from None
     except BaseExceptionGroup as group:
         raise SystemExit(f"sampan scheduler: {_reason(group)}") from None

@@ -7,7 +7,7 @@ lists no plugins has those of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -63,6 +63,15 @@ class Profiles:
         return self.of(pod).hint(plugin, pod, event, old, new)
 
 
+def check_names(profiles: Iterable[Profile]) -> None:
+    """Raise UnknownPlugin if a profile names a plugin that nobody offers."""
+    offered = known_plugins()
+    for profile in profiles:
+        for choice in profile.plugins or ():
+            if choice.name not in offered:
+                raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{choice.name}"')
+
+
 def make_framework(profile: Profile, handle: Handle) -> Framework:
     """Make the profile's plugins, each once, and the framework that runs them."""
     weights = {entry.name: entry.weight for entry in SCHEDULER_PLUGINS}
@@ -71,9 +80,8 @@ def make_framework(profile: Profile, handle: Handle) -> Framework:
         choices = tuple(PluginChoice(entry.name) for entry in SCHEDULER_PLUGINS)
     factories = known_plugins()
     made: dict[str, Plugin] = {}
+    check_names([profile])
     for name in dict.fromkeys(choice.name for choice in choices):
-        if name not in factories:
-            raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{name}"')
         made[name] = factories[name](handle, profile.arguments.get(name, {}))
     for choice in choices:
         for point in choice.points or () if choice.is_named_there else ():

@@ -124,6 +124,28 @@ def test_pods_figures_and_logs(tmp_path: Path) -> None:
     simulate(story)
 
 
+def test_what_a_container_printed_last_is_awaited(tmp_path: Path) -> None:
+    """The runtime says that it has ended before its log is written."""
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            world.add(pod(restartPolicy="Never"))
+            await world.until(world.is_ready, 5)
+            log = tmp_path / "logs/pods/default_web_uid-web/main/0.log"
+            log.write_text("")
+            world.runtime.finish("main")
+            await world.until(lambda: world.status().get("phase") == "Succeeded", 5)
+            asking = asyncio.create_task(ask(world, "/containerLogs/default/web/main"))
+            await asyncio.sleep(0.1)
+            assert not asking.done()
+            log.write_text("2026-01-01T00:00:00.1Z stdout F bye\n")
+            assert await asking == (200, "bye\n")
+            log.write_text("")
+            await asyncio.sleep(2)
+            assert await ask(world, "/containerLogs/default/web/main") == (200, "")
+
+    simulate(story)
+
+
 def test_the_log_of_a_container_that_has_not_started(tmp_path: Path) -> None:
     async def story() -> None:
         async with World(tmp_path) as world:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from sampan.kubelet.logs import LogOptions
 from sampan.kubelet.pod_state import PodContainer, PodState
 
 FLUSH_BYTES = 32 * 1024
+SETTLING_NS, SETTLING_POLL_S = 1_000_000_000, 0.02
 
 
 def options_of(request: Request) -> LogOptions:
@@ -92,6 +94,8 @@ async def respond(request: Request, pod: Object, state: PodState, name: str, run
     if not logs.files_of(path):
         raise APIError(f"failed to try resolving symlinks in path \"{path}\": no such file or directory", code=500)
 
+    await _settled(run, path)
+
     async def is_running() -> bool:
         try:
             return (await runtime.container_status(run.id)).state in ("RUNNING", "CREATED")
@@ -100,6 +104,20 @@ async def respond(request: Request, pod: Object, state: PodState, name: str, run
 
     stream = logs.read(path, options, is_running) if options.follow else _joined(logs.read(path, options))
     return Response(200, {"content-type": "text/plain"}, b"", stream)
+
+
+async def _settled(run: PodContainer, path: Path) -> None:
+    """containerd may say that a container has ended a moment before what it printed last is in the file.
+
+    So the log of one that ended just now, and is empty, gets that moment.
+    """
+    until_ns = run.status.finished_at_ns + SETTLING_NS if run.has_exited else 0
+    while effects.now().timestamp() * 1e9 < until_ns and _is_empty(path):  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(SETTLING_POLL_S)
+
+
+def _is_empty(path: Path) -> bool:
+    return not any(file.stat().st_size for file in logs.files_of(path))
 
 
 async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -41,13 +41,19 @@ def required(spec: Object) -> NodeSelector | None:
     labels: Mapping[str, str] = spec.get("nodeSelector") or {}
     if selector is None:
         return NodeSelector(lambda _, present: labels.items() <= present.items()) if labels else None
+    found = of_document(selector)
+    if not labels:
+        return found
+    return NodeSelector(
+        lambda name, present: labels.items() <= present.items() and found.matches(name, present), found.names
+    )
+
+
+def of_document(selector: Object) -> NodeSelector:
+    """From a NodeSelector document, as pods, volumes and devices have it."""
     terms = selector.get("nodeSelectorTerms") or []
     alternatives = [_term(term) for term in terms]
-
-    def matches(name: str, present: Labels) -> bool:
-        return labels.items() <= present.items() and any(term(name, present) for term in alternatives)
-
-    return NodeSelector(matches, _names(terms))
+    return NodeSelector(lambda name, present: any(term(name, present) for term in alternatives), _names(terms))
 
 
 def preferred(spec: Object) -> tuple[Preference, ...]:

@@ -7,7 +7,7 @@ lists no plugins has those of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -67,9 +67,13 @@ def check_names(profiles: Iterable[Profile]) -> None:
     """Raise UnknownPlugin if a profile names a plugin that nobody offers."""
     offered = known_plugins()
     for profile in profiles:
-        for choice in profile.plugins or ():
-            if choice.name not in offered:
-                raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{choice.name}"')
+        _check_names(profile, offered)
+
+
+def _check_names(profile: Profile, offered: Container[str]) -> None:
+    for choice in profile.plugins or ():
+        if choice.name not in offered:
+            raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{choice.name}"')
 
 
 def make_framework(profile: Profile, handle: Handle) -> Framework:
@@ -80,7 +84,7 @@ def make_framework(profile: Profile, handle: Handle) -> Framework:
         choices = tuple(PluginChoice(entry.name) for entry in SCHEDULER_PLUGINS)
     factories = known_plugins()
     made: dict[str, Plugin] = {}
-    check_names([profile])
+    _check_names(profile, factories)
     for name in dict.fromkeys(choice.name for choice in choices):
         made[name] = factories[name](handle, profile.arguments.get(name, {}))
     for choice in choices:

@@ -48,7 +48,7 @@ class Device:
         if self.place.get("nodeName"):
             return bool(self.place["nodeName"] == node.name)
         selector = self.place.get("nodeSelector")
-        return selector is not None and _selects(selector, node)
+        return selector is not None and node_selector.of_document(selector).matches(node.name, node.labels)
 
     @property
     def consumed(self) -> Iterator[tuple[str, str, Quantity]]:
@@ -104,9 +104,3 @@ def _added(rules: Sequence[Object], id: DeviceID) -> Iterator[Object]:
         wanted = (selector.get("driver"), selector.get("pool"), selector.get("device"))
         if all(want in (None, have) for want, have in zip(wanted, id, strict=True)):
             yield rule["taint"]
-
-
-def _selects(selector: Object, node: NodeInfo) -> bool:
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": selector}}
-    compiled = node_selector.required({"affinity": affinity})
-    return compiled is not None and compiled.matches(node.name, node.labels)

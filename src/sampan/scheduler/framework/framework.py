@@ -68,6 +68,16 @@ class PreFiltered:
     node_names: frozenset[str] | None = None
     limited_by: list[str] = field(default_factory=list)
 
+    def take(self, plugin: str, answer: Status | PreFilterResult | None, skipped: set[str]) -> bool:
+        """A plugin's answer; whether the attempt goes on. The name of one with nothing to say goes into `skipped`."""
+        if isinstance(answer, PreFilterResult):
+            self.limit(answer, plugin)
+        elif answer is not None and answer.code is Code.SKIP:
+            skipped.add(plugin)
+        elif answer is not None:
+            self.rejection = answer.of(plugin)
+        return self.rejection is None
+
     def limit(self, answer: PreFilterResult, plugin: str) -> None:
         known = self.node_names
         self.node_names = answer.node_names if known is None else known & answer.node_names
@@ -146,13 +156,7 @@ class Framework:
             for name, plugin in self._pre_filter:
                 if name in self._local_names:
                     continue
-                answer = plugin.pre_filter(state, pod, self.snapshot)
-                if isinstance(answer, PreFilterResult):
-                    before.limit(answer, name)
-                elif answer is not None and answer.code is Code.SKIP:
-                    skipped.add(name)
-                elif answer is not None:
-                    before.rejection = answer.of(name)
+                if not before.take(name, plugin.pre_filter(state, pod, self.snapshot), skipped):
                     break
         if before.rejection is None:
             known.cache.refresh(pod)
@@ -299,13 +303,7 @@ class Framework:
         for name, plugin in self._pre_filter:
             if name not in self._local_names or before.rejection is not None:
                 continue
-            answer = plugin.pre_filter(state, pod, self.snapshot)
-            if isinstance(answer, PreFilterResult):
-                before.limit(answer, name)
-            elif answer is not None and answer.code is Code.SKIP:
-                skipped.add(name)
-            elif answer is not None:
-                before.rejection = answer.of(name)
+            before.take(name, plugin.pre_filter(state, pod, self.snapshot), skipped)
         plugins = RowPlugins(
             [entry for entry in self._local_filters if entry.name not in skipped],
             [entry for entry in self._scores if entry.plugin.row_local], self._crowded,

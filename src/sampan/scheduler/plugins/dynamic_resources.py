@@ -254,8 +254,4 @@ def _is_reserved(claim: Object, pod: PodInfo) -> bool:
 def _reaches(claim: Object, node: NodeInfo) -> bool:
     """Whether the devices that the claim has, if it has any, can be reached from the node."""
     selector = (_allocation(claim) or {}).get("nodeSelector")
-    if selector is None:
-        return True
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": selector}}
-    compiled = node_selector.required({"affinity": affinity})
-    return compiled is None or compiled.matches(node.name, node.labels)
+    return selector is None or node_selector.of_document(selector).matches(node.name, node.labels)

@@ -202,14 +202,10 @@ class VolumeBinding:
 
 def _reaches(volume: Object, node: str, labels: Labels) -> bool:
     required = dig(volume, "spec", "nodeAffinity", "required")
-    if required is None:
-        return True
-    selector = _compiled(orjson.dumps(required))
-    return selector is None or selector.matches(node, labels)
+    return required is None or _compiled(orjson.dumps(required)).matches(node, labels)
 
 
 @functools.lru_cache(maxsize=4096)
-def _compiled(required: bytes) -> NodeSelector | None:
+def _compiled(required: bytes) -> NodeSelector:
     """Once for each volume, not for each node that it is tried with."""
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": orjson.loads(required)}}
-    return node_selector.required({"affinity": affinity})
+    return node_selector.of_document(orjson.loads(required))

@@ -36,7 +36,7 @@ from sampan.scheduler.configuration.component import LeaderElection, validate_le
 from sampan.scheduler.configuration.configuration import Configuration, load
 from sampan.scheduler.configuration.fields import ConfigurationError
 from sampan.scheduler.kube_scheduler import KubeScheduler
-from sampan.scheduler.profiles import UnknownPlugin, check_names
+from sampan.scheduler.profiles import UnknownPlugin, check
 
 log = logging.getLogger("sampan.scheduler")
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s %(message)s")
     try:
         configuration = _configuration(flags)
-        check_names(configuration.profiles)
+        check(configuration.profiles)
         credentials = _credentials(flags, configuration)
         _run(flags, configuration, credentials)
     except (ConfigurationError, UnknownPlugin, kubeconfig.KubeconfigError, OSError) as error:
@@ -67,7 +67,7 @@ def _reason(group: BaseExceptionGroup[BaseException]) -> str:
     first = group.exceptions[0]
     if isinstance(first, LeadershipLost):
         return f"the Lease {first} was lost"
-    if isinstance(first, UnknownPlugin | OSError):
+    if isinstance(first, OSError):
         return str(first)
     raise group
 

@@ -7,7 +7,7 @@ lists no plugins has those of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +19,7 @@ from sampan.scheduler.framework.interface import Plugin
 from sampan.scheduler.framework.status import Status
 from sampan.scheduler.plugins.table import SCHEDULER_PLUGINS
 from sampan.scheduler.pod_info import PodInfo
+from sampan.scheduler.snapshot import Snapshot
 
 ENTRY_POINTS = "sampan.scheduler.plugins"
 
@@ -63,17 +64,9 @@ class Profiles:
         return self.of(pod).hint(plugin, pod, event, old, new)
 
 
-def check_names(profiles: Iterable[Profile]) -> None:
-    """Raise UnknownPlugin if a profile names a plugin that nobody offers."""
-    offered = known_plugins()
-    for profile in profiles:
-        _check_names(profile, offered)
-
-
-def _check_names(profile: Profile, offered: Container[str]) -> None:
-    for choice in profile.plugins or ():
-        if choice.name not in offered:
-            raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{choice.name}"')
+def check(profiles: tuple[Profile, ...]) -> None:
+    """Raise what is wrong with the profiles, which their plugins know best: they are made once, for nobody."""
+    Profiles(profiles, lambda: Handle(Snapshot()))
 
 
 def make_framework(profile: Profile, handle: Handle) -> Framework:
@@ -84,8 +77,9 @@ def make_framework(profile: Profile, handle: Handle) -> Framework:
         choices = tuple(PluginChoice(entry.name) for entry in SCHEDULER_PLUGINS)
     factories = known_plugins()
     made: dict[str, Plugin] = {}
-    _check_names(profile, factories)
     for name in dict.fromkeys(choice.name for choice in choices):
+        if name not in factories:
+            raise UnknownPlugin(f'profile "{profile.scheduler_name}": there is no plugin "{name}"')
         made[name] = factories[name](handle, profile.arguments.get(name, {}))
     for choice in choices:
         for point in choice.points or () if choice.is_named_there else ():

@@ -55,7 +55,7 @@ test: install .venv/installed-clients
 	@$(BIN)/python -m pytest -q -m e2e tests/e2e
 
 check: install
-	@$(BIN)/ruff check src tests bench examples
+	@$(BIN)/ruff check src tests bench examples docs/examples
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q -n 2 tests/tidy
@@ -69,7 +69,7 @@ nightly: install
 	@SAMPAN_NIGHTLY=1 $(BIN)/python -m pytest -q -n 2 tests/sim/mutants
 
 format: install
-	@$(BIN)/ruff check --fix src tests bench examples
+	@$(BIN)/ruff check --fix src tests bench examples docs/examples
 
 # 50,000 generated requests; a hundred thousand documents a kind through each encoding. CI runs a few of either.
 fuzz: install

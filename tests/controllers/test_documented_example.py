@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import re
+import runpy
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES
 from sampan.controllers import table
 from sampan.sim import loop
 from sampan.sim.cluster import SimCluster
 
-PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "controllers.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "concepts" / "controllers.md"
+EXAMPLE = DOCS / "examples" / "greeter"
 
 
 def documented() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        exec(block, found)
-    return found
+    return runpy.run_path(str(EXAMPLE / "greeter.py"))
+
+
+def test_the_page_shows_the_files_that_run() -> None:
+    text = PAGE.read_text()
+    assert re.findall(r"```python\n(.*?)```", text, re.DOTALL) == [(EXAMPLE / "greeter.py").read_text()]
+    shown = [one for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for one in yaml.safe_load_all(block)]
+    applied = list(yaml.safe_load_all((EXAMPLE / "greeter.yaml").read_text()))
+    assert shown and all(one in applied for one in shown)
+    for path in re.findall(r"docs/examples/[\w./-]+", text):
+        assert (DOCS.parent / path).exists(), path
 
 
 def test_the_documented_controller_keeps_its_promise() -> None:

@@ -4,6 +4,7 @@ A recipe is a small YAML document:
 
     name: nginx:1.7.9
     packages: [nginx-light]          # with everything they depend on, unpacked, not configured
+    modules: [sampan, orjson]        # of the Python that runs sampan, for the image's python3
     users: {www-data: 33}            # accounts in /etc/passwd besides root and nobody
     files:
       /usr/share/nginx/html/index.html: {content: "hello"}
@@ -25,21 +26,23 @@ from __future__ import annotations
 import platform
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sampan.cri import installed_modules
 from sampan.cri.image_archive import ImageFile, ImageSpec, build
 from sampan.cri.images import normalized
 
-_KEYS = {"name", "packages", "users", "files", "entrypoint", "command", "env", "user", "workdir", "ports"}
+_KEYS = {"name", "packages", "modules", "users", "files", "entrypoint", "command", "env", "user", "workdir", "ports"}
 _FILE_KEYS = {"content", "from", "link", "mode"}
 
 
 class RecipeError(Exception):
-    """The recipe is wrong, or one of its packages is not to be had."""
+    """The recipe is wrong, or one of its packages or modules is not to be had."""
 
 
 def build_recipe(path: Path) -> bytes:
@@ -55,6 +58,8 @@ def build_recipe(path: Path) -> bytes:
     with tempfile.TemporaryDirectory(prefix="sampan-image-") as scratch:
         root = Path(scratch) / "root"
         _unpack(packages, Path(scratch), root)
+        if document.get("modules"):
+            _checked_version(root)
         return build(replace(spec, root=root))
 
 
@@ -67,6 +72,9 @@ def parse(document: Any, base: Path) -> ImageSpec:
         raise RecipeError(f"unknown keys {', '.join(unknown)}; a recipe has {', '.join(sorted(_KEYS))}")
     files = {str(target): _file(str(target), entry, base) for target, entry in (document.get("files") or {}).items()}
     accounts = {"root": 0, **{str(k): int(v) for k, v in (document.get("users") or {}).items()}, "nobody": 65534}
+    if document.get("modules") and not document.get("packages"):
+        raise RecipeError("modules: they need a python3 among the packages")
+    files = _modules(document.get("modules") or ()) | files
     files.setdefault("/etc/passwd", ImageFile("".join(_account(*item) for item in accounts.items()).encode()))
     files.setdefault("/etc/group", ImageFile("".join(f"{n}:x:{i}:\n" for n, i in accounts.items()).encode()))
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(document.get("env") or {})}
@@ -97,6 +105,20 @@ def _file(target: str, entry: Any, base: Path) -> ImageFile:
         return ImageFile(source.read_bytes(), mode)
     except OSError as error:
         raise RecipeError(f"files.{target}: {error}") from None
+
+
+def _modules(names: Iterable[Any]) -> dict[str, ImageFile]:
+    try:
+        return installed_modules.files_of(map(str, names))
+    except installed_modules.ModuleMissing as error:
+        raise RecipeError(f"modules: {error}") from None
+
+
+def _checked_version(root: Path) -> None:
+    try:
+        installed_modules.check_version(root)
+    except installed_modules.ModuleMissing as error:
+        raise RecipeError(f"modules: {error}") from None
 
 
 def _unpack(packages: list[str], scratch: Path, root: Path) -> None:

@@ -81,7 +81,8 @@ def test_a_placed_pod_gets_its_event_and_runs() -> None:
         [event] = await events_of(cluster, "p", "Scheduled")
         assert event["message"] == f"Successfully assigned default/p to {node}"
         assert event["type"] == "Normal"
-        assert event["source"]["component"] == "default-scheduler"
+        assert (event["reportingComponent"], event["action"]) == ("default-scheduler", "Binding")
+        assert event["eventTime"] and event.get("firstTimestamp") is None
         assert (await condition(cluster, "p"))["status"] == "True"
 
     play(scenario)

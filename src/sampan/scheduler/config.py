@@ -48,3 +48,5 @@ class SchedulerConfig:
     """The feature gate SchedulerPopFromBackoffQ: when nothing is active, do not wait for the back-off to end."""
     extenders: tuple[ExtenderConfig, ...] = ()
     parallel_bindings: int = 16
+    reporting_instance: str = ""
+    """Which of several schedulers of a name this is, in its Events; without it the name alone."""

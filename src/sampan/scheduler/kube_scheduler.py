@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sampan.client.client import Client
@@ -53,6 +54,8 @@ class KubeScheduler:
 
     async def _schedule(self) -> None:
         config = scheduler_config(self._configuration)
+        instance = f"{config.profiles[0].scheduler_name}-{self._identity}"
+        config = replace(config, reporting_instance=instance[:128])
         try:
             async with running(self._client, config, self._metrics) as scheduler:
                 self._scheduler = scheduler

@@ -16,6 +16,7 @@ from typing import Any
 
 from sampan import effects
 from sampan.client.client import Client
+from sampan.client.event_series import EventSeries
 from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.scheduler import cluster_events
 from sampan.scheduler.config import SchedulerConfig
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 DECISIONS_IN_A_ROW = 8
 """Then others get their turn: answers of the API server, changes of the cluster."""
+_ACTIONS = {"Scheduled": "Binding", "FailedScheduling": "Scheduling", "Preempted": "Preempting"}
+"""What was being done when there was a reason for an Event."""
 
 
 async def run(client: Client, config: SchedulerConfig | None = None) -> None:
@@ -74,7 +77,9 @@ class Scheduler:
         self.snapshot = Snapshot(listers.namespace_labels)
         self._client = client
         self._listers = listers
-        self.recorder = EventRecorder(client, config.profiles[0].scheduler_name, is_busy=lambda: self.is_busy)
+        name = config.profiles[0].scheduler_name
+        series = EventSeries(name, config.reporting_instance or name, _ACTIONS)
+        self.recorder = EventRecorder(client, name, form=series, is_busy=lambda: self.is_busy)
         self._metrics = metrics
         self._extenders = extenders
         self._waiting = WaitingPods()

@@ -1,10 +1,10 @@
-"""Node lifecycle, taint eviction, pod GC and node IPAM."""
+"""Node lifecycle, taint eviction and pod GC."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from sampan.controllers import node_ipam, node_lifecycle, pod_gc, taint_eviction
+from sampan.controllers import node_lifecycle, pod_gc, taint_eviction
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.node_lifecycle import Observed, wanted_taints
 from sampan.controllers.node_zones import EvictionBudget, Zone, all_lost, rate_of, zones_of
@@ -182,15 +182,3 @@ def test_finished_pods_beyond_the_threshold_go_evicted_ones_first(make, flat) ->
     pods[2]["status"]["reason"] = "Evicted"
     observed = pod_gc.Observed(tuple(pods), {"n1": make.node()}, frozenset())
     assert [write.name for write in flat(pod_gc.plan(observed, config, make.now))] == ["c", "a"]
-
-
-def test_nodes_get_the_lowest_free_subnet(make) -> None:
-    taken = ["10.244.0.0/24", "10.244.2.0/24"]
-    [patch] = node_ipam.plan(make.node(), taken, "10.244.0.0/16", 24).steps
-    assert patch.patch["spec"] == {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"]}
-    assert node_ipam.plan(make.node(podCIDR="10.244.9.0/24"), taken, "10.244.0.0/16", 24) == NOTHING
-
-
-def test_a_full_range_is_told(make) -> None:
-    decided = node_ipam.plan(make.node(), ["10.244.0.0/24"], "10.244.0.0/24", 24)
-    assert [note.reason for note in decided.notes] == ["CIDRNotAvailable"] and decided.requeue_after_s

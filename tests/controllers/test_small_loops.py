@@ -10,12 +10,11 @@ import jwt
 from tests.controllers.lab import Lab, on_a_cluster
 
 from sampan.api.resources import CONFIG_MAPS, SERVICE_CIDRS, STORAGE_VERSION_MIGRATIONS
-from sampan.apimachinery.object import Object, labels_of, name_of
+from sampan.apimachinery.object import Object, name_of
 from sampan.controllers import (
     bootstrap_signer,
     bootstrap_token_cleaner,
     clusterrole_aggregation,
-    endpointslice_mirroring,
     node_ttl,
     pod_certificate_cleaner,
     service_cidr,
@@ -46,41 +45,6 @@ def test_a_role_collects_the_rules_of_those_its_selectors_match(make) -> None:
     assert update.obj["rules"] == [read, write]
     assert not clusterrole_aggregation.plan(update.obj, [*others, update.obj])
     assert not clusterrole_aggregation.plan(others[0], others)
-
-
-def endpoints(make, **metadata) -> Object:
-    subsets = [{
-        "addresses": [{"ip": "10.1.0.1"}, {"ip": "fd00::1"}], "notReadyAddresses": [{"ip": "10.1.0.2"}],
-        "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
-    }]
-    return {"metadata": make.meta("db", **metadata), "subsets": subsets}
-
-
-def test_endpoints_without_a_selector_are_mirrored_by_family(make) -> None:
-    service = make.service("db", selector=None)
-    creations = endpointslice_mirroring.plan(endpoints(make), service, []).steps
-    shown = [(one.obj["addressType"], [(e["addresses"][0], e["conditions"]["ready"]) for e in one.obj["endpoints"]])
-             for one in creations if isinstance(one, Create)]
-    assert shown == [("IPv4", [("10.1.0.1", True), ("10.1.0.2", False)]), ("IPv6", [("fd00::1", True)])]
-    assert labels_of(creations[0].obj)["endpointslice.kubernetes.io/managed-by"] == endpointslice_mirroring.MANAGER
-    slices = [{**one.obj, "metadata": {**one.obj["metadata"], "name": f"db-{n}"}} for n, one in enumerate(creations)]
-    assert not endpointslice_mirroring.plan(endpoints(make), service, slices)
-    changed = endpoints(make)
-    changed["subsets"][0]["addresses"] = [{"ip": "10.1.0.9"}]
-    update, deletion = endpointslice_mirroring.plan(changed, service, slices).steps
-    assert isinstance(update, Update) and update.obj["endpoints"][0]["addresses"] == ["10.1.0.9"]
-    assert isinstance(deletion, Delete) and deletion.name == "db-1"
-
-
-def test_what_asks_not_to_be_mirrored_is_not(make) -> None:
-    slices = [{"metadata": make.meta("db-1")}]
-    skipped = endpoints(make, labels={"endpointslice.kubernetes.io/skip-mirror": "true"})
-    for found, service in (
-        (skipped, make.service("db", selector=None)), (endpoints(make), make.service("db")), (endpoints(make), None),
-        (None, make.service("db", selector=None)),
-    ):
-        assert [name_of({"metadata": {"name": step.name}}) for step in
-                endpointslice_mirroring.plan(found, service, slices).steps] == ["db-1"]
 
 
 def test_a_bootstrap_token_goes_when_it_expires(make) -> None:

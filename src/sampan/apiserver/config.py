@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class APIServerConfig:
     """`authorization` False switches authentication and authorisation off (unit tests, the simulator)."""
 
+    hostname: str = ""
+    """Where this server runs; under that name it keeps its identity Lease. Without one it keeps none."""
     advertise_address: str = "127.0.0.1"
     advertise_port: int = 6443
     service_cidr: str = "10.96.0.0/16"

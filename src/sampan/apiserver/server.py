@@ -33,6 +33,7 @@ from sampan.apiserver.flowcontrol import fairness
 from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
+from sampan.apiserver.identity import Identity
 from sampan.apiserver.loopback import LoopbackTransport
 from sampan.apiserver.metrics import RequestMetrics, exposition
 from sampan.apiserver.registry.admitting import AdmissionChain
@@ -78,6 +79,7 @@ class APIServer:
         self._upkeep = (
             Compaction(store, self.config.history_s), EventExpiry(store, self.hub, self.config.event_ttl_s),
             WindowAging(self.hub), fairness.status_upkeep(self.client, self._reader),
+            Identity(self.client, self.config.hostname),
         )
         endpoints = (Discovery(), OpenAPI(), self._health())
         self._metrics = RequestMetrics(self.hub)

@@ -33,7 +33,8 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
 
         manager = ControllerManager(connected, ControllerManagerConfig(
             controllers=cluster.controllers, leader_elect=True, identity=cluster.first_node.name,
-            client_for=client_for, cluster_cidr=cluster.pod_range, root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
+            client_for=client_for, cluster_cidr=cluster.pod_range, service_cidr=cluster.service_range,
+            root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
             service_account_key=cluster.pki_dir / "sa.key", check_policy=_type_warnings,
         ))

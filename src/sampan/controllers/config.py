@@ -35,7 +35,13 @@ class ControllerManagerConfig:
     check_policy: Callable[[Object], Sequence[Object]] | None = field(default=None, compare=False)
     """The type checker of ValidatingAdmissionPolicies: its warnings about one."""
     cluster_cidr: str = "10.244.0.0/16"
-    node_cidr_mask_size: int = 24
+    """Where pods have their addresses: one range, or an IPv4 and an IPv6 range with a comma between."""
+    service_cidr: str = ""
+    """Where Services have theirs: no node gets any of these."""
+    node_cidr_mask_size: int = 0
+    """The size of a node's subnet in a single-stack cluster, instead of its family's."""
+    node_cidr_mask_size_ipv4: int = 24
+    node_cidr_mask_size_ipv6: int = 64
     allocate_node_cidrs: bool = True
     node_monitor_grace_s: float = 40.0
     """How long a node may be silent before it counts as unknown."""

@@ -1,14 +1,18 @@
 """EndpointSlice mirroring: Endpoints that somebody wrote by hand appear as EndpointSlices too.
 
-That is for Services without a selector: whoever still writes Endpoints for one is heard by those who read slices.
-Nothing is mirrored that says `endpointslice.kubernetes.io/skip-mirror: "true"`, that is a lock of old leader election,
-or whose Service has a selector or is missing. Of each subset at most 1000 addresses are taken.
+Observed: Endpoints, the Service of their name, the slices made from them. Desired: a slice for each family and set of
+ports, with the Endpoints' labels and annotations, so that whoever still writes Endpoints for a Service without a
+selector is heard by those who read slices. Nothing is mirrored that says `endpointslice.kubernetes.io/skip-mirror:
+"true"`, that is a lock of old leader election, or whose Service has a selector or is missing. Of each subset at most
+1000 addresses are taken; an Event on the Endpoints says how many were left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TypeAlias
 
 from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from sampan.apimachinery.object import (
@@ -24,17 +28,30 @@ from sampan.apimachinery.object import (
     split_key,
     uid_of,
 )
+from sampan.client.events import WARNING
 from sampan.controllers.endpointslice import MANAGED_BY, SERVICE_NAME
 from sampan.controllers.ownership import reference_to
 from sampan.controllers.service_backends import TRIGGER_TIME, without_reserved
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, Delete, Plan, Step, Update
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 LIMIT = 1000
+
+Shape: TypeAlias = tuple[str, tuple[tuple[str, int, str], ...]]
+"""A family and ports: what all endpoints of a slice share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The endpoints of one shape, by address."""
+
+    family: str
+    ports: list[Object]
+    endpoints: dict[str, Object]
 
 
 def plan(endpoints: Object | None, service: Object | None, slices: Sequence[Object]) -> Plan:
@@ -43,16 +60,21 @@ def plan(endpoints: Object | None, service: Object | None, slices: Sequence[Obje
         return Plan(tuple(_deletion(one) for one in slices))
     free = list(slices)
     steps: list[Step] = []
-    for wanted in mirrored(endpoints):
+    groups, notes = sorted_out(endpoints)
+    for wanted in mirrored(endpoints, groups):
         same = next((one for one in free if _shape(one) == _shape(wanted)), None)
         if same is None:
             steps.append(Create(ENDPOINT_SLICES, wanted))
             continue
         free.remove(same)
-        if (same.get("endpoints") or []) != wanted["endpoints"] or labels_of(same) != labels_of(wanted):
-            metadata = {**meta(same), "labels": labels_of(wanted)}
+        if _says(same) != _says(wanted):
+            metadata = {**meta(same), "labels": labels_of(wanted), "annotations": annotations_of(wanted)}
             steps.append(Update(ENDPOINT_SLICES, {**same, "metadata": metadata, "endpoints": wanted["endpoints"]}))
-    return Plan((*steps, *(_deletion(one) for one in free)))
+    return Plan((*steps, *(_deletion(one) for one in free)), notes)
+
+
+def _says(one: Object) -> tuple[object, ...]:
+    return one.get("endpoints") or [], labels_of(one), annotations_of(one)
 
 
 def is_mirrored(endpoints: Object, service: Object) -> bool:
@@ -63,28 +85,62 @@ def is_mirrored(endpoints: Object, service: Object) -> bool:
     )
 
 
-def mirrored(endpoints: Object) -> Iterator[Object]:
-    """The slices for each subset and address family."""
+def sorted_out(endpoints: Object) -> tuple[dict[Shape, Group], tuple[Note, ...]]:
+    """The endpoints of all subsets by family and ports; Events about those that were left out."""
+    groups: dict[Shape, Group] = {}
+    invalid = too_many = 0
+    for subset in endpoints.get("subsets") or ():
+        room = LIMIT
+        for address, ready in _addresses(subset):
+            if not room:
+                too_many += 1
+                continue
+            try:
+                family = f"IPv{ip_address(address['ip']).version}"
+            except ValueError:
+                invalid += 1
+                continue
+            room -= 1
+            ports = list(subset.get("ports") or ())
+            group = groups.setdefault(_shape({"addressType": family, "ports": ports}), Group(family, ports, {}))
+            group.endpoints.setdefault(address["ip"], _endpoint(address, ready=ready))
+    notes = []
+    about = {"apiVersion": "v1", "kind": "Endpoints", **endpoints}
+    if invalid:
+        text = f"Skipped {invalid} invalid IP addresses when mirroring to EndpointSlices"
+        notes.append(Note(about, WARNING, "InvalidIPAddress", text))
+    if too_many:
+        text = (
+            f"A max of {LIMIT} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+            f"{too_many + invalid} addresses were skipped"
+        )
+        notes.append(Note(about, WARNING, "TooManyAddressesToMirror", text))
+    return groups, tuple(notes)
+
+
+def _addresses(subset: Object) -> Iterator[tuple[Object, bool]]:
+    for field, ready in (("addresses", True), ("notReadyAddresses", False)):
+        for address in subset.get(field) or ():
+            yield address, ready
+
+
+def mirrored(endpoints: Object, groups: Mapping[Shape, Group]) -> Iterator[Object]:
+    """A slice for each group."""
     labels = without_reserved(labels_of(endpoints).items(), SERVICE_NAME, MANAGED_BY)
     labels |= {SERVICE_NAME: name_of(endpoints), MANAGED_BY: MANAGER}
     kept = {key: text for key, text in annotations_of(endpoints).items() if key not in (TRIGGER_TIME, LAST_APPLIED)}
-    for subset in endpoints.get("subsets") or ():
-        found: dict[str, list[Object]] = {}
-        for field, ready in (("addresses", True), ("notReadyAddresses", False)):
-            for address in subset.get(field) or ():
-                family = f"IPv{ip_address(address['ip']).version}"
-                found.setdefault(family, []).append(_endpoint(address, ready=ready))
-        for family, listed in sorted(found.items()):
-            metadata: Object = {
-                "generateName": f"{name_of(endpoints)}-", "namespace": namespace_of(endpoints), "labels": labels,
-                "ownerReferences": [reference_to({"apiVersion": "v1", "kind": "Endpoints", **endpoints})],
-            }
-            if kept:
-                metadata["annotations"] = kept
-            yield {
-                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
-                "metadata": metadata, "endpoints": listed[:LIMIT], "ports": list(subset.get("ports") or ()),
-            }
+    for shape in sorted(groups):
+        group = groups[shape]
+        metadata: Object = {
+            "generateName": f"{name_of(endpoints)}-", "namespace": namespace_of(endpoints), "labels": labels,
+            "ownerReferences": [reference_to({"apiVersion": "v1", "kind": "Endpoints", **endpoints})],
+        }
+        if kept:
+            metadata["annotations"] = kept
+        yield {
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": group.family,
+            "metadata": metadata, "endpoints": list(group.endpoints.values()), "ports": group.ports,
+        }
 
 
 def _endpoint(address: Object, *, ready: bool) -> Object:
@@ -92,7 +148,7 @@ def _endpoint(address: Object, *, ready: bool) -> Object:
     return found | {field: address[field] for field in ("hostname", "nodeName", "targetRef") if address.get(field)}
 
 
-def _shape(one: Object) -> tuple[str, tuple[tuple[str, int, str], ...]]:
+def _shape(one: Object) -> Shape:
     found = one.get("ports") or ()
     ports = [(port.get("name", ""), port.get("port", 0), port.get("protocol", "TCP")) for port in found]
     return str(one.get("addressType")), tuple(sorted(ports))

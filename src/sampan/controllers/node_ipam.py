@@ -1,73 +1,72 @@
-"""Node IPAM: gives every node its part of the cluster's pod range, as `spec.podCIDR`.
+"""Node IPAM: gives every node its part of the cluster's pod ranges, as `spec.podCIDRs` (the first also `podCIDR`).
 
-Each node gets the lowest free subnet of the configured size. What nodes already have is never changed. A subnet is free
-again when its node is gone.
+Observed: the nodes and what they have. Desired: each has one subnet of every range: one of a single-stack cluster, one
+of each family of a dual-stack cluster. A node without any gets the lowest free ones in one write; what nodes already
+have is never changed, and is free again when its node is gone. Addresses of Services are not given to nodes.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from sampan.api.resources import NODES
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.client.events import NORMAL
 from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.node_ranges import NodeRange, ranges_of
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Note, Patch, Plan
 
 RETRY_S = 30.0
 
 
-def plan(node: Object, taken: Iterable[str], cluster_cidr: str, mask_size: int) -> Plan:
-    """Give `node` a subnet if it has none. `taken` are those of all nodes."""
-    if dig(node, "spec", "podCIDR"):
+def plan(node: Object, taken: Iterable[str], ranges: Sequence[NodeRange]) -> Plan:
+    """Give `node` subnets if it has none. `taken` are those of all nodes, and what else must not be given away."""
+    if _cidrs(node):
         return NOTHING
-    subnet = first_free(taken, cluster_cidr, mask_size)
-    if subnet is None:
+    used = [ip_network(text) for text in taken]
+    subnets = [first_free(used, one) for one in ranges]
+    found = [subnet for subnet in subnets if subnet is not None]
+    if len(found) < len(subnets):
         text = f"Node {name_of(node)} status is now: CIDRNotAvailable"
         return Plan(notes=(Note(node, NORMAL, "CIDRNotAvailable", text),), requeue_after_s=RETRY_S)
-    patch = {"spec": {"podCIDR": subnet, "podCIDRs": [subnet]}}
+    patch = {"spec": {"podCIDR": found[0], "podCIDRs": found}}
     return Plan((Patch(NODES, name_of(node), "", patch, missing_ok=True),))
 
 
-def first_free(taken: Iterable[str], cluster_cidr: str, mask_size: int) -> str | None:
-    """The lowest subnet that overlaps none of `taken`."""
-    used = [ipaddress.ip_network(text) for text in taken]
-    exact = {str(network) for network in used if network.prefixlen == mask_size}
-    other = [network for network in used if network.prefixlen != mask_size]
-    for subnet in ipaddress.ip_network(cluster_cidr).subnets(new_prefix=mask_size):
-        if str(subnet) not in exact and not any(_overlap(subnet, network) for network in other):
+def first_free(used: Iterable[IPv4Network | IPv6Network], whole: NodeRange) -> str | None:
+    """The lowest subnet of a range that overlaps nothing that is used."""
+    same_family = [one for one in used if one.version == whole.network.version]
+    exact = {one for one in same_family if one.prefixlen == whole.mask_size}
+    other = [one for one in same_family if one.prefixlen != whole.mask_size]
+    for subnet in whole.network.subnets(new_prefix=whole.mask_size):
+        if subnet not in exact and not any(subnet.overlaps(one) for one in other):
             return str(subnet)
     return None
-
-
-def _overlap(
-    a: ipaddress.IPv4Network | ipaddress.IPv6Network, b: ipaddress.IPv4Network | ipaddress.IPv6Network
-) -> bool:
-    return a.version == b.version and a.overlaps(b)
 
 
 class NodeIPAMReconciler:
     """One worker, and a memory of what was just given away, so that no subnet is given twice."""
 
     def __init__(self, wiring: Wiring, config: ControllerManagerConfig) -> None:
-        self._config = config
+        self._ranges = ranges_of(config)
+        self._kept = [text for text in config.service_cidr.split(",") if text]
         self._nodes = wiring.watch(NODES)
-        self._given: dict[str, str] = {}
+        self._given: dict[str, Sequence[str]] = {}
 
     async def reconcile(self, key: str) -> Plan:
         nodes = {name_of(node): node for node in self._nodes.list()}
-        self._given = {name: subnet for name, subnet in self._given.items() if name in nodes}
+        self._given = {name: subnets for name, subnets in self._given.items() if name in nodes}
         node = nodes.get(key)
         if node is None:
             return NOTHING
         taken = [cidr for one in nodes.values() for cidr in _cidrs(one)]
-        taken += [subnet for name, subnet in self._given.items() if name != key]
-        decided = plan(node, taken, self._config.cluster_cidr, self._config.node_cidr_mask_size)
+        taken += [subnet for name, subnets in self._given.items() if name != key for subnet in subnets]
+        decided = plan(node, [*taken, *self._kept], self._ranges)
         for step in decided.steps:
             if isinstance(step, Patch):
-                self._given[key] = step.patch["spec"]["podCIDR"]
+                self._given[key] = step.patch["spec"]["podCIDRs"]
         return decided
 
 

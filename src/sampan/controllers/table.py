@@ -178,7 +178,7 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "endpointslice-mirroring-controller", "endpointslicemirroring-controller",
-        lambda wiring, config: EndpointSliceMirroring(wiring),
+        lambda wiring, config: EndpointSliceMirroring(wiring), component="endpoint-slice-mirroring-controller",
     ),
     Loop(
         "service-cidr-controller", "service-cidrs-controller",

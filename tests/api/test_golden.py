@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from sampan import effects
 from sampan.api.kind import Kind
 from sampan.api.kinds import KINDS
 from sampan.apimachinery.object import name_of
 from sampan.apimachinery.table import render_table
+from sampan.effects.seeded import SeededSource
 
 FOLDER = Path(__file__).parent.parent / "golden" / "api"
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
@@ -46,8 +48,9 @@ def test_a_manifest_gets_upstreams_defaults(name: str, golden: Golden) -> None:
     documents = _documents("defaults", name)
     for obj in documents:
         kind = _kind(obj)
-        kind.default(obj)
-        kind.prepare_create(obj)
+        with effects.use(SeededSource(1, lambda: 0.0, NOW)):
+            kind.default(obj)
+            kind.prepare_create(obj)
         assert [str(error) for error in kind.validate(obj)] == []
     golden(f"api/defaults/{name}.out.yaml", yaml.dump_all(documents, Dumper=_Block, sort_keys=True))
 

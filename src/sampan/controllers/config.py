@@ -53,6 +53,8 @@ class ControllerManagerConfig:
     """The same for a large zone that has lost most of its nodes; a small one stops."""
     large_cluster_size: int = 50
     unhealthy_zone_threshold: float = 0.55
+    recycler_image: str = "registry.k8s.io/build-image/debian-base:bookworm-v1.0.6"
+    """What empties volumes whose reclaim policy is Recycle: an image with /bin/sh, find and ls."""
     terminated_pod_threshold: int = 12500
     """Finished pods beyond this number are deleted, oldest first; 0 keeps all."""
     pod_gc_period_s: float = 20.0

@@ -2,14 +2,14 @@
 
 Keys with a slash are claims (see `persistentvolume_claims`), the others volumes. A volume without a claim is Available,
 one whose claim has it is Bound. When its claim is gone, which the server and not a copy must confirm, it is Released:
-with the reclaim policy Retain it stays so until an administrator decides; with Delete its provisioner deletes it. What
-no provisioner made this controller cannot delete, because it sees no node's disk: such a volume becomes Failed and
-says so.
+with the reclaim policy Retain it stays so until an administrator decides; with Delete its provisioner deletes it; with
+Recycle a pod empties it (`volume_recycler`). What no provisioner made this controller cannot delete, because it sees no
+node's disk: such a volume becomes Failed and says so.
 """
 
 from __future__ import annotations
 
-from sampan.api.core.volume_matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
+from sampan.api.core.volume_matching import BIND_COMPLETED
 from sampan.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import (
@@ -17,18 +17,18 @@ from sampan.apimachinery.object import (
     annotations_of,
     dig,
     key_of,
-    meta,
     name_of,
     namespace_of,
     split_key,
     uid_of,
 )
-from sampan.client.events import WARNING
 from sampan.controllers.persistentvolume_claims import Storage, plan_claim
 from sampan.controllers.pods import is_active
+from sampan.controllers.volume_phase import phase_of_volume, unbound
 from sampan.controllers.volume_protection import claims_of
+from sampan.controllers.volume_recycler import VolumeRecycler, volume_of
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Note, Plan, Update
+from sampan.reconcile.plan import NOTHING, Plan, Update
 
 BY_CLAIM = "claim"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
@@ -42,76 +42,58 @@ def plan_volume(volume: Object, claim: Object | None) -> Plan:
     """The next step of a volume. `claim` is the one that its claimRef names, None if that is gone."""
     reference = dig(volume, "spec", "claimRef")
     if reference is None or not reference.get("uid"):
-        return _phase(volume, "Available")
+        return phase_of_volume(volume, "Available")
     if claim is None or uid_of(claim) != reference["uid"]:
         return _reclaim(volume)
     wanted = dig(claim, "spec", "volumeName", default="")
     if wanted == name_of(volume):
-        return _phase(volume, "Bound")
+        return phase_of_volume(volume, "Bound")
     if not wanted:
         return NOTHING  # the claim's turn is next
     if PROVISIONED_BY in annotations_of(volume) and _policy(volume) == "Delete":
         return _reclaim(volume)
-    return Plan((Update(PERSISTENT_VOLUMES, _unbound(volume)),))
+    return Plan((Update(PERSISTENT_VOLUMES, unbound(volume)),))
 
 
 def _reclaim(volume: Object) -> Plan:
     """The claim is gone."""
     phase = dig(volume, "status", "phase")
     policy = _policy(volume)
-    if policy == "Retain" or PROVISIONED_BY in annotations_of(volume) or phase not in ("Released", "Failed"):
-        return NOTHING if phase == "Failed" else _phase(volume, "Released")
+    if policy != "Delete" or PROVISIONED_BY in annotations_of(volume) or phase not in ("Released", "Failed"):
+        return NOTHING if phase == "Failed" else phase_of_volume(volume, "Released")
     if phase == "Failed":
         return NOTHING
     kind = next((field for field in sorted(volume["spec"]) if field not in _NOT_SOURCES), "")
-    if policy == "Recycle":
-        text = "no recyclable volume plugin matched" if kind != "hostPath" else "recycling is not supported"
-        return _phase(volume, "Failed", "VolumeFailedRecycle", text)
     text = (
         f'error getting deleter volume plugin for volume "{name_of(volume)}": no deletable volume plugin matched: '
         f"{kind} volumes that no provisioner made are deleted by hand"
     )
-    return _phase(volume, "Failed", "VolumeFailedDelete", text)
+    return phase_of_volume(volume, "Failed", "VolumeFailedDelete", text)
+
+
+def awaits_recycling(volume: Object, claim: Object | None) -> bool:
+    """Whether the volume's claim is gone and its data is to go."""
+    uid = dig(volume, "spec", "claimRef", "uid", default="")
+    is_lost = bool(uid) and (claim is None or uid_of(claim) != uid)
+    return is_lost and _policy(volume) == "Recycle" and dig(volume, "status", "phase") in ("Released", "Failed")
 
 
 def _policy(volume: Object) -> str:
     return str(dig(volume, "spec", "persistentVolumeReclaimPolicy", default="Retain"))
 
 
-def _phase(volume: Object, phase: str, reason: str = "", message: str = "") -> Plan:
-    known = volume.get("status") or {}
-    if known.get("phase") == phase:
-        return NOTHING
-    status = {key: value for key, value in known.items() if key not in ("phase", "message", "reason")}
-    status |= {"phase": phase, **({"message": message} if message else {})}
-    notes = (Note(volume, WARNING, reason, message),) if reason else ()
-    return Plan((Update(PERSISTENT_VOLUMES, {**volume, "status": status}, subresource="status"),), notes)
-
-
-def _unbound(volume: Object) -> Object:
-    """Free again: the claim got another volume. What an administrator wrote into claimRef stays."""
-    found = annotations_of(volume)
-    spec = dict(volume["spec"])
-    if BOUND_BY_CONTROLLER in found:
-        found = {key: value for key, value in found.items() if key != BOUND_BY_CONTROLLER}
-        spec.pop("claimRef")
-    else:
-        kept = ("kind", "apiVersion", "namespace", "name")
-        spec["claimRef"] = {key: spec["claimRef"][key] for key in kept if key in spec["claimRef"]}
-    return {**volume, "metadata": {**meta(volume), "annotations": found}, "spec": spec}
-
-
 class PersistentVolumeBinder:
     """Keys are claims (`namespace/name`) and volumes (`name`)."""
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: Wiring, recycler_image: str = "") -> None:
         self._client = wiring.client
         self._claims = wiring.watch(PERSISTENT_VOLUME_CLAIMS, self._of_claim)
         self._volumes = wiring.watch(PERSISTENT_VOLUMES, self._of_volume)
         self._classes = wiring.watch(STORAGE_CLASSES, lambda one: self._waiting())
         self._nodes = wiring.read(NODES)
-        self._pods = wiring.read(PODS)
+        self._pods = wiring.watch(PODS, volume_of)
         self._pods.add_index(BY_CLAIM, lambda pod: [f"{namespace_of(pod)}/{name}" for name in claims_of(pod)])
+        self._recycler = VolumeRecycler(wiring.client, self._pods, recycler_image)
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
@@ -121,7 +103,12 @@ class PersistentVolumeBinder:
         volume = self._volumes.get(name)
         if volume is None:
             return NOTHING
-        return plan_volume(volume, await self._claim_of(volume))
+        claim = await self._claim_of(volume)
+        if awaits_recycling(volume, claim):
+            reference = dig(volume, "spec", "claimRef")
+            users = self._pods.by_index(BY_CLAIM, f"{reference.get('namespace')}/{reference.get('name')}")
+            return await self._recycler.recycle(volume, users)
+        return plan_volume(volume, claim)
 
     def _storage(self, claim: str) -> Storage:
         users = [pod for pod in self._pods.by_index(BY_CLAIM, claim) if not dig(pod, "spec", "nodeName")]

@@ -134,7 +134,8 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "persistentvolume-binder-controller", "persistent-volume-binder",
-        lambda wiring, config: PersistentVolumeBinder(wiring), component="persistentvolume-controller",
+        lambda wiring, config: PersistentVolumeBinder(wiring, config.recycler_image),
+        component="persistentvolume-controller",
     ),
     Loop(
         "persistentvolumeclaim-protection-controller", "pvc-protection-controller",

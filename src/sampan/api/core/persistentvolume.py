@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sampan import effects
 from sampan.api.columns import AGE, NAME, UNSET, at
 from sampan.api.core.node_affinity import validate_node_selector
 from sampan.api.core.resource_lists import canonicalise, parse
@@ -11,7 +12,7 @@ from sampan.api.core.volume_defaults import default_volume_source
 from sampan.api.core.volumes import validate_source
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import PERSISTENT_VOLUMES
-from sampan.api.strategy import ensure, keep_status, setdefault, status_subresource
+from sampan.api.strategy import ensure, keep_all_but_status, keep_status, setdefault, status_subresource
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import dns1123_subdomain
 from sampan.apimachinery.object import Object, dig, is_being_deleted
@@ -38,7 +39,17 @@ def default(obj: Object) -> None:
 
 
 def prepare_create(obj: Object) -> None:
-    obj["status"] = {"phase": "Pending"}
+    obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": effects.timestamp()}
+
+
+def prepare_status(new: Object, old: Object) -> None:
+    """A new phase has its time, unless whoever wrote it gave it one."""
+    keep_all_but_status(new, old)
+    before, after = old.get("status") or {}, ensure(new, "status")
+    if after.get("phase") == before.get("phase"):
+        return
+    if after.get("lastPhaseTransitionTime") in (None, before.get("lastPhaseTransitionTime")):
+        after["lastPhaseTransitionTime"] = effects.timestamp()
 
 
 def _source(spec: Object) -> Object:
@@ -157,5 +168,5 @@ PERSISTENT_VOLUME = Kind(
         AGE,
         Column("VolumeMode", "string", at("spec", "volumeMode", default=UNSET), "Filesystem or Block.", priority=1),
     ),
-    subresources=status_subresource(),
+    subresources=status_subresource(prepare_update=prepare_status),
 )

@@ -134,6 +134,67 @@ async def test_access_reviews_answer_what_the_chain_would(server: APIServer) -> 
     assert "authenticated" not in status
 
 
+NODE_LISTS_PODS: dict[str, Any] = {
+    "user": "system:node:n1", "groups": ["system:nodes"],
+    "resourceAttributes": {"verb": "list", "resource": "pods", "version": "v1"},
+}
+
+
+async def review(server: APIServer, **attributes: Any) -> tuple[int, Any]:
+    spec = {**NODE_LISTS_PODS, "resourceAttributes": {**NODE_LISTS_PODS["resourceAttributes"], **attributes}}
+    return await ask(server, "root", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
+
+
+@pytest.mark.parametrize("selector", [
+    {"rawSelector": "spec.nodeName=n1"}, {"rawSelector": "metadata.name!=x,spec.nodeName==n1"},
+    {"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]},
+])
+async def test_a_review_is_limited_by_its_field_selector(server: APIServer, selector: Any) -> None:
+    assert (await review(server, fieldSelector=selector))[1]["status"]["allowed"] is True
+    assert (await review(server))[1]["status"]["allowed"] is False
+
+
+@pytest.mark.parametrize(("selector", "said"), [
+    ({"rawSelector": "spec.nodeName"}, "fieldSelector ignored due to parse error"),
+    ({"requirements": [{"key": "spec.nodeName", "operator": "Exists"}]}, "fieldSelector ignored due to parse error"),
+    ({"requirements": [
+        {"key": "a", "operator": "NotIn", "values": ["b"]}, {"key": "a", "operator": "Like", "values": ["b"]},
+    ]}, "fieldSelector partially ignored due to parse error"),
+])
+async def test_what_a_review_cannot_understand_of_a_selector_is_said(
+    server: APIServer, selector: Any, said: str
+) -> None:
+    status = (await review(server, fieldSelector=selector))[1]["status"]
+    assert (status["allowed"], status["evaluationError"]) == (False, f"spec.resourceAttributes.{said}")
+    status = (await review(server, fieldSelector=selector, labelSelector={"rawSelector": "a in"}))[1]["status"]
+    assert status["evaluationError"].endswith("; spec.resourceAttributes.labelSelector ignored due to parse error")
+
+
+@pytest.mark.parametrize("key", ["fieldSelector", "labelSelector"])
+@pytest.mark.parametrize(("selector", "field", "said"), [
+    ({"rawSelector": "a=b", "requirements": [{"key": "a", "operator": "In", "values": ["b"]}]}, "rawSelector",
+     "may not specified at the same time as requirements"),
+    ({}, "requirements", "is specified, requirements or rawSelector is required"),
+    ({"requirements": [{"key": "a", "operator": "In"}]}, "requirements[0].values", "must be specified when"),
+    ({"requirements": [{"key": "a", "operator": "Exists", "values": ["b"]}]}, "requirements[0].values",
+     "may not be specified when"),
+    ({"requirements": [{"operator": "Exists"}]}, "requirements[0].key", ""),
+])
+async def test_selectors_of_reviews_are_checked(
+    server: APIServer, key: str, selector: Any, field: str, said: str
+) -> None:
+    status, answer = await review(server, **{key: selector})
+    assert status == 422
+    assert answer["details"]["causes"][0]["field"] == f"spec.resourceAttributes.{key}.{field}"
+    assert said in answer["message"]
+
+
+async def test_a_review_has_no_name(server: APIServer) -> None:
+    body = {"metadata": {"name": "x"}, "spec": NODE_LISTS_PODS}
+    status, answer = await ask(server, "root", "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
+    assert status == 422 and "metadata: Invalid value" in answer["message"] and "must be empty" in answer["message"]
+
+
 async def test_a_kubelet_registers_itself_and_nobody_else(server: APIServer) -> None:
     node = {"metadata": {"name": "n1"}}
     status, answer = await ask(server, "node", "POST", "/api/v1/nodes", node)

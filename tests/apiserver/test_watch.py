@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 import pytest
-from tests.apiserver.serving import call, config_map, pod, serving
+from tests.apiserver.serving import call, config_map, document, pod, serving
 
 from sampan.api.resources import CONFIG_MAPS, PODS
 from sampan.apiserver.registry.watcher import Change
@@ -194,6 +194,18 @@ async def test_anything_but_false_and_0_watches(value):
         response = await call(server, "GET", f"/api/v1/configmaps?watch={value}&timeoutSeconds=1")
         assert response.stream is not None
         assert (await call(server, "GET", "/api/v1/configmaps?watch=False")).stream is None
+
+
+async def test_one_object_is_read_not_watched_but_at_the_old_paths():
+    async with serving() as (server, client):
+        await client.create(CONFIG_MAPS, config_map("a"))
+        path = "namespaces/default/configmaps/a"
+        response = await call(server, "GET", f"/api/v1/{path}?watch=true")
+        assert response.stream is None and document(response)["metadata"]["name"] == "a"
+        old = await call(server, "GET", f"/api/v1/watch/{path}?timeoutSeconds=1")
+        assert old.stream is not None
+        event = orjson.loads(await anext(old.stream))
+        assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "a")
 
 
 async def test_a_name_and_a_selector_of_another_contradict_each_other():

@@ -11,7 +11,7 @@ import enum
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 
 class ErrorType(enum.Enum):
@@ -36,6 +36,9 @@ class ErrorType(enum.Enum):
     def words(self) -> str:
         return self.value[1]
 
+
+OMITTED: Final = object()
+"""As the value of an `invalid`: one that is secret or too long to show."""
 
 _WITHOUT_VALUE = {ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.TOO_LONG, ErrorType.INTERNAL}
 
@@ -99,7 +102,7 @@ class FieldError:
     def body(self) -> str:
         """The message without the field: `Invalid value: "x": must be …`."""
         text = self.type.words
-        if self.type not in _WITHOUT_VALUE:
+        if self.type not in _WITHOUT_VALUE and self.value is not OMITTED:
             text += f": {_shown(self.value)}"
         return f"{text}: {self.detail}" if self.detail else text
 

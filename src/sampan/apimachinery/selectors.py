@@ -24,7 +24,8 @@ from sampan.apimachinery.selector_grammar import SelectorError, Term, parse_term
 
 __all__ = [
     "EVERYTHING", "NOTHING", "FieldSelector", "Requirement", "Selector", "SelectorError", "format_document",
-    "from_document", "from_labels", "parse", "parse_fields", "validate_document",
+    "from_document", "from_labels", "parse", "parse_fields", "requirement_from_document", "validate_document",
+    "validate_expression",
 ]
 
 Labels: TypeAlias = Mapping[str, str]
@@ -117,12 +118,16 @@ def from_document(selector: Object | None) -> Selector:
     if selector is None:
         return NOTHING
     requirements = [Requirement(key, "=", (value,)) for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or []:
-        operator = _DOCUMENT_OPERATORS.get(expression.get("operator", ""))
-        if operator is None:
-            raise SelectorError(f'"{expression.get("operator", "")}" is not a valid label selector operator')
-        requirements.append(Requirement(expression.get("key", ""), operator, tuple(expression.get("values") or ())))
+    requirements += [requirement_from_document(one) for one in selector.get("matchExpressions") or ()]
     return Selector(requirements)
+
+
+def requirement_from_document(expression: Object) -> Requirement:
+    """From an entry of `matchExpressions`. Raises SelectorError for an operator that is none."""
+    operator = _DOCUMENT_OPERATORS.get(expression.get("operator", ""))
+    if operator is None:
+        raise SelectorError(f'"{expression.get("operator", "")}" is not a valid label selector operator')
+    return Requirement(expression.get("key", ""), operator, tuple(expression.get("values") or ()))
 
 
 def format_document(selector: Object | None) -> str:
@@ -139,11 +144,12 @@ def validate_document(selector: Object | None, path: Path) -> list[FieldError]:
         return []
     errors = validate_labels(selector.get("matchLabels"), path.child("matchLabels"))
     for position, expression in enumerate(selector.get("matchExpressions") or []):
-        errors += _validate_expression(expression, path.child("matchExpressions").index(position))
+        errors += validate_expression(expression, path.child("matchExpressions").index(position))
     return errors
 
 
-def _validate_expression(expression: Object, path: Path) -> list[FieldError]:
+def validate_expression(expression: Object, path: Path, *, unknown_operators: bool = False) -> list[FieldError]:
+    """What is wrong with an entry of `matchExpressions`; reviews may have operators that this server does not know."""
     errors: list[FieldError] = []
     operator, key, values = expression.get("operator", ""), expression.get("key", ""), expression.get("values") or []
     if operator in ("In", "NotIn"):
@@ -153,7 +159,7 @@ def _validate_expression(expression: Object, path: Path) -> list[FieldError]:
         if values:
             detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
             errors.append(forbidden(path.child("values"), detail))
-    else:
+    elif not unknown_operators:
         errors.append(invalid(path.child("operator"), operator, "not a valid selector operator"))
     errors += [invalid(path.child("key"), key, message) for message in names.qualified_name(key)]
     for position, value in enumerate(values):

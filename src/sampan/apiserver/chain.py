@@ -16,6 +16,7 @@ from sampan.apimachinery.http import Response
 from sampan.apiserver import answers, request_info
 from sampan.apiserver.audit import log as audit
 from sampan.apiserver.authn import impersonation
+from sampan.apiserver.authz import selector_attributes
 from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.flowcontrol import fairness as flowcontrol
@@ -107,7 +108,7 @@ def authorization(parts: ServerParts) -> Link:
         assert ctx.user is not None
         attributes = Attributes(
             ctx.user, ctx.verb, ctx.is_resource, ctx.group, ctx.version, ctx.resource, ctx.subresource, ctx.namespace,
-            ctx.name, ctx.request.path, field_selector=ctx.request.param("fieldSelector"),
+            ctx.name, ctx.request.path, *selector_attributes.of_request(ctx),
         )
         verdict = await parts.authorize(attributes)
         ctx.audit_annotations["authorization.k8s.io/decision"] = "allow" if verdict.allowed else "forbid"

@@ -46,8 +46,6 @@ def fill(ctx: RequestContext) -> None:
     _names(ctx, rest)
     if not ctx.name:
         _collection(ctx)
-    elif ctx.verb == "get" and not ctx.subresource and request.flag("watch"):
-        ctx.verb = "watch"
 
 
 def _names(ctx: RequestContext, rest: list[str]) -> None:

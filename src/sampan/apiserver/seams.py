@@ -16,6 +16,7 @@ from sampan.api.kind import Kind
 from sampan.apimachinery.http import Response, Transport, UserInfo
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
+from sampan.apimachinery.selectors import Requirement
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.reinvocation import Reinvocation
@@ -104,8 +105,14 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
-    field_selector: str = ""
-    """The request's, as text: the Node authoriser lets a kubelet list pods only with `spec.nodeName=` itself."""
+    fields: tuple[Requirement, ...] = ()
+    """What a field selector limits the request to: a kubelet may list pods only with `spec.nodeName=` itself."""
+    labels: tuple[Requirement, ...] = ()
+    """What a label selector limits it to."""
+
+    def is_limited_to(self, field: str, value: str) -> bool:
+        """Whether the field selector demands this value."""
+        return any(one.key == field and one.operator == "=" and one.values == (value,) for one in self.fields)
 
 
 class Authorizer(Protocol):

@@ -12,13 +12,18 @@ import pytest
 from tests.apiserver.https_server import answer, running
 
 from sampan.apimachinery.http import Request, Response, UserInfo
+from sampan.apimachinery.selectors import Requirement
 from sampan.apiserver.authz import table
 from sampan.apiserver.authz.configuration import parse
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.seams import Attributes, Authorizer, Decision, Verdict
 
 JANE = UserInfo("jane", groups=("devs",))
-PODS = Attributes(JANE, "list", group="", version="v1", resource="pods", namespace="ns", field_selector="a.b=c")
+PODS = Attributes(
+    JANE, "list", group="", version="v1", resource="pods", namespace="ns",
+    fields=(Requirement("a.b", "=", ("c",)),),
+    labels=(Requirement("app", "in", ("y", "x")), Requirement("n", "gt", ("3",)), Requirement("old", "!")),
+)
 
 
 def document(*authorizers: dict[str, Any]) -> bytes:
@@ -71,6 +76,9 @@ async def test_a_webhook_allows_denies_or_leaves_it_to_the_next(tmp_path: Path) 
         "spec": {"user": "jane", "groups": ["devs"], "resourceAttributes": {
             "namespace": "ns", "verb": "list", "version": "v1", "resource": "pods",
             "fieldSelector": {"requirements": [{"key": "a.b", "operator": "In", "values": ["c"]}]},
+            "labelSelector": {"requirements": [
+                {"key": "app", "operator": "In", "values": ["x", "y"]}, {"key": "old", "operator": "DoesNotExist"},
+            ]},
         }},
     }
     assert seen[2]["spec"]["nonResourceAttributes"] == {"path": "/x", "verb": "get"}

@@ -8,6 +8,7 @@ import pytest
 
 from sampan.api.resources import PERSISTENT_VOLUMES, PODS
 from sampan.apimachinery.http import UserInfo
+from sampan.apimachinery.selectors import parse_fields
 from sampan.apiserver.authz.node import Node
 from sampan.apiserver.seams import Attributes, Decision
 
@@ -52,8 +53,8 @@ def asks(verb: str, resource: str, name: str = "", namespace: str = "ns", **more
     (asks("create", "serviceaccounts/token", "default"), False),
     (asks("get", "pods", "web"), True),
     (asks("get", "pods", "other"), False),
-    (asks("list", "pods", "", "", field_selector="spec.nodeName=n1"), True),
-    (asks("watch", "pods", "", "", field_selector="spec.nodeName=n2"), False),
+    (asks("list", "pods", "", "", fields=parse_fields("spec.nodeName=n1").requirements), True),
+    (asks("watch", "pods", "", "", fields=parse_fields("spec.nodeName=n2").requirements), False),
     (asks("list", "pods", "", ""), False),
     (asks("patch", "pods/status", "web"), True),
     (asks("create", "pods/exec", "web"), False),

@@ -193,9 +193,10 @@ async def test_status(objects: Objects) -> None:
     path = f"{objects.path}/status"
     assert await objects.ok("GET", path) == made
     body: dict[str, Any] = {"metadata": {"annotations": {"by": "a"}}}
+    seen = "Denied" if objects.kind.resource.kind == "PodCertificateRequest" else "Seen"
     if _has_conditions(objects.kind):
         body["status"] = {"conditions": [{
-            "type": "Seen", "status": "True", "reason": "Test", "message": "m",
+            "type": seen, "status": "True", "reason": "Test", "message": "m",
             "lastTransitionTime": "2026-01-02T03:04:05Z",
         }]}
     await objects.ok("PATCH", f"{path}?dryRun=All", body, content_type=MERGE)
@@ -203,7 +204,7 @@ async def test_status(objects: Objects) -> None:
     patched = await objects.ok("PATCH", path, body, content_type=MERGE)
     assert patched.get("spec") == made.get("spec")
     if "status" in body:
-        assert [one for one in patched["status"]["conditions"] if one["type"] == "Seen"]
+        assert [one for one in patched["status"]["conditions"] if one["type"] == seen]
     ordinary = await objects.ok("PATCH", objects.path, {"status": None}, content_type=MERGE)
     if objects.kind.resource.kind not in FOLLOWED:
         assert ordinary.get("status") == patched.get("status")

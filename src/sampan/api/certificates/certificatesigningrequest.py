@@ -7,6 +7,7 @@ import binascii
 from datetime import datetime
 
 from sampan import effects
+from sampan.api.certificates.signer_name import validate_signer_name
 from sampan.api.columns import AGE, NAME, NONE, at
 from sampan.api.kind import Column, Kind, Subresource
 from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS
@@ -45,7 +46,7 @@ def validate(obj: Object) -> list[FieldError]:
     if not _holds_request(spec.get("request") or ""):
         errors.append(invalid(path.child("request"), spec.get("request") or "",
                               "PEM block type must be CERTIFICATE REQUEST"))
-    errors += _signer(spec.get("signerName") or "", path.child("signerName"))
+    errors += validate_signer_name(spec.get("signerName") or "", path.child("signerName"))
     seconds = spec.get("expirationSeconds")
     if seconds is not None and seconds < 600:
         errors.append(invalid(path.child("expirationSeconds"), seconds,
@@ -58,18 +59,6 @@ def _holds_request(text: str) -> bool:
         return b"-----BEGIN CERTIFICATE REQUEST-----" in base64.b64decode(text)
     except (binascii.Error, ValueError):
         return False
-
-
-def _signer(name: str, path: Path) -> list[FieldError]:
-    if not name:
-        return [required(path)]
-    domain, slash, rest = name.partition("/")
-    if not slash or not rest:
-        return [invalid(path, name, "must be a fully qualified domain and path of the form "
-                                    "'example.com/signer-name'")]
-    if "." not in domain:
-        return [invalid(path, name, "should be a domain with at least two segments separated by dots")]
-    return []
 
 
 def prepare_update(new: Object, old: Object) -> None:

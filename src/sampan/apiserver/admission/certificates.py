@@ -2,6 +2,7 @@
 
     CertificateApproval              the verb `approve` on the signer, to change a request's approval
     CertificateSigning               the verb `sign` on the signer, to put a certificate, or a failure, into a request
+    PodCertificateSigning            the same for the certificates of pods
     ClusterTrustBundleAttest         the verb `attest` on the signer, to publish what to trust in its name
     CertificateSubjectRestriction    no client certificate of the API server's signer for system:masters
     CertificateRequestor             who asks is who the API server knows it to be, whatever the request says
@@ -16,6 +17,8 @@ from typing import ClassVar
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from sampan.apimachinery.errors import APIError, invalid
+from sampan.apimachinery.field import Path, forbidden
 from sampan.apimachinery.object import dig
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.authz.privileged import MASTERS
@@ -56,7 +59,10 @@ class _SignerVerb(Plugin):
             ))
             if verdict.allowed:
                 return
-        raise refuse(attributes, f"user not permitted to {self.verb} {self.what} {quoted(signer)}")
+        raise self.refusal(attributes, signer)
+
+    def refusal(self, attributes: AdmissionAttributes, signer: str) -> APIError:
+        return refuse(attributes, f"user not permitted to {self.verb} {self.what} {quoted(signer)}")
 
 
 class CertificateApproval(_SignerVerb):
@@ -73,6 +79,23 @@ class CertificateSigning(_SignerVerb):
     def touched(self, attributes: AdmissionAttributes) -> bool:
         old, new = attributes.old_object, attributes.object
         return any(dig(old, "status", part) != dig(new, "status", part) for part in ("certificate", "conditions"))
+
+
+class PodCertificateSigning(_SignerVerb):
+    """The same for the certificates of pods; upstream has it in the strategy of their status."""
+
+    name = "PodCertificateSigning"
+    resources = frozenset({(_GROUP, "podcertificaterequests")})
+    subresources: ClassVar[frozenset[str]] = frozenset({"status"})
+    verb = "sign"
+
+    def touched(self, attributes: AdmissionAttributes) -> bool:
+        before, after = (dig(obj, "status", default={}) for obj in (attributes.old_object, attributes.object))
+        return bool(before != after)
+
+    def refusal(self, attributes: AdmissionAttributes, signer: str) -> APIError:
+        detail = f'User {quoted(attributes.user.name)} is not permitted to "sign" for signer {quoted(signer)}'
+        return invalid(attributes.kind.resource, attributes.name, [forbidden(Path("spec").child("signerName"), detail)])
 
 
 class ClusterTrustBundleAttest(_SignerVerb):
@@ -136,6 +159,10 @@ def approval(parts: ServerParts) -> CertificateApproval | None:
 
 def signing(parts: ServerParts) -> CertificateSigning | None:
     return CertificateSigning(parts) if parts.config.authorization else None
+
+
+def pod_certificate_signing(parts: ServerParts) -> PodCertificateSigning | None:
+    return PodCertificateSigning(parts) if parts.config.authorization else None
 
 
 def attestation(parts: ServerParts) -> ClusterTrustBundleAttest | None:

@@ -55,6 +55,7 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     runtime_class.build,
     certificates.approval,
     certificates.signing,
+    certificates.pod_certificate_signing,
     certificates.attestation,
     certificates.subjects,
     default_ingress_class.build,

@@ -115,7 +115,7 @@ class Node:
             if await self._graph.refers(node, "pods", attributes.namespace, attributes.name):
                 return _YES
             return _unrelated(node)
-        if f"spec.nodeName={node}" in attributes.field_selector.replace("==", "=").split(","):
+        if attributes.is_limited_to("spec.nodeName", node):
             return _YES
         if attributes.name and await self._graph.refers(node, "pods", attributes.namespace, attributes.name):
             return _YES
@@ -132,7 +132,7 @@ class Node:
             own = await self._graph.is_slice_of(node, attributes.name)
             return _YES if own else _unrelated(node)
         if attributes.verb in ("list", "watch", "deletecollection"):
-            if f"spec.nodeName={node}" in attributes.field_selector.replace("==", "=").split(","):
+            if attributes.is_limited_to("spec.nodeName", node):
                 return _YES
             return _no("can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
         return _no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, "
@@ -170,7 +170,7 @@ def _certificate(node: str, attributes: Attributes) -> Verdict:
     if attributes.verb == "create":
         return _YES
     if attributes.verb in ("get", "list", "watch"):
-        if f"spec.nodeName={node}" in attributes.field_selector.replace("==", "=").split(","):
+        if attributes.is_limited_to("spec.nodeName", node):
             return _YES
         return _no("can only list/watch podcertificaterequests with spec.nodeName field selector")
     return _no("can only create, get, list or watch PodCertificateRequests")

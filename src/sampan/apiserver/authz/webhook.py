@@ -13,6 +13,7 @@ import orjson
 
 from sampan.apimachinery.cel.errors import EvaluationError
 from sampan.apimachinery.object import Object
+from sampan.apiserver.authz import selector_attributes
 from sampan.apiserver.authz.configuration import WebhookSettings, request_environment
 from sampan.apiserver.remote_review import Remembered, RemoteReview, ReviewFailed
 from sampan.apiserver.seams import Attributes, Decision, Verdict
@@ -88,22 +89,8 @@ def review_spec(attributes: Attributes) -> Object:
         "name": attributes.name,
     }
     spec["resourceAttributes"] = {key: value for key, value in about.items() if value}
-    if attributes.field_selector:
-        requirements = _requirements(attributes.field_selector)
-        if requirements:
-            spec["resourceAttributes"]["fieldSelector"] = {"requirements": requirements}
+    spec["resourceAttributes"].update(selector_attributes.shown(attributes.fields, attributes.labels))
     return spec
-
-
-def _requirements(selector: str) -> list[Object]:
-    found: list[Object] = []
-    for part in selector.split(","):
-        operator = "!=" if "!=" in part else "="
-        key, found_operator, value = part.partition(operator)
-        if found_operator and key:
-            values = [value.removeprefix("=")]
-            found.append({"key": key.strip(), "operator": "NotIn" if operator == "!=" else "In", "values": values})
-    return found
 
 
 def _verdict(status: Object) -> Verdict:

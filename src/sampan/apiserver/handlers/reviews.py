@@ -18,7 +18,7 @@ from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.apimachinery.object import Object, dig, namespace_of
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.answers import document
-from sampan.apiserver.authz import rbac
+from sampan.apiserver.authz import rbac, selector_attributes
 from sampan.apiserver.authz.rules import Rule
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.review_body import decoded
@@ -65,13 +65,13 @@ async def self_subject_review(ctx: RequestContext, parts: ServerParts) -> Respon
 
 async def subject_access_review(ctx: RequestContext, parts: ServerParts) -> Response:
     review = decoded(ctx, SUBJECT_ACCESS_REVIEWS)
-    problems = _attribute_problems(review) + _subject_problems(review)
+    problems = _attribute_problems(review) + _subject_problems(review) + _metadata_problems(review)
     return await _answer_access(parts, review, SUBJECT_ACCESS_REVIEWS, problems)
 
 
 async def local_subject_access_review(ctx: RequestContext, parts: ServerParts) -> Response:
     review = decoded(ctx, LOCAL_SUBJECT_ACCESS_REVIEWS)
-    problems = _attribute_problems(review) + _subject_problems(review)
+    problems = _attribute_problems(review) + _subject_problems(review) + _metadata_problems(review, "namespace")
     path = Path("spec").child("resourceAttributes").child("namespace")
     wanted = str(dig(review, "spec", "resourceAttributes", "namespace", default=""))
     if dig(review, "spec", "nonResourceAttributes") is not None:
@@ -85,7 +85,7 @@ async def local_subject_access_review(ctx: RequestContext, parts: ServerParts) -
 async def self_subject_access_review(ctx: RequestContext, parts: ServerParts) -> Response:
     """`kubectl auth can-i`."""
     review = decoded(ctx, SELF_SUBJECT_ACCESS_REVIEWS)
-    problems = _attribute_problems(review)
+    problems = _attribute_problems(review) + _metadata_problems(review)
     return await _answer_access(parts, review, SELF_SUBJECT_ACCESS_REVIEWS, problems, _caller(ctx))
 
 
@@ -127,6 +127,9 @@ async def _answer_access(
         status["denied"] = True
     if verdict.reason:
         status["reason"] = verdict.reason
+    _, _, ignored = selector_attributes.of_review(spec.get("resourceAttributes") or {})
+    if ignored:
+        status["evaluationError"] = ignored
     review["status"] = status
     return _created(review)
 
@@ -136,14 +139,11 @@ def _asked(spec: Object, user: UserInfo) -> Attributes:
     if about is None:
         path = spec["nonResourceAttributes"]
         return Attributes(user, str(path.get("verb", "")), is_resource=False, path=str(path.get("path", "")))
-    selector = dig(about, "fieldSelector", "rawSelector", default="") or ",".join(
-        f"{one.get('key')}={values[0]}" for one in dig(about, "fieldSelector", "requirements", default=())
-        if one.get("operator") == "In" and len(values := one.get("values") or []) == 1
-    )
+    fields, labels, _ = selector_attributes.of_review(about)
     return Attributes(
         user, str(about.get("verb", "")), group=about.get("group", ""), version=about.get("version", ""),
         resource=about.get("resource", ""), subresource=about.get("subresource", ""),
-        namespace=about.get("namespace", ""), name=about.get("name", ""), field_selector=selector,
+        namespace=about.get("namespace", ""), name=about.get("name", ""), fields=fields, labels=labels,
     )
 
 
@@ -161,7 +161,15 @@ def _attribute_problems(review: Object) -> list[FieldError]:
         return [invalid(field, path, "cannot be specified in combination with resourceAttributes")]
     if about is None and path is None:
         return [invalid(at, None, "exactly one of nonResourceAttributes or resourceAttributes must be specified")]
-    return []
+    return selector_attributes.problems(about or {}, at)
+
+
+def _metadata_problems(review: Object, *but: str) -> list[FieldError]:
+    """A review has no name: it is answered, never stored."""
+    metadata = review.get("metadata") or {}
+    if not any(value for key, value in metadata.items() if key not in ("managedFields", *but)):
+        return []
+    return [invalid(Path("metadata"), metadata, "must be empty except for namespace" if but else "must be empty")]
 
 
 def _subject_problems(review: Object) -> list[FieldError]:

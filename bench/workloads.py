@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 ZONES = ("zone1", "zone2", "zone3")
+CHURN_S = 0.2
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 
 Document = dict[str, Any]
@@ -21,7 +22,8 @@ class Scenario:
     """`floor` is what is to be exceeded in pods/s (upstream's own, or kube-scheduler's); `aim_us` CPU µs a pod.
 
     `placed` pods are created on their nodes, `first` ones are scheduled before the measurement, `hopeless` ones fit
-    nowhere and wait while the `measured` ones are placed. `copies` is how many more there are of the first placed pod.
+    nowhere and wait while the `measured` ones are placed. One of `churn` is created every `CHURN_S` meanwhile. `copies`
+    is how many more there are of the first placed pod.
     """
 
     what: str
@@ -30,6 +32,7 @@ class Scenario:
     first: list[Document] = field(default_factory=list)
     placed: list[Document] = field(default_factory=list)
     hopeless: list[Document] = field(default_factory=list)
+    churn: list[Document] = field(default_factory=list)
     copies: int = 0
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {"bench": {}})
     zones: tuple[str, ...] = ZONES
@@ -98,9 +101,20 @@ def affinity(scale: float) -> Scenario:
 
 
 def preemption(scale: float) -> Scenario:
+    """Upstream's PreemptionBasic, for which upstream states no floor."""
     return Scenario(
-        "preemption, three victims each", _n(1000, scale), _important(_n(1000, scale)), placed=_cheap(_n(1000, scale)),
-        floor=570,
+        "preemption, three victims each", _n(1000, scale), _important("p", _n(1000, scale)),
+        first=_plain("first", 1), placed=_cheap(_n(1000, scale)), floor=570,
+    )
+
+
+def preemption_beside(scale: float) -> Scenario:
+    """Upstream's PreemptionAsync, whose floor is 570: five pods a second preempt three others each, and what counts are
+    plain pods that fit."""
+    nodes = _n(5000, scale)
+    return Scenario(
+        "plain pods while others preempt", nodes, _plain("p", _n(5000, scale)), first=_plain("first", 1),
+        placed=_cheap(nodes), churn=_important("preemptor", 1000), floor=570,
     )
 
 
@@ -120,7 +134,8 @@ def memory(scale: float) -> Scenario:
 
 
 SCENARIOS: Mapping[str, Callable[[float], Scenario]] = {
-    "a": mixed, "b": plain, "c": anti_affinity, "d": affinity, "e": preemption, "f": unschedulable, "memory": memory,
+    "a": mixed, "b": plain, "c": anti_affinity, "d": affinity, "e": preemption,
+    "e-async": preemption_beside, "f": unschedulable, "memory": memory,
 }
 """By name; each is made at a scale."""
 
@@ -185,8 +200,8 @@ def _cheap(nodes: int) -> list[Document]:
     ]
 
 
-def _important(count: int) -> list[Document]:
-    return [pod(f"p-{number}", cpu="3", priorityClassName="important") for number in range(count)]
+def _important(prefix: str, count: int) -> list[Document]:
+    return [pod(f"{prefix}-{number}", cpu="3", priorityClassName="important") for number in range(count)]
 
 
 def _hopeless(count: int) -> list[Document]:

@@ -15,6 +15,7 @@ from sampan.apiserver.server import ITSELF
 from sampan.client.client import Client
 from sampan.scheduler import scheduler
 from sampan.scheduler.config import SchedulerConfig
+from sampan.scheduler.plugins import default_preemption
 
 NODE_COUNT = 4
 
@@ -26,6 +27,8 @@ class Slow:
         self._inner = inner
         self._failing = failing
         self.deletions: Counter[str] = Counter()
+        self.ended: list[str] = []
+        """The names of deleted pods, in their order."""
 
     async def request(self, request: Request) -> Response:
         if request.method == "DELETE":
@@ -36,6 +39,8 @@ class Slow:
                 self._failing = ""
                 return Response(500, {"content-type": "application/json"}, b'{"kind": "Status", "code": 500}')
         answer: Response = await self._inner.request(request)
+        if request.method == "DELETE":
+            self.ended.append(request.path.rpartition("/")[2])
         return answer
 
     async def close(self) -> None: ...
@@ -82,3 +87,10 @@ async def test_a_victim_that_could_not_be_deleted_is_not_waited_for_for_ever() -
     slow, left = await placed_by_force(failing="cheap")
     assert sum(name.startswith("important") for name in left) == NODE_COUNT
     assert sum(slow.deletions.values()) >= 3 * NODE_COUNT + 1
+
+
+async def test_one_preemption_is_done_before_the_next_begins(monkeypatch) -> None:
+    monkeypatch.setattr(default_preemption, "PARALLEL_EVICTIONS", 1)
+    slow, _ = await placed_by_force()
+    nodes = [name.split("-")[1] for name in slow.ended]
+    assert all(len(set(nodes[begin:begin + 3])) == 1 for begin in range(0, 3 * NODE_COUNT, 3))

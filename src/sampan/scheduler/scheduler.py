@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from sampan import effects
+from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 from sampan.client.event_series import EventSeries
 from sampan.client.events import NORMAL, WARNING, EventRecorder
@@ -23,7 +24,7 @@ from sampan.scheduler.config import SchedulerConfig
 from sampan.scheduler.cycle import CycleTrial, Decision, decide, feasible
 from sampan.scheduler.extenders.extender import Extender, ExtenderError
 from sampan.scheduler.extenders.extenders import Extenders
-from sampan.scheduler.failure import report_failure, report_group
+from sampan.scheduler.failure import report_group
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.framework import Framework
 from sampan.scheduler.framework.handle import Handle
@@ -38,6 +39,7 @@ from sampan.scheduler.pod_groups import Gang, PodGroups
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.profiles import Profiles
 from sampan.scheduler.queue import QueuedPod, SchedulingQueue
+from sampan.scheduler.reports import Report, Reports
 from sampan.scheduler.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -86,6 +88,8 @@ class Scheduler:
         self.groups = PodGroups()
         self._slots = asyncio.Semaphore(config.parallel_bindings)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held = 0
+        self._reports = Reports(client, lambda: self.is_busy, self._waiting_document)
         self.profiles = Profiles(config.profiles, self._handle)
         for framework in self.profiles.frameworks.values():
             framework.handle.trial = CycleTrial(framework, self.snapshot)
@@ -99,7 +103,7 @@ class Scheduler:
     @property
     def is_busy(self) -> bool:
         """Whether pods are being placed at present: what can wait should wait."""
-        return bool(self._tasks) or not self.queue.is_idle
+        return len(self._tasks) > self._held or not self.queue.is_idle
 
     def sizes(self) -> Mapping[str, int]:
         """How much is known: nodes, pods on them, and those of the pods that are only assumed there."""
@@ -128,7 +132,7 @@ class Scheduler:
         finally:
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, self._reports.close(), return_exceptions=True)
 
     def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the next decisions."""
@@ -159,11 +163,12 @@ class Scheduler:
             if decision.node_name:
                 self._metrics.decided(effects.monotonic() - queued.tried_at)
                 return self._place(framework, queued, decision)
-            return self._refuse(framework, queued, decision)
+            self._refuse(framework, queued, decision)
         except Exception as error:
             log.exception("deciding on pod %s", pod.key)
             self.snapshot.forget(pod)
-            return self._erred(queued, f"{type(error).__name__}: {error}")
+            self._erred(queued, f"{type(error).__name__}: {error}")
+        return None
 
     async def _attempt_extended(self, queued: QueuedPod) -> Coroutine[Any, Any, None] | None:
         """As `_attempt`, with extenders. They are asked about the nodes that fit; what they said is then applied to
@@ -179,13 +184,14 @@ class Scheduler:
                 self._metrics.decided(effects.monotonic() - queued.tried_at)
                 return self._place(framework, queued, decision)
             result = await self._make_room_extended(framework, decision)
-            return self._refuse(framework, queued, decision, result)
+            self._refuse(framework, queued, decision, result)
         except ExtenderError as error:
-            return self._erred(queued, str(error))
+            self._erred(queued, str(error))
         except Exception as error:
             log.exception("deciding on pod %s", pod.key)
             self.snapshot.forget(pod)
-            return self._erred(queued, f"{type(error).__name__}: {error}")
+            self._erred(queued, f"{type(error).__name__}: {error}")
+        return None
 
     async def _make_room_extended(self, framework: Framework, decision: Decision) -> PostFilterResult | None:
         """Preemption to which extenders agree; None if they have no say."""
@@ -197,7 +203,7 @@ class Scheduler:
             return None
         return plugin.choose(pod, await self._extenders.agreed(self._client, pod, candidates), refused)
 
-    def _attempt_gang(self, framework: Framework, gang: Gang, first: QueuedPod) -> Coroutine[Any, Any, None]:
+    def _attempt_gang(self, framework: Framework, gang: Gang, first: QueuedPod) -> Coroutine[Any, Any, None] | None:
         """As `_attempt`, for all pods of the gang that wait."""
         members = self.groups.members(gang.key)
         running = [pod.on(node) for key, pod in members.items() if (node := self.snapshot.placed_on(key))]
@@ -211,19 +217,18 @@ class Scheduler:
             outcome = cycle.run()
         except Exception as error:
             log.exception("deciding on pod group %s", gang.key)
-            message = f"{type(error).__name__}: {error}"
-            return together(*(self._erred(queued, message) for queued in waiting.values()))
+            for queued in waiting.values():
+                self._erred(queued, f"{type(error).__name__}: {error}")
+            return None
         if not outcome.enough:
             return self._refuse_gang(cycle, outcome, waiting)
-        return together(
-            *(self._settle(framework, waiting[decision.pod.key], decision) for decision in outcome.placed),
-            *(
-                self._refuse(framework, waiting[decision.pod.key], decision) if status is None
-                else self._not_placed(waiting[decision.pod.key], decision, status)
-                for decision, status in outcome.refused
-            ),
-            report_group(self._client, gang.obj, ""),
-        )
+        bindings = [self._settle(framework, waiting[decision.pod.key], decision) for decision in outcome.placed]
+        for decision, status in outcome.refused:
+            if status is None:
+                self._refuse(framework, waiting[decision.pod.key], decision)
+            else:
+                self._not_placed(waiting[decision.pod.key], decision, status)
+        return together(*filter(None, bindings), report_group(self._client, gang.obj, ""))
 
     def _refuse_gang(
         self, cycle: GangCycle, outcome: Outcome, waiting: Mapping[str, QueuedPod]
@@ -240,17 +245,13 @@ class Scheduler:
         for queued in waiting.values():
             self._note(queued, UNSCHEDULABLE)
             self.queue.failed(queued, frozenset(plugins))
-        return together(
-            *(
-                self._report(queued.pod, "Unschedulable", f"{message}: {reasons[key]}" if key in reasons else message)
-                for key, queued in waiting.items()
-            ),
-            report_group(self._client, cycle.gang.obj, message),
-        )
+        for key, queued in waiting.items():
+            self._report(queued.pod, "Unschedulable", f"{message}: {reasons[key]}" if key in reasons else message)
+        return report_group(self._client, cycle.gang.obj, message)
 
     def _place(
         self, framework: Framework, queued: QueuedPod, decision: Decision
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Coroutine[Any, Any, None] | None:
         """Assume the pod on its node, so that the next decision counts it."""
         pod, node_name = queued.pod, decision.node_name
         self.snapshot.assume(pod, node_name)
@@ -258,9 +259,12 @@ class Scheduler:
         if status is None:
             return self._settle(framework, queued, decision)
         self.snapshot.forget(pod)
-        return self._not_placed(queued, decision, status)
+        self._not_placed(queued, decision, status)
+        return None
 
-    def _settle(self, framework: Framework, queued: QueuedPod, decision: Decision) -> Coroutine[Any, Any, None]:
+    def _settle(
+        self, framework: Framework, queued: QueuedPod, decision: Decision
+    ) -> Coroutine[Any, Any, None] | None:
         """The pod has its place; unless a plugin objects in the end, it is bound to it."""
         self.snapshot.withdraw_nomination(decision.pod.key)
         self.queue.succeeded(queued)
@@ -268,7 +272,8 @@ class Scheduler:
         if status is None:
             return self._bind(framework, queued, decision)
         self._take_back(framework, decision)
-        return self._not_placed(queued, decision, status)
+        self._not_placed(queued, decision, status)
+        return None
 
     async def _bind(self, framework: Framework, queued: QueuedPod, decision: Decision) -> None:
         """Tell the API server."""
@@ -276,13 +281,14 @@ class Scheduler:
         try:
             status = await self._prepare(framework, decision)
             if status is None:
+                await self._reports.settled(pod.key)
                 status = await framework.bind(decision.state, pod, node_name)
         except BaseException as error:
             self._take_back(framework, decision)
             if not isinstance(error, Exception):
                 raise
             log.exception("binding pod %s to %s", pod.key, node_name)
-            await self._erred(queued, f"{type(error).__name__}: {error}")
+            self._erred(queued, f"{type(error).__name__}: {error}")
             return
         if status is None:
             self._note(queued, SCHEDULED)
@@ -292,7 +298,7 @@ class Scheduler:
             return
         self._take_back(framework, decision)
         self.queue.move(ClusterEvent.POD_FREED, pod.on(node_name), None)
-        await self._not_placed(queued, decision, status)
+        self._not_placed(queued, decision, status)
 
     async def _prepare(self, framework: Framework, decision: Decision) -> Status | None:
         """What may have to wait, for volumes or for other pods, gives its slot away meanwhile."""
@@ -300,28 +306,31 @@ class Scheduler:
         if not framework.may_wait(state, pod, node_name):
             return None
         self._slots.release()
+        self._held += 1
         try:
             return await framework.prepare(state, pod, node_name)
         finally:
+            self._held -= 1
             await self._slots.acquire()
 
     def _take_back(self, framework: Framework, decision: Decision) -> None:
         framework.unreserve(decision.state, decision.pod, decision.node_name)
         self.snapshot.forget(decision.pod)
 
-    def _not_placed(self, queued: QueuedPod, decision: Decision, status: Status) -> Coroutine[Any, Any, None]:
+    def _not_placed(self, queued: QueuedPod, decision: Decision, status: Status) -> None:
         """A node was found, but then a plugin refused or something broke."""
         if not status.rejected:
-            return self._erred(queued, status.message)
+            self._erred(queued, status.message)
+            return
         decision.diagnosis.node_count = len(self.snapshot.table)
         decision.diagnosis.overruled[decision.node_name] = status
         self._note(queued, UNSCHEDULABLE)
         self.queue.failed(queued, frozenset((status.plugin,)))
-        return self._report(queued.pod, "Unschedulable", decision.diagnosis.message)
+        self._report(queued.pod, "Unschedulable", decision.diagnosis.message)
 
     def _refuse(
         self, framework: Framework, queued: QueuedPod, decision: Decision, result: PostFilterResult | None = None
-    ) -> Coroutine[Any, Any, None]:
+    ) -> None:
         """No node fits: see whether preemption can help (unless `result` says so), say why, and wait for a change."""
         pod, diagnosis = queued.pod, decision.diagnosis
         if result is None:
@@ -331,24 +340,28 @@ class Scheduler:
             self.snapshot.nominate(pod, result.nominated_node)
         self._note(queued, UNSCHEDULABLE)
         self.queue.failed(queued, frozenset(diagnosis.plugins))
-        return self._report(pod, "Unschedulable", diagnosis.message, result.nominated_node)
+        self._report(pod, "Unschedulable", diagnosis.message, result.nominated_node)
 
-    def _erred(self, queued: QueuedPod, message: str) -> Coroutine[Any, Any, None]:
+    def _erred(self, queued: QueuedPod, message: str) -> None:
         self._note(queued, ERROR)
         self.queue.failed(queued, frozenset(), error=True)
-        return self._report(queued.pod, "SchedulerError", message)
+        self._report(queued.pod, "SchedulerError", message)
 
     def _note(self, queued: QueuedPod, result: str) -> None:
         self._metrics.attempt(
             result, queued.pod.signature.scheduler_name, effects.monotonic() - queued.tried_at
         )
 
-    async def _report(self, pod: PodInfo, reason: str, message: str, nominated_node: str = "") -> None:
-        current = self._listers.pods.get(pod.key)
-        if current is None or current.obj is None or pod.key not in self.queue:
-            return  # deleted meanwhile, or placed by somebody else
-        self.recorder.event(pod.reference, WARNING, "FailedScheduling", message)
-        await report_failure(self._client, current.obj, reason, message, nominated_node)
+    def _report(self, pod: PodInfo, reason: str, message: str, nominated_node: str = "") -> None:
+        """Tell why the pod is not placed, in an event and in its status."""
+        if self._waiting_document(pod.key) is not None:
+            self.recorder.event(pod.reference, WARNING, "FailedScheduling", message)
+            self._reports.put(pod.key, Report(reason, message, nominated_node))
+
+    def _waiting_document(self, key: str) -> Object | None:
+        """Of a pod that is still to be placed: it was neither deleted meanwhile nor placed, by us or somebody else."""
+        current = self._listers.pods.get(key)
+        return None if current is None or key not in self.queue or self.snapshot.placed_on(key) else current.obj
 
     def _is_waiting(self, queued: QueuedPod) -> bool:
         """Whether the pod still is there to be placed, as far as the informer knows."""

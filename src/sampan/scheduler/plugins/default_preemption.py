@@ -104,22 +104,35 @@ class DefaultPreemption:
         return any(other.terminating and other.priority < pod.priority for other in node.pods.values())
 
     async def _evict_all(self, client: Client, chosen: Candidate, preemptor: PodInfo) -> None:
-        """One after the other, so that few victims are lost if this scheduler ends in the middle."""
+        """One victim after the other, so that few are lost if this scheduler ends in the middle; and one preemption to
+        its end before the next begins, so that who came first is served first."""
         try:
-            for victim in chosen.victims:
-                async with self._slots:
-                    if victim.terminating or not await _evict(client, victim, preemptor):
+            async with self._slots:
+                for victim in chosen.victims:
+                    if await self._evict(client, victim, preemptor):
+                        message = f"Preempted by pod {preemptor.uid} on node {chosen.node_name}"
+                        self._handle.record(victim.reference, NORMAL, "Preempted", message)
+                    else:
                         self._rooms.spare(preemptor, victim)
-                        continue
-                message = f"Preempted by pod {preemptor.uid} on node {chosen.node_name}"
-                self._handle.record(victim.reference, NORMAL, "Preempted", message)
         finally:
             self._rooms.asked(preemptor)
+        log.info("room for pod %s on %s: %d victims", preemptor.key, chosen.node_name, len(chosen.victims))
         if not self._rooms.is_open(preemptor):
             self._handle.activate(preemptor.key)
 
+    async def _evict(self, client: Client, victim: PodInfo, preemptor: PodInfo) -> bool:
+        """Make one pod go, whether that was to be done. One that a Permit plugin still holds only loses its place."""
+        held = self._handle.waiting.get(victim.uid)
+        if held is not None:
+            held.reject(self.name, "preempted")
+            return True
+        placed = self._handle.snapshot.placed().get(victim.key)
+        if placed is None or placed.pod.uid != victim.uid or placed.pod.terminating:
+            return False  # it goes anyway
+        return await _delete(client, victim, preemptor)
 
-async def _evict(client: Client, victim: PodInfo, preemptor: PodInfo) -> bool:
+
+async def _delete(client: Client, victim: PodInfo, preemptor: PodInfo) -> bool:
     """Say why in the victim's status, then delete it; whether that was done."""
     condition: Object = {
         "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
@@ -135,6 +148,5 @@ async def _evict(client: Client, victim: PodInfo, preemptor: PodInfo) -> bool:
     except errors.APIError as error:
         log.warning("victim %s of %s was not deleted: %s", victim.key, preemptor.key, error)
     else:
-        log.info("pod %s was preempted for %s", victim.key, preemptor.key)
         return True
     return False

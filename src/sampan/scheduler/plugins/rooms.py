@@ -29,11 +29,13 @@ class Rooms:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._rooms: dict[str, _Room] = {}
+        self._swept_at = _SWEPT_FROM
 
     def open(self, preemptor: PodInfo, victims: Iterable[PodInfo]) -> None:
         """Deletions begin."""
-        if len(self._rooms) >= _SWEPT_FROM:
+        if len(self._rooms) >= self._swept_at:
             self._rooms = {key: room for key, room in self._rooms.items() if self._is_open(room)}
+            self._swept_at = max(_SWEPT_FROM, 2 * len(self._rooms))
         self._rooms[preemptor.key] = _Room(preemptor.uid, {victim.key: victim for victim in victims})
 
     def spare(self, preemptor: PodInfo, victim: PodInfo) -> None:

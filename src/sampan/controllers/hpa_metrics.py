@@ -37,10 +37,13 @@ class Metrics:
         items = (await self._get((path,), query, what)).get("items") or []
         found: dict[str, Sample] = {}
         for item in items:
-            usages = [
-                dig(one, "usage", resource) for one in item.get("containers") or ()
-                if not container or one.get("name") == container
+            containers = [
+                one for one in item.get("containers") or () if not container or one.get("name") == container
             ]
+            if container and not containers:
+                text = f"container {container} not present in metrics for pod {namespace}/{name_of(item)}"
+                raise MetricError(f"failed to get container metrics: {text}")
+            usages = [dig(one, "usage", resource) for one in containers]
             if usages and all(usage is not None for usage in usages):
                 window = parse_go_duration(item.get("window") or "1m")
                 found[name_of(item)] = Sample(sum(map(milli_value, usages)), times.parse(item["timestamp"]), window)

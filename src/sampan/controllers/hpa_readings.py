@@ -45,6 +45,11 @@ class Target:
     def ready(self) -> int:
         return sum(phase_of(pod) == "Running" and is_ready(pod) for pod in self.pods)
 
+    def expect_pods(self) -> None:
+        """Raises MetricError if there are none, for then no number says anything of them."""
+        if not self.pods:
+            raise MetricError("no pods returned by selector while calculating replica count")
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -103,6 +108,7 @@ def _what_failed(field: str, source: Object) -> str:
 async def _resource(metrics: Metrics, field: str, source: Object, target: Target, now: datetime) -> Reading:
     name, container = str(source.get("name")), str(source.get("container", ""))
     samples = await metrics.of_resource(target.namespace, target.selector, name, container)
+    target.expect_pods()
     groups = group_pods(target.pods, samples, now, cpu=name == "cpu")
     measured = Measured(target.replicas, samples, groups, target.tolerance)
     wanted = dig(source, "target", "averageUtilization")
@@ -122,6 +128,7 @@ async def _resource(metrics: Metrics, field: str, source: Object, target: Target
 async def _pods(metrics: Metrics, source: Object, target: Target, now: datetime) -> Reading:
     metric = source["metric"]
     samples = await metrics.of_pods(target.namespace, target.selector, metric)
+    target.expect_pods()
     measured = Measured(
         target.replicas, samples, group_pods(target.pods, samples, now, cpu=False), target.tolerance
     )
@@ -145,6 +152,7 @@ async def _number(metrics: Metrics, field: str, source: Object, target: Target) 
         current = {"averageValue": _text(proposal.average_m)}
     else:
         wanted = milli_value(dig(source, "target", "value", default="0"))
+        target.expect_pods()
         proposal = by_value(target.replicas, wanted, value, target.ready, target.tolerance)
         current = {"value": _text(value)}
     shown = {"metric": metric, "current": current, **more}

@@ -96,20 +96,37 @@ def _starting(pod: Object, sample: Sample, now: datetime) -> bool:
 
 
 def requests_of(pods: Iterable[Object], resource: str, container: str = "") -> dict[str, int]:
-    """What each pod requests of a resource. Raises MetricError where a container states nothing."""
-    found: dict[str, int] = {}
-    for pod in pods:
-        total = 0
-        for one in dig(pod, "spec", "containers", default=()):
-            if container and one.get("name") != container:
-                continue
-            amount = dig(one, "resources", "requests", resource)
-            if amount is None:
-                where = f"container {one.get('name')} of Pod {name_of(pod)}"
-                raise MetricError(f"missing request for {resource} in {where}")
-            total += milli_value(amount)
-        found[name_of(pod)] = total
-    return found
+    """What each pod requests of a resource: the pod as a whole if it says so, or else its containers and sidecars.
+
+    With `container`, what that one requests. Raises MetricError where nothing is stated.
+    """
+    return {name_of(pod): _requested(pod, resource, container) for pod in pods}
+
+
+def _requested(pod: Object, resource: str, container: str) -> int:
+    lasting = [*dig(pod, "spec", "containers", default=())]
+    lasting += [one for one in dig(pod, "spec", "initContainers", default=()) if one.get("restartPolicy") == "Always"]
+    if container:
+        named = [one for one in lasting if one.get("name") == container]
+        if not named:
+            raise MetricError(f"container {container} not found in Pod {name_of(pod)}")
+        return _request(pod, named[0], resource)
+    whole = dig(pod, "spec", "resources", "requests", default={})
+    if resource in whole:
+        return milli_value(whole[resource])
+    if whole:
+        lasting = [one for one in lasting if resource in dig(one, "resources", "requests", default={})]
+        if not lasting:
+            raise MetricError(f"missing pod-level request for {resource} in Pod {name_of(pod)}")
+    return sum(_request(pod, one, resource) for one in lasting)
+
+
+def _request(pod: Object, container: Object, resource: str) -> int:
+    amount = dig(container, "resources", "requests", resource)
+    if amount is None:
+        where = f"container {container.get('name')} of Pod {name_of(pod)}"
+        raise MetricError(f"missing request for {resource} in {where}")
+    return milli_value(amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +141,8 @@ class Measured:
 
 def by_utilization(measured: Measured, target: int, requests: Mapping[str, int]) -> Proposal:
     """Replicas for a target in percent of the request. Raises MetricError."""
-    values, groups = _usable(measured), measured.groups
+    values = {name: value for name, value in _usable(measured).items() if name in requests}
+    groups = measured.groups
     total = sum(requests.get(name, 0) for name in values)
     if not total:
         raise MetricError("no metrics returned matched known pods")

@@ -109,8 +109,8 @@ def reasons(conditions) -> dict[str, str]:
     return {one.type: one.reason for one in conditions}
 
 
-def test_by_default_it_grows_by_four_or_doubles_and_shrinks_after_five_minutes(make) -> None:
-    owner, memory = hpa(make, maxReplicas=100), Memory()
+def test_with_an_empty_behavior_it_grows_by_four_or_doubles_and_shrinks_after_five_minutes(make) -> None:
+    owner, memory = hpa(make, maxReplicas=100, behavior={}), Memory()
     first = limit(owner, 3, 50, memory, NOW)
     assert first.replicas == 7 and reasons(first.conditions)["ScalingLimited"] == "ScaleUpLimit"
     memory.changes.append((NOW, 4))
@@ -119,6 +119,59 @@ def test_by_default_it_grows_by_four_or_doubles_and_shrinks_after_five_minutes(m
     calm = limit(owner, 14, 2, memory, NOW + timedelta(seconds=60))
     assert calm.replicas == 14 and reasons(calm.conditions)["AbleToScale"] == "ScaleDownStabilized"
     assert limit(owner, 14, 2, memory, NOW + timedelta(seconds=400)).replicas == 2
+
+
+@pytest.mark.parametrize(("now", "wanted", "least", "most", "set_to", "reason"), [
+    (3, 5, 1, 10, 5, "DesiredWithinRange"), (3, 7, 1, 10, 6, "ScaleUpLimit"), (1, 9, 1, 10, 4, "ScaleUpLimit"),
+    (5, 100, 1, 10, 10, "TooManyReplicas"), (5, 11, 1, 10, 10, "TooManyReplicas"),
+])
+def test_without_a_behavior_it_doubles_at_once_or_grows_to_four(
+    make, now, wanted, least, most, set_to, reason
+) -> None:
+    found = limit(hpa(make, minReplicas=least, maxReplicas=most), now, wanted, Memory(), NOW)
+    assert (found.replicas, reasons(found.conditions)["ScalingLimited"]) == (set_to, reason)
+
+
+def test_without_a_behavior_the_highest_of_five_minutes_holds(make) -> None:
+    owner, memory = hpa(make, minReplicas=2, maxReplicas=100), Memory()
+    assert limit(owner, 8, 8, memory, NOW).replicas == 8
+    calm = limit(owner, 8, 1, memory, NOW + timedelta(seconds=290))
+    assert calm.replicas == 8 and reasons(calm.conditions)["AbleToScale"] == "ScaleDownStabilized"
+    low = limit(owner, 8, 1, memory, NOW + timedelta(seconds=310))
+    assert low.replicas == 2 and reasons(low.conditions) == {
+        "AbleToScale": "ReadyForNewScale", "ScalingLimited": "TooFewReplicas"}
+
+
+@pytest.mark.parametrize(("policies", "select", "changes", "pace"), [
+    ([("Pods", 4, 60)], "Max", (), 9),
+    ([("Pods", 4, 60)], "Max", ((30, 2),), 7),
+    ([("Pods", 4, 60)], "Max", ((61, 2),), 9),
+    ([("Pods", 4, 60)], "Max", ((30, -2),), 11),
+    ([("Percent", 50, 60)], "Max", (), 8),
+    ([("Percent", 100, 60), ("Pods", 2, 60)], "Min", (), 7),
+    ([("Percent", 100, 60), ("Pods", 2, 60)], "Max", (), 10),
+    ([("Percent", 100, 60)], "Disabled", (), 5),
+])
+def test_how_far_up_the_policies_let_it_go(make, policies, select, changes, pace) -> None:
+    rule = {"selectPolicy": select, "policies": [
+        {"type": kind, "value": value, "periodSeconds": period} for kind, value, period in policies]}
+    memory = Memory(changes=[(NOW - timedelta(seconds=age), change) for age, change in changes])
+    assert limit(hpa(make, maxReplicas=99, behavior={"scaleUp": rule}), 5, 90, memory, NOW).replicas == pace
+
+
+@pytest.mark.parametrize(("policies", "select", "changes", "pace"), [
+    ([("Pods", 3, 60)], "Max", (), 7),
+    ([("Pods", 3, 60)], "Max", ((30, -2),), 9),
+    ([("Pods", 3, 60)], "Max", ((30, 2),), 5),
+    ([("Percent", 33, 60)], "Max", (), 6),
+    ([("Percent", 50, 60), ("Pods", 2, 60)], "Min", (), 8),
+    ([("Percent", 50, 60), ("Pods", 2, 60)], "Max", (), 5),
+])
+def test_how_far_down_the_policies_let_it_go(make, policies, select, changes, pace) -> None:
+    rule = {"selectPolicy": select, "stabilizationWindowSeconds": 0, "policies": [
+        {"type": kind, "value": value, "periodSeconds": period} for kind, value, period in policies]}
+    memory = Memory(changes=[(NOW - timedelta(seconds=age), change) for age, change in changes])
+    assert limit(hpa(make, behavior={"scaleDown": rule}), 10, 1, memory, NOW).replicas == pace
 
 
 def test_policies_limit_the_pace_in_both_directions(make) -> None:

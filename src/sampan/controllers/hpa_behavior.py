@@ -2,8 +2,9 @@
 
 Scaling up takes the lowest recommendation of its window (none by default), scaling down the highest of its own (five
 minutes), so that a short dip or peak changes nothing. Policies then limit how many pods may be added or taken within a
-period, counted from the changes that were really made. Without `behavior` the defaults hold: up by four pods or to the
-double within 15 seconds, whichever is more; down without limit.
+period, counted from the changes that were really made. What a `behavior` leaves out is: up by four pods or to the
+double within 15 seconds, whichever is more; down without limit. Without any `behavior` the older rules hold: up to the
+double at once, at least to four; never below the highest recommendation of the last five minutes.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def limit(hpa: Object, current: int, wanted: int, memory: Memory, now: datetime)
     up, down = rules(hpa, "scaleUp"), rules(hpa, "scaleDown")
     if not memory.recommendations:
         memory.recommendations.append((now, current))
-    stable = _stabilised(current, wanted, (up, down), memory, now)
+    if dig(hpa, "spec", "behavior") is None:
+        stable = max(*_recent(down, memory, now), wanted)
+    else:
+        stable = _stabilised(current, wanted, (up, down), memory, now)
     memory.recommendations.append((now, wanted))
     memory.forget_before(now - timedelta(hours=1))
     able = Condition("AbleToScale", True, "ReadyForNewScale", "recommended size matches current size")
@@ -82,18 +86,20 @@ def limit(hpa: Object, current: int, wanted: int, memory: Memory, now: datetime)
 def _stabilised(
     current: int, wanted: int, directions: tuple[Object, Object], memory: Memory, now: datetime
 ) -> int:
-    up, down = (
-        [number for at, number in memory.recommendations
-         if at > now - timedelta(seconds=int(one["stabilizationWindowSeconds"]))] + [wanted]
-        for one in directions
-    )
+    up, down = ([*_recent(one, memory, now), wanted] for one in directions)
     return min(max(current, min(up)), max(down))
+
+
+def _recent(rule: Object, memory: Memory, now: datetime) -> list[int]:
+    """What was recommended within a direction's window."""
+    since = now - timedelta(seconds=int(rule["stabilizationWindowSeconds"]))
+    return [number for at, number in memory.recommendations if at > since]
 
 
 def _paced(hpa: Object, current: int, wanted: int, memory: Memory, now: datetime) -> tuple[int, Condition]:
     most, least = int(hpa["spec"]["maxReplicas"]), int(dig(hpa, "spec", "minReplicas", default=1))
     if wanted > current:
-        pace = max(_pace(rules(hpa, "scaleUp"), current, memory, now, sign=1), current)
+        pace = _fastest(hpa, current, memory, now)
         if wanted > min(most, pace):
             text = "the desired replica count is increasing faster than the maximum scale rate"
             reason = "ScaleUpLimit"
@@ -110,6 +116,13 @@ def _paced(hpa: Object, current: int, wanted: int, memory: Memory, now: datetime
             return max(least, pace), Condition("ScalingLimited", True, reason, text)
     text = "the desired count is within the acceptable range"
     return wanted, Condition("ScalingLimited", False, "DesiredWithinRange", text)
+
+
+def _fastest(hpa: Object, current: int, memory: Memory, now: datetime) -> int:
+    """How many there may be at most after a step up."""
+    if dig(hpa, "spec", "behavior") is None:
+        return max(2 * current, 4)
+    return max(_pace(rules(hpa, "scaleUp"), current, memory, now, sign=1), current)
 
 
 def _pace(rule: Object, current: int, memory: Memory, now: datetime, *, sign: int) -> int:

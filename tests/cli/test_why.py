@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cli.operations import OperationError, PlacementReport, PlacementRow
+from sampan.cli.operations import FailedAttempt, OperationError, PlacementReport, PlacementRow
 from sampan.cli.why import lines, pod_name
 
 REPORT = PlacementReport(
@@ -39,6 +39,25 @@ smallest change, on n5 (tried on paper: the pod then fits):
 
 def test_a_report_reads_as_a_table_and_a_recommendation() -> None:
     assert "\n".join(lines(REPORT, width=100)) == PRINTED
+
+
+def test_what_the_scheduler_saw_comes_before_what_is_now() -> None:
+    seen = FailedAttempt(3, "2026-01-01T00:00:05Z", "0/2 nodes are available: 2 Insufficient cpu.", (
+        PlacementRow(("n1", "n2"), "NodeResourcesFit", "Insufficient cpu", ()),
+    ))
+    rows = (PlacementRow(("n1",), "NodeResourcesFit", "Insufficient cpu", ("1 cpu more",)),)
+    report = PlacementReport("pod default/web waits: 1 of 1 nodes refuse it", "0/2 …", rows, attempt=seen)
+    assert list(lines(report, width=100)) == [
+        "pod default/web waits: 1 of 1 nodes refuse it",
+        "attempt 3 at 2026-01-01T00:00:05Z: 0/2 nodes are available: 2 Insufficient cpu.",
+        "",
+        "NODE    REFUSED BY        REASON",
+        "n1, n2  NodeResourcesFit  Insufficient cpu",
+        "",
+        "now, asking every plugin:",
+        "NODE  PLUGIN            REASON            WHAT WOULD HELP",
+        "n1    NodeResourcesFit  Insufficient cpu  1 cpu more",
+    ]
 
 
 def test_a_placed_pod_is_one_line() -> None:

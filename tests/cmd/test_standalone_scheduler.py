@@ -23,7 +23,10 @@ from sampan.apimachinery.object import Object, dig
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.listener import TLSFiles, serve
 from sampan.apiserver.server import ITSELF, APIServer
+from sampan.client import kubeconfig
 from sampan.client.client import Client
+from sampan.cmd.last_attempt import NoAnswer, SchedulerPort
+from sampan.cmd.why import why
 from sampan.pki.cluster import ClusterPKI
 from sampan.storage.memory import MemoryStore
 
@@ -77,14 +80,14 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     listener = socket.create_server(("127.0.0.1", 0))
     tls = TLSFiles(str(files / "apiserver.crt"), str(files / "apiserver.key"), str(files / "ca.crt"))
     listeners = await serve(server, [listener], tls)
-    kubeconfig = tmp_path / "scheduler.conf"
+    config = tmp_path / "scheduler.conf"
     url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-    kubeconfig.write_bytes(orjson.dumps(pki.kubeconfig("scheduler", url, "test")))
+    config.write_bytes(orjson.dumps(pki.kubeconfig("scheduler", url, "test")))
     client = Client(server.transport(ITSELF))
     await client.create(NODES, node("n1"))
     await client.patch(NODES, "n1", {"spec": {"taints": None}})
     try:
-        yield Cluster(client, pki, kubeconfig)
+        yield Cluster(client, pki, config)
     finally:
         await listeners.close()
         await server.stop()
@@ -206,3 +209,56 @@ async def test_a_mistake_is_one_line_and_exit_code_1(
     assert errors.decode().splitlines(keepends=True)[-1] == complaint
     assert process.returncode == 1
     assert "Traceback" not in errors.decode()
+
+
+async def test_it_tells_what_its_last_attempt_saw(cluster: Cluster, tmp_path: Path) -> None:
+    port, files = free_port(), cluster.pki.directory
+    flags = (
+        f"--secure-port={port}", f"--client-ca-file={files / 'ca.crt'}",
+        f"--tls-cert-file={files / 'apiserver.crt'}", f"--tls-private-key-file={files / 'apiserver.key'}",
+    )
+    admin = kubeconfig.from_document(cluster.pki.kubeconfig("admin", "https://127.0.0.1:1", "test"), tmp_path)
+    async with scheduler(cluster, *flags):
+        await cluster.create_pod("elsewhere", nodeSelector={"disk": "ssd"})  # type: ignore[arg-type]
+
+        async def is_told() -> bool:
+            with contextlib.suppress(NoAnswer):
+                return await asked(port).last_attempt(admin, "default", "elsewhere") is not None
+            return False
+
+        await until(is_told, "the attempt is told")
+        seen = await asked(port).last_attempt(admin, "default", "elsewhere")
+        assert seen is not None and seen["attempt"] == 1
+        [verdict] = seen["verdicts"]
+        assert verdict["plugin"] == "NodeAffinity" and verdict["nodes"] == ["n1"]
+        report = await why(cluster.client, "default", "elsewhere", asked(port), admin)
+        assert report.attempt is not None and report.attempt.message.startswith("0/1 nodes are available")
+        stranger = kubeconfig.from_document(cluster.pki.kubeconfig("kube-proxy", "https://127.0.0.1:1", "t"), tmp_path)
+        with pytest.raises(NoAnswer, match="cannot get path"):
+            await asked(port).last_attempt(stranger, "default", "elsewhere")
+        assert await asked(port).last_attempt(admin, "default", "nobody") is None
+    with pytest.raises(NoAnswer):
+        await asked(port).last_attempt(admin, "default", "elsewhere")
+
+
+def asked(port: int) -> SchedulerPort:
+    return SchedulerPort.of_url(f"https://127.0.0.1:{port}")
+
+
+async def test_nothing_of_its_certificate_is_left_when_it_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+    port = free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path))
+        before = set(tmp_path.iterdir())
+        async with scheduler(cluster, f"--secure-port={port}", "--leader-elect=false") as process:
+            async def is_well() -> bool:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    return True
+                return False
+
+            await until(is_well, "it serves")
+            process.kill()
+            await process.wait()
+        assert set(tmp_path.iterdir()) == before

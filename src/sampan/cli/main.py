@@ -22,7 +22,7 @@ import typer
 from sampan import KUBERNETES_VERSION, __version__
 from sampan.cli import duration
 from sampan.cli import why as placement
-from sampan.cli.operations import ClusterStatus, LocalClusters, OperationError, UpOptions
+from sampan.cli.operations import ClusterStatus, LocalClusters, OperationError, Question, UpOptions
 from sampan.cli.progress import Steps
 
 T = TypeVar("T")
@@ -226,10 +226,13 @@ def _add_tools(app: typer.Typer, clusters: LocalClusters) -> None:
         *,
         name: Name = DEFAULT_NAME,
         kubeconfig: Annotated[Path | None, typer.Option(help="Another cluster's kubeconfig.")] = None,
+        scheduler: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to ask another scheduler.")] = "",
+        scheduler_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Who vouches for it.")] = None,
         output: Output = "",
     ) -> None:
-        """Say why a pod is not placed: each node's verdict, and the smallest change that would make it fit."""
-        report = _do(clusters.why(name, kubeconfig, namespace, placement.pod_name(target)))
+        """Say why a pod is not placed: what the scheduler saw, and the smallest change that would make it fit."""
+        pod = placement.pod_name(target)
+        report = _do(clusters.why(Question(namespace, pod, name, kubeconfig, scheduler, scheduler_ca)))
         if output == "json":
             _print_json(dataclasses.asdict(report))
         else:

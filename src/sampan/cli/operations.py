@@ -58,6 +58,19 @@ class ClusterStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """Which pod `sampan why` is about, in which cluster: the local one of that name, or the one of a kubeconfig. The
+    scheduler to ask is the cluster's own, or the one at an address."""
+
+    namespace: str
+    pod: str
+    cluster: str
+    kubeconfig: Path | None = None
+    scheduler: str = ""
+    scheduler_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementRow:
     """What one plugin says about these nodes, and what would change its mind."""
 
@@ -68,8 +81,22 @@ class PlacementRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """What the scheduler's last attempt to place a pod really saw; the rows have no remedies."""
+
+    number: int
+    at: str
+    message: str
+    rows: tuple[PlacementRow, ...] = ()
+    nominated_node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementReport:
-    """`sampan why pod/…`. `smallest_change` is what would make the pod fit on `node`, tried on paper if `confirmed`."""
+    """`sampan why pod/…`. `smallest_change` is what would make the pod fit on `node`, tried on paper if `confirmed`.
+
+    `rows` are verdicts of this moment, `attempt` is the scheduler's own last one; `untold` says why that is missing.
+    """
 
     headline: str
     last_attempt: str = ""
@@ -77,6 +104,8 @@ class PlacementReport:
     node: str = ""
     smallest_change: tuple[str, ...] = ()
     confirmed: bool = False
+    attempt: FailedAttempt | None = None
+    untold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +131,5 @@ class LocalClusters(Protocol):
     def build_image(self, name: str, recipe: Path) -> Awaitable[list[str]]: ...
     def images(self, name: str) -> Awaitable[list[dict[str, str]]]: ...
     def remove_image(self, name: str, reference: str) -> Awaitable[None]: ...
-    def why(self, name: str, kubeconfig: Path | None, namespace: str, pod: str) -> Awaitable[PlacementReport]: ...
+    def why(self, question: Question) -> Awaitable[PlacementReport]: ...
     def doctor(self) -> list[Finding]: ...

@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 
-from sampan.cli.operations import OperationError, PlacementReport, PlacementRow
+from sampan.cli.operations import FailedAttempt, OperationError, PlacementReport, PlacementRow
 
 _NAMED = 3
 
@@ -23,10 +23,16 @@ def lines(report: PlacementReport, width: int = 0) -> Iterator[str]:
     """The report for a terminal of that many columns (0: this one)."""
     width = width or shutil.get_terminal_size((120, 40)).columns
     yield report.headline
-    if report.last_attempt and not report.last_attempt.startswith("Successfully"):
+    if report.untold:
+        yield from _wrapped("only this moment is shown: ", report.untold, width)
+    if report.attempt is not None:
+        yield from _attempt(report.attempt, width)
+    elif report.last_attempt and not report.last_attempt.startswith("Successfully"):
         yield from _wrapped("the scheduler said: ", report.last_attempt, width)
     if report.rows:
         yield ""
+        if report.attempt is not None:
+            yield "now, asking every plugin:"
         yield from _table(report.rows, width)
     if report.smallest_change:
         yield ""
@@ -34,6 +40,20 @@ def lines(report: PlacementReport, width: int = 0) -> Iterator[str]:
         yield f"smallest change, on {report.node} ({tried}):"
         for change in report.smallest_change:
             yield from _wrapped("  - ", change, width)
+
+
+def _attempt(attempt: FailedAttempt, width: int) -> Iterator[str]:
+    yield from _wrapped(f"attempt {attempt.number} at {attempt.at}: ", attempt.message, width)
+    if attempt.nominated_node:
+        yield f"room is being made for it on {attempt.nominated_node}"
+    if attempt.rows:
+        first, second = (max(map(len, column)) for column in zip(
+            ("NODE", "REFUSED BY"), *((_nodes(row.nodes), row.plugin) for row in attempt.rows), strict=True
+        ))
+        yield ""
+        yield f"{'NODE':<{first}}  {'REFUSED BY':<{second}}  REASON"
+        for row in attempt.rows:
+            yield from _wrapped(f"{_nodes(row.nodes):<{first}}  {row.plugin:<{second}}  ", row.reason, width)
 
 
 def _table(rows: tuple[PlacementRow, ...], width: int) -> Iterator[str]:

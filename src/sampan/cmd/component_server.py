@@ -2,6 +2,7 @@
 
     /healthz /livez /readyz    open to everyone; `?verbose` lists the checks, and a failing check makes it 500
     /metrics                   Prometheus' text, for who may `get` that path (a client certificate or a bearer token)
+    others                     documents that the component offers below a path, for who may `get` them, too
 
 Ports are upstream's: 10257 for the controller manager, 10259 for the scheduler. In a local cluster they are on the
 node's address and serve with the API server's certificate.
@@ -18,6 +19,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from sampan.apimachinery.http import UserInfo
+from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 from sampan.client.reviews import Reviews
 
@@ -47,12 +49,14 @@ class ServingFiles:
 class Shown:
     """What a component shows: checks by name, each None or what is wrong; and Prometheus collectors.
 
-    `ready` are those that only /readyz asks.
+    `ready` are those that only /readyz asks. `documents` answer by path prefix, each given the rest of the path, with
+    JSON or None if there is nothing under that name.
     """
 
     checks: Checks
     collectors: Sequence[Any]
     ready: Checks = field(default_factory=dict)
+    documents: Mapping[str, Callable[[str], Object | None]] = field(default_factory=dict)
 
 
 class ComponentServer:
@@ -87,6 +91,8 @@ class ComponentServer:
         for path in _HEALTH:
             app.router.add_get(path, self._health)
         app.router.add_get("/metrics", self._metrics)
+        for prefix in self._shown.documents:
+            app.router.add_get(prefix + "{name:.+}", self._document)
         return app
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -102,13 +108,32 @@ class ComponentServer:
         lines.append(f"{name} check {'failed' if wrong else 'passed'}")
         return web.Response(text="\n".join(lines) + "\n", status=500 if wrong else 200)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _refusal(self, request: web.Request) -> web.Response | None:
+        """Why the caller may not have it."""
         user = await self._user(request)
         if user is None:
             return web.Response(status=401, text="Unauthorized\n")
         attributes = {"nonResourceAttributes": {"path": request.path, "verb": "get"}}
         if not await self._reviews.allowed(user, attributes):
             return web.Response(status=403, text=f'User "{user.name}" cannot get path "{request.path}"\n')
+        return None
+
+    async def _document(self, request: web.Request) -> web.Response:
+        refusal = await self._refusal(request)
+        if refusal is not None:
+            return refusal
+        name = request.match_info["name"]
+        answer = self._shown.documents[request.path.removesuffix(name)]
+        found = answer(name)
+        if found is None:
+            status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
+            return web.json_response({**status, "message": f"nothing is known of {name}"}, status=404)
+        return web.json_response(found)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        refusal = await self._refusal(request)
+        if refusal is not None:
+            return refusal
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
         if self._registry is None:

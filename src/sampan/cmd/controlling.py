@@ -60,10 +60,12 @@ def scheduler(cluster: ClusterLayout, client: GetClient) -> Part:
     async def part() -> None:
         connected = await client()
         from sampan.scheduler.configuration.configuration import Configuration
-        from sampan.scheduler.kube_scheduler import KubeScheduler
+        from sampan.scheduler.kube_scheduler import ATTEMPTS, KubeScheduler
 
         component = KubeScheduler(connected, Configuration(), cluster.first_node.name)
-        server = ComponentServer(connected, Shown({}, (component,), component.readiness()))
+        server = ComponentServer(connected, Shown(
+            {}, (component,), component.readiness(), {ATTEMPTS: component.last_attempt},
+        ))
         async with asyncio.TaskGroup() as group:
             group.create_task(component.run(), name="scheduler")
             serving = server.run(cluster.first_node.address, SCHEDULER_PORT, _files(cluster))

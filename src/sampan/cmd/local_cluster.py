@@ -24,6 +24,7 @@ from sampan.cli.operations import (
     PlacementReport,
     ProcessStatus,
     Progress,
+    Question,
     UpOptions,
 )
 from sampan.cmd import cluster_objects, credentials, doctor, etcd, layout, readiness, supervisor, topology
@@ -155,18 +156,26 @@ class LocalClusters:
             except images.ImageError as error:
                 raise OperationError(str(error), "list them: sampan image ls") from None
 
-    async def why(self, name: str, kubeconfig: Path | None, namespace: str, pod: str) -> PlacementReport:
+    async def why(self, question: Question) -> PlacementReport:
         """Why a pod is not placed, in the cluster of that name or that the kubeconfig reaches."""
+        from sampan.client import kubeconfig
         from sampan.client.client import Client
         from sampan.client.transport import HTTPTransport
+        from sampan.cmd.last_attempt import SchedulerPort
         from sampan.cmd.why import why
 
-        path = kubeconfig or self.kubeconfig(name)
+        path = question.kubeconfig or self.kubeconfig(question.cluster)
         if not path.exists():
             raise OperationError(f"{path}: no such file")
-        client = Client(HTTPTransport.from_kubeconfig(path))
+        port: SchedulerPort | None = None
+        if question.scheduler:
+            port = SchedulerPort.of_url(question.scheduler, question.scheduler_ca)
+        elif question.kubeconfig is None:
+            port = SchedulerPort.of_cluster(self._existing(question.cluster))
+        credentials = kubeconfig.load(path)
+        client = Client(HTTPTransport.from_credentials(credentials))
         try:
-            return await why(client, namespace, pod)
+            return await why(client, question.namespace, question.pod, port, credentials)
         except APIError as error:
             raise OperationError(f"the cluster does not answer: {error}") from None
         finally:

@@ -14,11 +14,10 @@ import contextlib
 import dataclasses
 import gc
 import logging
+import os
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from sampan import effects
@@ -35,7 +34,7 @@ from sampan.cmd.component_server import SCHEDULER_PORT, ComponentServer, Serving
 from sampan.scheduler.configuration.component import LeaderElection, validate_leader_election
 from sampan.scheduler.configuration.configuration import Configuration, load
 from sampan.scheduler.configuration.fields import ConfigurationError
-from sampan.scheduler.kube_scheduler import KubeScheduler
+from sampan.scheduler.kube_scheduler import ATTEMPTS, KubeScheduler
 from sampan.scheduler.profiles import UnknownPlugin, check
 
 log = logging.getLogger("sampan.scheduler")
@@ -136,19 +135,27 @@ def _run(flags: argparse.Namespace, configuration: Configuration, credentials: C
 
 @contextlib.contextmanager
 def _serving_files(flags: argparse.Namespace) -> Iterator[ServingFiles]:
-    """The given certificate, or one that is made for this run and removed with it."""
+    """The given certificate, or one that is made for this run and lives in memory, so that it ends with the process."""
     if flags.tls_cert_file:
         yield ServingFiles(flags.tls_cert_file, flags.tls_private_key_file, flags.client_ca_file)
         return
     from sampan.pki.authority import CertificateAuthority, server
-    from sampan.pki.certificate import KeyPair
 
-    with tempfile.TemporaryDirectory(prefix="sampan-scheduler-") as name:
-        host = socket.gethostname()
-        authority = CertificateAuthority.create(f"{host}-ca")
-        KeyPair.named(Path(name), "scheduler").save(authority.issue(server(host, [host, "localhost"], ["127.0.0.1"])))
-        directory = Path(name)
-        yield ServingFiles(str(directory / "scheduler.crt"), str(directory / "scheduler.key"), flags.client_ca_file)
+    host = socket.gethostname()
+    pair = CertificateAuthority.create(f"{host}-ca").issue(server(host, [host, "localhost"], ["127.0.0.1"]))
+    with _in_memory(pair.certificate_pem) as certificate, _in_memory(pair.key_pem) as key:
+        yield ServingFiles(certificate, key, flags.client_ca_file)
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[str]:
+    """A file that has no name but this one, which only this process can use."""
+    descriptor = os.memfd_create("serving-certificate")
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 async def _until_signalled(
@@ -174,7 +181,9 @@ async def _serve(
         async with asyncio.TaskGroup() as group:
             group.create_task(scheduler.run(), name="scheduler")
             if flags.secure_port:
-                server = ComponentServer(client, Shown({}, (scheduler,), scheduler.readiness()))
+                server = ComponentServer(client, Shown(
+                    {}, (scheduler,), scheduler.readiness(), {ATTEMPTS: scheduler.last_attempt},
+                ))
                 files = await _with_client_ca(client, files)
                 group.create_task(server.run(flags.bind_address, flags.secure_port, files), name="health and metrics")
     finally:

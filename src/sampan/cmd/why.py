@@ -1,15 +1,20 @@
-"""`sampan why pod/NAME`: asks the API server for all that scheduling looks at, and the filters for their verdicts.
+"""`sampan why pod/NAME`: what the scheduler's last attempt saw, and what would help now.
 
-It needs no scheduler: the same plugins decide here, on a snapshot of this moment, and write nothing.
+The attempt is the scheduler's own record, if one can be asked. What would help is found here: the API server is asked
+for all that scheduling looks at, and the same plugins decide on a snapshot of this moment, writing nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sampan.api.resources import PODS
 from sampan.apimachinery.errors import NotFound
-from sampan.apimachinery.object import Object, dig
-from sampan.cli.operations import OperationError, PlacementReport, PlacementRow
+from sampan.apimachinery.object import Object, dig, uid_of
+from sampan.cli.operations import FailedAttempt, OperationError, PlacementReport, PlacementRow
 from sampan.client.client import Client
+from sampan.client.kubeconfig import Credentials
+from sampan.cmd.last_attempt import NoAnswer, SchedulerPort
 from sampan.scheduler.config import Profile
 from sampan.scheduler.cycle import CycleTrial
 from sampan.scheduler.framework.framework import Framework
@@ -24,7 +29,10 @@ from sampan.scheduler.why.explanation import Explanation, explain, summary
 _OPTIONAL_TIMEOUT_S = 2.0
 
 
-async def why(client: Client, namespace: str, name: str) -> PlacementReport:
+async def why(
+    client: Client, namespace: str, name: str, port: SchedulerPort | None = None,
+    credentials: Credentials | None = None,
+) -> PlacementReport:
     """Why the pod is where it is, or nowhere. Raises OperationError if there is no such pod."""
     try:
         pod = await client.get(PODS, name, namespace)
@@ -34,7 +42,21 @@ async def why(client: Client, namespace: str, name: str) -> PlacementReport:
         return PlacementReport(f"pod {namespace}/{name} is on {pod['spec']['nodeName']}", last_attempt=_said(pod))
     async with Listers(client) as listers:
         explanation = explain(*await _prepared(client, listers), parse(pod))
-    return _report(f"{namespace}/{name}", pod, explanation)
+    report = _report(f"{namespace}/{name}", pod, explanation)
+    if port is None or credentials is None:
+        return report
+    try:
+        seen = await port.last_attempt(credentials, namespace, name)
+    except NoAnswer as error:
+        return replace(report, untold=str(error))
+    return report if seen is None or seen["uid"] != uid_of(pod) else replace(report, attempt=_attempt(seen))
+
+
+def _attempt(seen: Object) -> FailedAttempt:
+    rows = tuple(
+        PlacementRow(tuple(one["nodes"]), one["plugin"], ", ".join(one["reasons"]), ()) for one in seen["verdicts"]
+    )
+    return FailedAttempt(seen["attempt"], seen["time"], seen["message"], rows, seen["nominatedNodeName"])
 
 
 async def _prepared(client: Client, listers: Listers) -> tuple[Framework, Snapshot]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.leader_election import LeaderElector, LeaseTimes
@@ -20,6 +21,9 @@ from sampan.scheduler.scheduler import Scheduler, running
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+
+ATTEMPTS = "/debug/attempts/"
+"""Where, followed by `namespace/name`, what the last failed attempt to place a pod saw is shown."""
 
 
 class KubeScheduler:
@@ -79,6 +83,11 @@ class KubeScheduler:
         if not self.is_leader or self._scheduler is not None:
             return None
         return "the scheduler does not know the whole cluster yet"
+
+    def last_attempt(self, key: str) -> Object | None:
+        """What the last failed attempt to place a pod that still waits saw; None if there was none."""
+        scheduler = self._scheduler
+        return scheduler.attempts.of(key) if scheduler is not None and key in scheduler.queue else None
 
     def collect(self) -> Iterator[Metric]:
         """A Prometheus collector."""

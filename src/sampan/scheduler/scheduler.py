@@ -20,6 +20,7 @@ from sampan.client.client import Client
 from sampan.client.event_series import EventSeries
 from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.scheduler import cluster_events
+from sampan.scheduler.attempts import Attempts
 from sampan.scheduler.config import SchedulerConfig
 from sampan.scheduler.cycle import CycleTrial, Decision, decide, feasible
 from sampan.scheduler.extenders.extender import Extender, ExtenderError
@@ -89,6 +90,7 @@ class Scheduler:
         self._slots = asyncio.Semaphore(config.parallel_bindings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
+        self.attempts = Attempts()
         self._reports = Reports(client, lambda: self.is_busy, self._waiting_document)
         self.profiles = Profiles(config.profiles, self._handle)
         for framework in self.profiles.frameworks.values():
@@ -235,10 +237,7 @@ class Scheduler:
     ) -> Coroutine[Any, Any, None]:
         """Nobody gets a place, and whatever helps one of them is reason to try all again."""
         message = cycle.too_few(outcome)
-        reasons = {
-            decision.pod.key: decision.diagnosis.message if status is None else status.message
-            for decision, status in outcome.refused
-        }
+        refused = {decision.pod.key: (decision, status) for decision, status in outcome.refused}
         plugins = {PLUGIN}.union(*(
             decision.diagnosis.plugins if status is None else {status.plugin} for decision, status in outcome.refused
         ))
@@ -246,7 +245,13 @@ class Scheduler:
             self._note(queued, UNSCHEDULABLE)
             self.queue.failed(queued, frozenset(plugins))
         for key, queued in waiting.items():
-            self._report(queued.pod, "Unschedulable", f"{message}: {reasons[key]}" if key in reasons else message)
+            told, diagnosis = message, None
+            if key in refused:
+                decision, status = refused[key]
+                diagnosis = decision.diagnosis
+                told = f"{message}: {diagnosis.message if status is None else status.message}"
+            self.attempts.note(queued, told, diagnosis)
+            self._report(queued.pod, "Unschedulable", told)
         return report_group(self._client, cycle.gang.obj, message)
 
     def _place(
@@ -292,6 +297,7 @@ class Scheduler:
             return
         if status is None:
             self._note(queued, SCHEDULED)
+            self.attempts.forget(pod.key)
             self._metrics.bound(queued.attempts, effects.monotonic() - queued.queued_at)
             message = f"Successfully assigned {pod.namespace}/{pod.name} to {node_name}"
             self.recorder.event(pod.reference, NORMAL, "Scheduled", message)
@@ -326,6 +332,7 @@ class Scheduler:
         decision.diagnosis.overruled[decision.node_name] = status
         self._note(queued, UNSCHEDULABLE)
         self.queue.failed(queued, frozenset((status.plugin,)))
+        self.attempts.note(queued, decision.diagnosis.message, decision.diagnosis)
         self._report(queued.pod, "Unschedulable", decision.diagnosis.message)
 
     def _refuse(
@@ -340,11 +347,13 @@ class Scheduler:
             self.snapshot.nominate(pod, result.nominated_node)
         self._note(queued, UNSCHEDULABLE)
         self.queue.failed(queued, frozenset(diagnosis.plugins))
+        self.attempts.note(queued, diagnosis.message, diagnosis, result.nominated_node)
         self._report(pod, "Unschedulable", diagnosis.message, result.nominated_node)
 
     def _erred(self, queued: QueuedPod, message: str) -> None:
         self._note(queued, ERROR)
         self.queue.failed(queued, frozenset(), error=True)
+        self.attempts.note(queued, message)
         self._report(queued.pod, "SchedulerError", message)
 
     def _note(self, queued: QueuedPod, result: str) -> None:

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from sampan.scheduler.framework.status import Code, Status
 from sampan.scheduler.node_table import Bools, Indexes, Ints
+
+UInt16s: TypeAlias = npt.NDArray[np.uint16]
+_FEW = 32
 
 Explain: TypeAlias = Callable[[int, int], Status]
 """From `by` and `code` to the status."""
@@ -23,7 +27,7 @@ class Verdicts(Mapping[str, Status]):
     """What one attempt found. Immutable."""
 
     def __init__(self, names: tuple[str, ...], by: Ints, code: Ints, explain: Explain) -> None:
-        self._names = names
+        self.names = names
         self.by = by
         self.code = code
         self._explain = explain
@@ -37,13 +41,13 @@ class Verdicts(Mapping[str, Status]):
         return cls(names, by, by, lambda by, code: status)
 
     def __getitem__(self, node_name: str) -> Status:
-        row = self._names.index(node_name) if node_name in self._names else -1
+        row = self.names.index(node_name) if node_name in self.names else -1
         if row < 0 or not self.by[row]:
             raise KeyError(node_name)
         return self._status(int(self.by[row]), int(self.code[row]))
 
     def __iter__(self) -> Iterator[str]:
-        return (self._names[row] for row in np.flatnonzero(self.by).tolist())
+        return (self.names[row] for row in np.flatnonzero(self.by).tolist())
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.by))
@@ -62,6 +66,19 @@ class Verdicts(Mapping[str, Status]):
     def plugins(self) -> set[str]:
         """The plugins that refused a node."""
         return {status.plugin for status in self.tally()}
+
+    def indexed(self) -> tuple[tuple[Status, ...], UInt16s]:
+        """The different statuses, and for each row the place of its own among them plus one, 0 for one that fits."""
+        groups = list(self._groups())
+        index: UInt16s = np.zeros(len(self.by), np.uint16)
+        if len(groups) <= _FEW:
+            for place, (by, code) in enumerate(groups, start=1):
+                index[(self.by == by) & (self.code == code)] = place
+        else:
+            places = {group: place for place, group in enumerate(groups, start=1)}
+            for row in np.flatnonzero(self.by).tolist():
+                index[row] = places[int(self.by[row]), int(self.code[row])]
+        return tuple(self._status(by, code) for by, code in groups), index
 
     def resolvable(self) -> Indexes:
         """Rows whose refusal an eviction might change."""

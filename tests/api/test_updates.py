@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from sampan.api.apps.daemonset import DAEMON_SET
 from sampan.api.apps.deployment import DEPLOYMENT
 from sampan.api.autoscaling.hpa_v1 import HORIZONTAL_POD_AUTOSCALER_V1
 from sampan.api.autoscaling.hpa_v2 import HORIZONTAL_POD_AUTOSCALER
@@ -197,3 +198,21 @@ def test_the_older_autoscaler_shows_the_cpu_target() -> None:
     assert HORIZONTAL_POD_AUTOSCALER.validate(stored) == []
     stored["spec"]["metrics"].append({"type": "Pods", "pods": {"metric": {"name": "rps"}}})
     assert view.to_storage(view.from_storage(stored))["spec"]["metrics"][0]["type"] == "Pods"
+
+
+def test_a_daemon_set_counts_the_changes_of_its_template_whatever_a_client_says() -> None:
+    key = "deprecated.daemonset.template.generation"
+
+    def daemon_set(image: str, **annotations: str) -> Any:
+        template = {"spec": {"containers": [{"name": "c", "image": image}]}}
+        return {"metadata": {"name": "a", "annotations": annotations, "generation": 1}, "spec": {"template": template}}
+
+    first = daemon_set("a:1")
+    DAEMON_SET.prepare_create(first)
+    assert first["metadata"]["annotations"] == {key: "1"}
+    same = daemon_set("a:1", **{key: "77", "note": "x"})
+    DAEMON_SET.prepare_update(same, first)
+    assert same["metadata"]["annotations"] == {key: "1", "note": "x"}
+    changed = daemon_set("a:2")
+    DAEMON_SET.prepare_update(changed, same)
+    assert changed["metadata"]["annotations"] == {key: "2"}

@@ -123,6 +123,21 @@ def test_the_status_counts_nodes(make) -> None:
     }
 
 
+def test_a_node_counts_as_updated_only_when_its_old_pod_is_gone(make) -> None:
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    owner = daemon_set(make, updateStrategy=strategy)
+    revision, digest = revision_and_hash(owner, make)
+    old = daemon_pod(make, owner, "n1", "old", ready=True)
+    new = daemon_pod(make, owner, "n1", digest, ready=True, creationTimestamp="2026-01-02T03:01:00Z")
+    waiting = daemon_pod(make, owner, "n1", digest, ready=True, creationTimestamp="2026-01-01T00:00:00Z")
+    waiting["spec"] = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]}}}}
+    for pods, updated in (((old, new), None), ((old, waiting), None), ((new,), 1)):
+        [update] = plan(Observed(owner, pods, nodes(make, "n1"), (revision,)), make.now).finally_(Outcome())
+        assert update.obj["status"].get("updatedNumberScheduled") == updated
+        assert update.obj["status"]["numberReady"] == 1
+
+
 def test_it_follows_the_nodes_of_a_cluster_and_rolls() -> None:
     def image(name: str) -> Object:
         return {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": name}]}}}}

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from sampan.api.resources import CORE_EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from sampan.apimachinery.object import Object, labels_of, name_of
 from sampan.controllers.revision_history import HASH_LABEL, history_of
@@ -130,6 +132,39 @@ def test_max_unavailable_lets_several_go_at_once_and_counts_those_that_are_down(
     assert rolled(make, owner, down) == ["web-2"]
     broken = members(make, owner, 0, 1, ready=False, revision="web-old") + members(make, owner, 2, 3)
     assert rolled(make, owner, broken) == ["web-1", "web-0"]
+
+
+@pytest.mark.parametrize(("value", "replicas", "deleted"), [
+    (None, 5, 1), (3, 5, 3), ("10%", 5, 1), ("25%", 10, 2), ("35%", 10, 3), ("100%", 4, 4),
+])
+def test_max_unavailable_in_percent_is_rounded_down_but_is_at_least_one(make, value, replicas, deleted) -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": value}}
+    if value is None:
+        del rolling["rollingUpdate"]["maxUnavailable"]
+    owner = stateful_set(make, replicas=replicas, updateStrategy=rolling)
+    assert len(rolled(make, owner, members(make, owner, *range(replicas), revision="web-old"))) == deleted
+
+
+def test_in_parallel_missing_and_surplus_pods_do_not_stop_an_update_but_count_as_unavailable(make, flat) -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 2}}
+    owner = stateful_set(make, replicas=4, updateStrategy=rolling, podManagementPolicy="Parallel")
+    old = members(make, owner, 1, 2, 3, 4, revision="web-old")
+    writes = flat(decided(owner, old, make))
+    assert created(writes) == ["web-0"] and deleted(writes) == ["web-4", "web-3"]
+    failed = members(make, owner, 0, 1, phase="Failed", revision="web-old")
+    writes = flat(decided(owner, [*failed, *members(make, owner, 2, 3, revision="web-old")], make))
+    assert deleted(writes) == ["web-0", "web-1"]
+
+
+def test_an_update_is_through_only_with_all_the_pods_that_are_wanted(make) -> None:
+    owner = stateful_set(make, replicas=3)
+    [before] = revisions(stateful_set(make, template=make.template("web:0")))
+    owner["status"] = {"currentRevision": name_of(before)}
+    known = (before, *revisions(owner))
+    [update] = decided(owner, members(make, owner, 0, 1), make, known=known).finally_(None)
+    assert update.obj["status"]["currentRevision"] == name_of(before)
+    [update] = decided(owner, members(make, owner, 0, 1, 2), make, known=known).finally_(None)
+    assert update.obj["status"]["currentRevision"] == name_of(revisions(owner)[0])
 
 
 def test_a_pod_below_the_partition_comes_back_in_its_old_revision(make, flat) -> None:

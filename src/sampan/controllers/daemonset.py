@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sampan import effects
+from sampan.api.apps.daemonset import template_generation
 from sampan.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import (
@@ -162,9 +163,13 @@ def target_node(pod: Object) -> str:
 
 
 def by_node(pods: Sequence[Object]) -> dict[str, list[Object]]:
-    """Pods by node, oldest first."""
+    """Pods by node: those that are on it, oldest first, before those that are to come."""
+
+    def order(pod: Object) -> tuple[bool, str, str]:
+        return not dig(pod, "spec", "nodeName"), meta(pod).get("creationTimestamp") or "", name_of(pod)
+
     found: dict[str, list[Object]] = {}
-    for pod in sorted(pods, key=lambda one: (meta(one).get("creationTimestamp") or "", name_of(one))):
+    for pod in sorted(pods, key=order):
         found.setdefault(target_node(pod), []).append(pod)
     return found
 
@@ -215,7 +220,7 @@ def _writes(
 
 def _create(owner: Object, spec: Object, node: str, digest: str) -> Create:
     pod = pod_template.pod_from({**dig(owner, "spec", "template", default={}), "spec": spec}, owner)
-    generation = str(meta(owner).get("generation", 0))
+    generation = str(template_generation(owner) or meta(owner).get("generation", 0))
     labels = {**(pod["metadata"].get("labels") or {}), HASH_LABEL: digest, GENERATION_LABEL: generation}
     affinity = dict(spec.get("affinity") or {})
     by_name = {"key": "metadata.name", "operator": "In", "values": [node]}
@@ -242,7 +247,7 @@ def _delete(owner: Object, pod: Object) -> Delete:
 def status_of(
     owner: Object, nodes: Mapping[str, Object], on_node: Mapping[str, Sequence[Object]], digest: str, now: datetime
 ) -> Object:
-    """The set's status."""
+    """The set's status. Of a node's pods the oldest counts: an update is not through while an old one is there."""
     spec, min_ready_s = pod_spec_of(owner), int(dig(owner, "spec", "minReadySeconds", default=0))
     desired = current = misplaced = ready = available = updated = 0
     for name, node in nodes.items():
@@ -251,10 +256,13 @@ def status_of(
             misplaced += bool(pods)
             continue
         desired += 1
-        current += bool(pods)
-        ready += any(map(is_ready, pods))
-        available += any(is_available(pod, min_ready_s, now) for pod in pods)
-        updated += any(labels_of(pod).get(HASH_LABEL) == digest for pod in pods)
+        if not pods:
+            continue
+        pod = pods[0]
+        current += 1
+        ready += is_ready(pod)
+        available += is_available(pod, min_ready_s, now)
+        updated += labels_of(pod).get(HASH_LABEL) == digest
     status: Object = {
         "currentNumberScheduled": current, "numberMisscheduled": misplaced, "desiredNumberScheduled": desired,
         "numberReady": ready, "observedGeneration": meta(owner).get("generation", 0),

@@ -8,7 +8,7 @@ pods beyond the end go one by one, highest first, while all others are well. Wit
 finished pods are replaced under the same name, after they are gone: the name is the lock, so there are never two pods
 of one ordinal.
 
-When all is in place, RollingUpdate replaces pods of an old revision, highest ordinal first and never below
+When nothing has to be waited for, RollingUpdate replaces pods of an old revision, highest ordinal first and never below
 `partition`, while fewer than `maxUnavailable` are unavailable; OnDelete leaves that to whoever deletes pods. Pods below
 the partition that must be made again are made from the revision the set had before (`status.currentRevision`).
 """
@@ -141,7 +141,7 @@ def status_of(owner: Object, pods: Mapping[int, Object], revisions: Revisions, n
     updated = sum(labels_of(pod).get(HASH_LABEL) == revisions.update for pod in living)
     name = revisions.current
     rolls = dig(owner, "spec", "updateStrategy", "type", default="RollingUpdate") == "RollingUpdate"
-    if rolls and updated == len(pods) == len(ready):
+    if rolls and updated == len(pods) == len(ready) == len(identity.ordinals(owner)):
         name, current = revisions.update, updated
     told = dig(owner, "status", "conditions")
     counts = {"readyReplicas": len(ready), "currentReplicas": current, "updatedReplicas": updated}
@@ -177,8 +177,7 @@ class _Work:
 
     def decide(self) -> None:
         self._retain_or_not()
-        waits = self._make_and_mend()
-        if (waits and self._ordered) or self._scale_down() or waits:
+        if self._make_and_mend() or self._scale_down():
             return
         if dig(self.owner, "spec", "updateStrategy", "type", default="RollingUpdate") == "RollingUpdate":
             self._roll()
@@ -189,7 +188,7 @@ class _Work:
             self.steps += identity.retention_updates(self.owner, self.claims, ordinal, pod, scaled_down=gone)
 
     def _make_and_mend(self) -> bool:
-        """Pods that should be. True while one is missing (nothing is rolled) or, if ordered, not well (all waits)."""
+        """Pods that should be. True while all else waits: if ordered, for one that is missing or not well."""
         creations: list[Create] = []
         claims: list[Create] = []
         waits = False
@@ -219,7 +218,7 @@ class _Work:
             self.steps.append(Parallel(tuple(claims)))
         if creations:
             self.steps.append(Parallel(tuple(creations), slow_start=True))
-        return waits
+        return waits and self._ordered
 
     def _replace(self, pod: Object) -> None:
         if is_being_deleted(pod):
@@ -232,7 +231,7 @@ class _Work:
         self._delete(pod)
 
     def _scale_down(self) -> bool:
-        """Pods beyond the end, highest first. True if there are any."""
+        """Pods beyond the end, highest first. True if there are any that one has to wait for."""
         unhealthy = [ordinal for ordinal, pod in sorted(self.pods.items()) if not self._healthy(pod)]
         for ordinal in self._condemned:
             pod = self.pods[ordinal]
@@ -245,23 +244,28 @@ class _Work:
             self._delete(pod)
             if self._ordered:
                 break
-        return bool(self._condemned)
+        return self._ordered and bool(self._condemned)
 
     def _roll(self) -> None:
         """Pods of an old revision, highest first, as many as may be unavailable."""
         rolling = dig(self.owner, "spec", "updateStrategy", "rollingUpdate", default={})
-        limit = max(resolve(rolling.get("maxUnavailable", 1), len(self._wanted), up=True), 1)
+        limit = max(resolve(rolling.get("maxUnavailable", 1), len(self._wanted), up=False), 1)
         first = identity.start_ordinal(self.owner) + int(rolling.get("partition") or 0)
-        unavailable = {ordinal for ordinal in self._wanted if not self._healthy(self.pods[ordinal])}
+        unavailable = {
+            one for one in self._wanted if one not in self.pods or not self._healthy(self.pods[one])
+        }
         in_the_way = 0
         for ordinal in reversed(self._wanted):
             if ordinal < first or in_the_way >= limit:
                 return
-            pod = self.pods[ordinal]
-            old = labels_of(pod).get(HASH_LABEL) != self.revisions.update and not is_being_deleted(pod)
+            pod = self.pods.get(ordinal)
+            old = (
+                pod is not None and labels_of(pod).get(HASH_LABEL) != self.revisions.update
+                and not is_being_deleted(pod) and not is_finished(pod)
+            )
             if old and (ordinal in unavailable or len(unavailable) < limit):
                 unavailable.add(ordinal)
-                self._delete(pod)
+                self._delete(self.pods[ordinal])
             in_the_way += ordinal in unavailable
 
     def _healthy(self, pod: Object) -> bool:

@@ -23,10 +23,12 @@ from sampan.api.strategy import (
     zero_status,
 )
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
-from sampan.apimachinery.object import Object
+from sampan.apimachinery.object import Object, annotations_of, dig
 
 _COUNTS = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",
            "observedGeneration", "updatedNumberScheduled", "numberAvailable", "numberUnavailable")
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""An annotation: how often the template has changed, as a field of older versions said it; pods have it as a label."""
 _COUNTED = ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
 
 
@@ -42,6 +44,27 @@ def default(obj: Object) -> None:
     setdefault(spec, "revisionHistoryLimit", 10)
     default_template(ensure(spec, "template"))
     zero_status(obj, *_COUNTED)
+
+
+def prepare_create(obj: Object) -> None:
+    create_with_generation(obj)
+    _count_template(obj, max(template_generation(obj), 1))
+
+
+def prepare_update(new: Object, old: Object) -> None:
+    update_with_generation(new, old)
+    changed = dig(new, "spec", "template") != dig(old, "spec", "template")
+    _count_template(new, max(template_generation(old), 1) + changed)
+
+
+def template_generation(obj: Object) -> int:
+    """The number of the template; 0 where none is kept."""
+    text = annotations_of(obj).get(TEMPLATE_GENERATION, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _count_template(obj: Object, number: int) -> None:
+    ensure(ensure(obj, "metadata"), "annotations")[TEMPLATE_GENERATION] = str(number)
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -84,8 +107,8 @@ DAEMON_SET = Kind(
     short_names=("ds",),
     categories=("all",),
     default=default,
-    prepare_create=counting_from_zero(create_with_generation, *_COUNTED),
-    prepare_update=update_with_generation,
+    prepare_create=counting_from_zero(prepare_create, *_COUNTED),
+    prepare_update=prepare_update,
     validate=validate,
     validate_update=selector_is_immutable,
     columns=(

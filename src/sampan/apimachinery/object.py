@@ -1,6 +1,7 @@
 """API objects are plain JSON documents; this module has the accessors that everything uses on them.
 
-An object is a `dict` exactly as it travels on the wire. The accessors never insert anything into what they read.
+An object is a `dict` exactly as it travels on the wire. The accessors never insert anything into what they read. They
+are called more often than anything else, so they do not call each other.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ def meta(obj: Object) -> Object:
 
 
 def name_of(obj: Object) -> str:
-    return str(meta(obj).get("name", ""))
+    found = obj.get("metadata")
+    return str(found.get("name", "")) if isinstance(found, dict) else ""
 
 
 def namespace_of(obj: Object) -> str:
     """`metadata.namespace`, empty for cluster-scoped objects."""
-    return str(meta(obj).get("namespace", "") or "")
+    found = obj.get("metadata")
+    return str(found.get("namespace") or "") if isinstance(found, dict) else ""
 
 
 def uid_of(obj: Object) -> str:
-    return str(meta(obj).get("uid", ""))
+    found = obj.get("metadata")
+    return str(found.get("uid", "")) if isinstance(found, dict) else ""
 
 
 def resource_version_of(obj: Object) -> str:
@@ -35,7 +39,8 @@ def resource_version_of(obj: Object) -> str:
 
 
 def labels_of(obj: Object) -> dict[str, str]:
-    return meta(obj).get("labels") or {}
+    found = obj.get("metadata")
+    return (found.get("labels") or {}) if isinstance(found, dict) else {}
 
 
 def annotations_of(obj: Object) -> dict[str, str]:
@@ -44,13 +49,17 @@ def annotations_of(obj: Object) -> dict[str, str]:
 
 def is_being_deleted(obj: Object) -> bool:
     """True once `metadata.deletionTimestamp` is set."""
-    return bool(meta(obj).get("deletionTimestamp"))
+    found = obj.get("metadata")
+    return isinstance(found, dict) and bool(found.get("deletionTimestamp"))
 
 
 def key_of(obj: Object) -> str:
     """`namespace/name`, or `name` alone for cluster-scoped objects: the key of work queues and listers."""
-    namespace = namespace_of(obj)
-    return f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
+    found = obj.get("metadata")
+    if not isinstance(found, dict):
+        return ""
+    namespace, name = found.get("namespace"), str(found.get("name", ""))
+    return f"{namespace}/{name}" if namespace else name
 
 
 def split_key(key: str) -> tuple[str, str]:
@@ -70,14 +79,12 @@ def controller_of(obj: Object) -> Object | None:
 def dig(obj: Any, *path: str | int, default: Any = None) -> Any:
     """The value at a path of keys and indexes, or `default` where any step is missing or null."""
     for step in path:
-        if isinstance(step, int):
-            if not isinstance(obj, list) or not -len(obj) <= step < len(obj):
-                return default
+        if isinstance(obj, dict):
+            obj = obj.get(step)
+        elif isinstance(obj, list) and isinstance(step, int) and -len(obj) <= step < len(obj):
             obj = obj[step]
         else:
-            if not isinstance(obj, dict):
-                return default
-            obj = obj.get(step)
+            return default
         if obj is None:
             return default
     return obj

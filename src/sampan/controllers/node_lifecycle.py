@@ -147,6 +147,7 @@ class NodeLifecycleReconciler:
 
     def __init__(self, wiring: Wiring, config: ControllerManagerConfig) -> None:
         self._config = config
+        self._look_again = Plan(requeue_after_s=config.node_monitor_period_s)
         self._nodes = wiring.watch(NODES, self._changed)
         self._zones: dict[str, Zone] | None = None
         leases = wiring.factory.informer(LEASES, LEASE_NAMESPACE)
@@ -155,6 +156,8 @@ class NodeLifecycleReconciler:
         self._pods = wiring.read(PODS)
         self._pods.add_index(BY_NODE, node_of_pod)
         self._health: dict[str, Health] = {}
+        self._well: dict[str, Object] = {}
+        """Nodes as they were when they were ready and nothing was to do: then only silence can change that."""
         self._budget = EvictionBudget()
 
     async def reconcile(self, key: str) -> Plan:
@@ -162,6 +165,8 @@ class NodeLifecycleReconciler:
         if node is None:
             return self._removed(key)
         now = effects.monotonic()
+        if self._well.get(key) is node and self._silence(node, now) <= self._config.node_monitor_grace_s:
+            return self._look_again
         notes: tuple[Note, ...] = ()
         if key not in self._health:
             text = f"Node {key} event: Registered Node {key} in Controller"
@@ -174,6 +179,8 @@ class NodeLifecycleReconciler:
             may_evict, all_lost(zones),
         )
         decided = plan(observed, self._config, effects.now())
+        if not decided.steps and not notes and is_ready(node):
+            self._well[key] = node
         if _begins_eviction(decided, node):
             self._budget.spend(zone, now)
         return Plan(decided.steps, (*notes, *decided.notes), decided.requeue_after_s)
@@ -189,6 +196,7 @@ class NodeLifecycleReconciler:
         return self._zones
 
     def _removed(self, key: str) -> Plan:
+        self._well.pop(key, None)
         if self._health.pop(key, None) is None:
             return NOTHING
         about = {"kind": "Node", "apiVersion": "v1", "name": key, "uid": key}
@@ -196,10 +204,11 @@ class NodeLifecycleReconciler:
         return Plan(notes=(Note(about, NORMAL, "RemovingNode", text),))
 
     def _silence(self, node: Object, now: float) -> float:
-        sign = sign_of_life(node, self._leases.get(name_of(node), LEASE_NAMESPACE))
-        known = self._health.get(name_of(node))
+        name = name_of(node)
+        sign = sign_of_life(node, self._leases.get(name, LEASE_NAMESPACE))
+        known = self._health.get(name)
         if known is None or known.sign != sign:
-            known = self._health[name_of(node)] = Health(sign, now)
+            known = self._health[name] = Health(sign, now)
         return now - known.at
 
 

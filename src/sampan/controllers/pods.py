@@ -45,7 +45,8 @@ def is_active(pod: Object) -> bool:
 
 def condition(obj: Object, type: str) -> Object | None:
     """The status condition of this type."""
-    for found in dig(obj, "status", "conditions", default=()):
+    status = obj.get("status")
+    for found in (status.get("conditions") or ()) if isinstance(status, dict) else ():
         if found.get("type") == type:
             return found  # type: ignore[no-any-return]
     return None

@@ -7,6 +7,7 @@ backends.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable
 
@@ -38,7 +39,13 @@ def addresses_of(pod: Object, family: str) -> list[str]:
     """The pod's addresses of one family: IPv4 or IPv6."""
     listed = [entry.get("ip") for entry in dig(pod, "status", "podIPs", default=())]
     found = [text for text in (listed or [dig(pod, "status", "podIP")]) if text]
-    return [text for text in found if f"IPv{ipaddress.ip_address(text).version}" == family]
+    return [text for text in found if _family_of(text) == family]
+
+
+@functools.lru_cache(maxsize=4096)
+def _family_of(address: str) -> str:
+    """Parsing an address takes longer than all else that is asked of a pod, and it stays the same."""
+    return f"IPv{ipaddress.ip_address(address).version}"
 
 
 def families_of(service: Object) -> tuple[str, ...]:

@@ -28,9 +28,16 @@ class SeededSource:
         self._secrets = random.Random(f"{seed}/secrets")
         self.clock_offset = timedelta()
         """Change it to let the wall clock jump."""
+        self._moment = (0.0, timedelta())
+        self._now = epoch
+        """The wall clock as it was asked last: on virtual time it is asked often at the same moment."""
 
     def now(self) -> datetime:
-        return self._epoch + timedelta(seconds=self._clock()) + self.clock_offset
+        moment = self._clock(), self.clock_offset
+        if moment != self._moment:
+            self._moment = moment
+            self._now = self._epoch + timedelta(seconds=moment[0]) + moment[1]
+        return self._now
 
     def monotonic(self) -> float:
         return self._clock()

@@ -89,6 +89,8 @@ class Expectations:
         return _at_least(informer.reflector.resource_version, awaited.version)
 
     def _seen(self, resource: Resource, obj: Object) -> None:
+        if not self._interested:
+            return
         object_key = key_of(obj)
         for key in list(self._interested.get((resource, object_key), ())):
             for awaited in list(self._awaited.get(key, ())):

@@ -124,7 +124,7 @@ class Network:
     def latency_s(self, link: Link) -> float:
         late = self.rng.random() * LATE_S if self.rng.random() < LATE_SHARE else 0.0
         usual = self.rng.uniform(*BASE_LATENCY_S) + late
-        return usual + sum(trouble.latency_s(self.rng) for trouble in link.troubles)
+        return usual + sum(trouble.latency_s(self.rng) for trouble in link.troubles) if link.troubles else usual
 
 
 class SimTransport:
@@ -170,9 +170,10 @@ class SimTransport:
     async def _there_and_back(self, request: Request, cause: Cause) -> Response:
         network, link = self._network, self._link
         await self._may_die("before", request)
-        await self._wait_while_cut(CONNECT_TIMEOUT_S)
+        if link.troubles:
+            await self._wait_while_cut(CONNECT_TIMEOUT_S)
         await asyncio.sleep(network.latency_s(link))
-        if any(trouble.loses_request(network.rng) for trouble in link.troubles):
+        if link.troubles and any(trouble.loses_request(network.rng) for trouble in link.troubles):
             raise errors.ServiceUnavailable("connection reset by peer")
         if self._life.over:
             raise errors.ServiceUnavailable("the process is gone")
@@ -185,8 +186,9 @@ class SimTransport:
             return self._streaming(request, response)
         await self._may_die("after", request)
         await asyncio.sleep(network.latency_s(link))
-        await self._wait_while_cut(READ_TIMEOUT_S)
-        if any(trouble.loses_answer(network.rng) for trouble in link.troubles):
+        if link.troubles:
+            await self._wait_while_cut(READ_TIMEOUT_S)
+        if link.troubles and any(trouble.loses_answer(network.rng) for trouble in link.troubles):
             raise errors.ServiceUnavailable("unexpected EOF")
         return response
 

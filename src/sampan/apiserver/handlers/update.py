@@ -34,10 +34,11 @@ async def update(ctx: RequestContext, backend: Backend) -> Response:
     obj = read_object(ctx, kind)
     check_name(ctx, obj)
     request.unconditional = not obj["metadata"].get("resourceVersion")
+    request.shares = True  # nothing of the old state is part of the new one
 
     async def change(old: Object) -> Object:
         check_version_given(request, obj)
-        return answers.copy(obj)
+        return answers.copy(obj) if request.unconditional else obj  # only then it may be asked for again
 
     try:
         updated = await backend.writes.update(request, change)

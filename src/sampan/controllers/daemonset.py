@@ -88,10 +88,10 @@ def plan(observed: Observed, now: datetime) -> Plan:
     notes: list[Note] = []
     nodes: list[NodePods] = []
     min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
-    budget = Budget.of(owner, sum(should_run(spec, node)[0] for node in observed.nodes.values()))
-    for name, node in sorted(observed.nodes.items()):
+    placement = {name: should_run(spec, node) for name, node in sorted(observed.nodes.items())}
+    budget = Budget.of(owner, sum(run for run, _ in placement.values()))
+    for name, (run, stay) in placement.items():
         pods = on_node.get(name, [])
-        run, stay = should_run(spec, node)
         if run and not pods:
             creations.append(name)
         elif stay:
@@ -113,7 +113,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     steps += surplus(history.old, in_use, int(dig(owner, "spec", "revisionHistoryLimit", default=10)))
 
     def report(outcome: Outcome) -> tuple[Step, ...]:
-        status = status_of(owner, observed.nodes, on_node, history.hash, now)
+        status = status_of(owner, {name: run for name, (run, _) in placement.items()}, on_node, history.hash, now)
         if status == (owner.get("status") or {}):
             return ()
         return (Update(DAEMON_SETS, {**owner, "status": status}, subresource="status"),)
@@ -245,14 +245,17 @@ def _delete(owner: Object, pod: Object) -> Delete:
 
 
 def status_of(
-    owner: Object, nodes: Mapping[str, Object], on_node: Mapping[str, Sequence[Object]], digest: str, now: datetime
+    owner: Object, nodes: Mapping[str, bool], on_node: Mapping[str, Sequence[Object]], digest: str, now: datetime
 ) -> Object:
-    """The set's status. Of a node's pods the oldest counts: an update is not through while an old one is there."""
-    spec, min_ready_s = pod_spec_of(owner), int(dig(owner, "spec", "minReadySeconds", default=0))
+    """The set's status. `nodes` says of each whether it should have a pod.
+
+    Of a node's pods the oldest counts: an update is not through while an old one is there.
+    """
+    min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
     desired = current = misplaced = ready = available = updated = 0
-    for name, node in nodes.items():
+    for name, should_have in nodes.items():
         pods = on_node.get(name, ())
-        if not should_run(spec, node)[0]:
+        if not should_have:
             misplaced += bool(pods)
             continue
         desired += 1

@@ -33,7 +33,7 @@ from sampan.controllers.service_backends import (
     hostname_of,
     is_headless,
     is_ours,
-    ports_of,
+    ports_by_pod,
     publishes_all,
     selected_by,
     services_of_pod,
@@ -78,10 +78,11 @@ def subsets_of(service: Object, pods: tuple[Object, ...]) -> list[Object]:
     """The subsets, in the order of their ports; addresses in the order of IP and uid."""
     family = families_of(service)[0]
     groups: dict[PortKey, tuple[list[Object], list[Object]]] = {}
+    ports_of = ports_by_pod(service)
     for pod in pods:
         if not belongs(pod, terminating=publishes_all(service)) or not addresses_of(pod, family):
             continue
-        ports = ports_of(pod, service)
+        ports = ports_of(pod)
         if not ports and not (is_headless(service) and not dig(service, "spec", "ports")):
             continue
         key = tuple((p["name"], p["protocol"], p["port"], p.get("appProtocol", "")) for p in ports)

@@ -41,7 +41,7 @@ from sampan.controllers.service_backends import (
     hostname_of,
     is_headless,
     is_ours,
-    ports_of,
+    ports_by_pod,
     publishes_all,
     selected_by,
     services_of_pod,
@@ -104,9 +104,10 @@ def _family(observed: Observed, family: str, now: datetime) -> tuple[list[Step],
     """What to write for one family, and why endpoints have no hints if they should."""
     topology = observed.topology or Topology()
     wanted: dict[PortKey, dict[str, Object]] = {}
+    ports_of = ports_by_pod(observed.service)
     for pod in observed.placed:
         if belongs(pod, terminating=True) and addresses_of(pod, family):
-            ports = _port_key(ports_of(pod, observed.service))
+            ports = _port_key(ports_of(pod))
             endpoint = endpoint_of(pod, observed.service, family, topology.zones)
             wanted.setdefault(ports, {})[uid_of(pod)] = endpoint
     why = add_hints(observed.service, [one for found in wanted.values() for one in found.values()], topology)

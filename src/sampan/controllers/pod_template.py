@@ -41,7 +41,7 @@ def hash_of(template: Object, collision_count: int | None = None) -> str:
 
 def same_template(a: Object, b: Object) -> bool:
     """Equal but for the hash label; missing and empty are the same."""
-    return bool(_without_hash(a) == _without_hash(b))
+    return _same(_without_hash(a), _without_hash(b))
 
 
 def pod_from(template: Object, owner: Object) -> Object:
@@ -59,10 +59,24 @@ def pod_from(template: Object, owner: Object) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec") or {}}
 
 
-def _without_hash(template: Object) -> Any:
+def _without_hash(template: Object) -> Object:
     metadata = template.get("metadata") or {}
     labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH_LABEL}
-    return _meaningful({**template, "metadata": {**metadata, "labels": labels}})
+    return {**template, "metadata": {**metadata, "labels": labels}}
+
+
+def _same(a: Object, b: Object) -> bool:
+    """Whether `_meaningful` makes the same of both; it is asked only of what differs."""
+    for key in a.keys() | b.keys():
+        one, other = a.get(key), b.get(key)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            if not _same(one, other):
+                return False
+        elif _meaningful({key: one}) != _meaningful({key: other}):
+            return False
+    return True
 
 
 def _meaningful(value: Any) -> Any:

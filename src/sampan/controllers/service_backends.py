@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, name_of, namespace_of, uid_of
@@ -75,6 +75,14 @@ def port_of(pod: Object, service_port: Object) -> int | None:
             if port.get("name") == target and port.get("protocol", "TCP") == protocol:
                 return int(port["containerPort"])
     return None
+
+
+def ports_by_pod(service: Object) -> Callable[[Object], list[Object]]:
+    """What gives the ports of a pod; worked out once for all of them, unless a target port is a name."""
+    if any(isinstance(port.get("targetPort"), str) for port in dig(service, "spec", "ports", default=())):
+        return lambda pod: ports_of(pod, service)
+    ports = ports_of({}, service)
+    return lambda pod: ports
 
 
 def ports_of(pod: Object, service: Object) -> list[Object]:

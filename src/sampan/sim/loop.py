@@ -156,11 +156,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if handle._cancelled:
                 continue
             try:
-                handle._context.run(handle._callback, *handle._args)
+                handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
-                message = f"Exception in callback {handle._callback!r}"
+                message = f"Exception in callback {handle!r}"
                 self.call_exception_handler({"message": message, "exception": error, "handle": handle})
 
     def _jump(self) -> None:

@@ -91,7 +91,7 @@ class Network:
         self.links: dict[str, Link] = {}
         self.server: Handle | None = None
         self.requests = 0
-        self._serving: dict[asyncio.Task[Response], None] = {}
+        self._serving: dict[asyncio.Task[None], asyncio.Future[Response]] = {}
 
     def link(self, name: str) -> Link:
         if name not in self.links:
@@ -105,21 +105,37 @@ class Network:
     def hang_up(self, why: str) -> None:
         """The server is gone: every stream breaks, everything it was doing stops where it is."""
         self.server = None
-        for task in list(self._serving):
+        for task, answer in self._serving.items():
             task.cancel()
+            _fail(answer, errors.ServiceUnavailable("connection reset by peer"))
+        self._serving.clear()
         for link in self.links.values():
             link.break_streams(why)
 
-    def serve(self, request: Request) -> asyncio.Task[Response]:
-        """Let the server handle a request by itself. Raises ServiceUnavailable if nobody listens."""
+    def serve(self, request: Request) -> asyncio.Future[Response]:
+        """Let the server handle a request by itself; it goes on if nobody waits for the answer any more.
+
+        Raises ServiceUnavailable if nobody listens, and the future does when the server goes meanwhile.
+        """
         if self.server is None:
             raise errors.ServiceUnavailable("connection refused")
         self.requests += 1
-        task = asyncio.ensure_future(self.server(request))
-        assert isinstance(task, asyncio.Task)
-        self._serving[task] = None
-        task.add_done_callback(lambda done: self._serving.pop(done, None))
-        return task
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._serve(self.server, request, answer))
+        self._serving[task] = answer
+        return answer
+
+    async def _serve(self, server: Handle, request: Request, answer: asyncio.Future[Response]) -> None:
+        try:
+            response = await server(request)
+        except Exception as error:
+            _fail(answer, error)
+        else:
+            if not answer.done():
+                answer.set_result(response)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.pop(task, None)
 
     def latency_s(self, link: Link) -> float:
         late = self.rng.random() * LATE_S if self.rng.random() < LATE_SHARE else 0.0
@@ -179,9 +195,9 @@ class SimTransport:
             raise errors.ServiceUnavailable("the process is gone")
         if network.server is None:
             await asyncio.sleep(REFUSED_AFTER_S)
-        task = network.serve(request)
+        answer = network.serve(request)
         await self._may_die("inside", request)
-        response = await _answer(task)
+        response = await answer
         if response.stream is not None:
             return self._streaming(request, response)
         await self._may_die("after", request)
@@ -223,14 +239,11 @@ class SimTransport:
         return Response(response.status, response.headers, stream=_registered(stream, link))
 
 
-async def _answer(task: asyncio.Task[Response]) -> Response:
-    """The server's answer; it goes on by itself if the one who waits is cancelled."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    task.add_done_callback(lambda _: None if done.done() else done.set_result(None))
-    await done
-    if task.cancelled():
-        raise errors.ServiceUnavailable("connection reset by peer")
-    return task.result()
+def _fail(answer: asyncio.Future[Response], error: Exception) -> None:
+    """Tell whoever still waits."""
+    if not answer.done():
+        answer.set_exception(error)
+        answer.exception()  # nobody may wait any more, and that is no oversight
 
 
 async def _registered(stream: SimStream, link: Link) -> AsyncIterator[bytes]:

@@ -1,8 +1,9 @@
 """A watch's bytes on their way from the API server to a component: in order, each chunk after a delay, until it breaks.
 
-A pump reads the server's side at once, as a kernel's buffers do; the reader gets each chunk when it is due. While the
-link holds deliveries back (a partition, a stalled watch) chunks wait. When the connection breaks, what was on its way
-is lost, and the reader is told as HTTPTransport tells it: ServiceUnavailable.
+The server pushes into it as into a connection, whose buffers take so many chunks; beyond, the server has to wait, and
+cuts a reader off that is too slow. The reader gets each chunk when it is due. While the link holds deliveries back (a
+partition, a stalled watch) chunks wait. When the connection breaks, what was on its way is lost, and the reader is told
+as HTTPTransport tells it: ServiceUnavailable.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from sampan.apimachinery import errors
+from sampan.apimachinery.http import Pushing
 
-BUFFER_CHUNKS = 64
-"""As many chunks may be on their way; then the server has to wait, and cuts a reader off that is too slow."""
-RECHECK_S = 0.25
+BUFFER_CHUNKS: Final = 64
+"""As many chunks may be on their way."""
+RECHECK_S: Final = 0.25
 
 
 class SimStream:
-    """Wraps `inner`. `delay_s()` draws a chunk's delay, `held()` says whether deliveries are held back now."""
+    """Carries `inner`; is the sink that it pushes to. `delay_s()` draws a chunk's delay, `held()` says whether
+    deliveries are held back now."""
 
     def __init__(self, inner: AsyncIterator[bytes], delay_s: Callable[[], float], held: Callable[[], bool]) -> None:
         self._inner = inner
@@ -28,18 +32,41 @@ class SimStream:
         self._held = held
         self._loop = asyncio.get_running_loop()
         self._due: deque[tuple[float, bytes]] = deque()
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
+        self._last_s = 0.0
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._on_open: Callable[[], object] | None = None
         self._ended = False
+        self.is_open = True
         self.broken = ""
-        self._pump = asyncio.create_task(self._read(), name="network: stream")
+        self._pump = asyncio.create_task(self._carry(), name="network: stream")
 
     def break_off(self, why: str) -> None:
         """The connection is lost, with all that was on its way."""
         self.broken = self.broken or why
         self._due.clear()
         self._pump.cancel()
-        self._changed.set()
+        self._wake()
+
+    # What the server calls
+
+    def write(self, chunk: bytes) -> None:
+        """See `apimachinery.http.Sink`."""
+        self._last_s = max(self._last_s, self._loop.time() + self._delay_s())
+        self._due.append((self._last_s, chunk))
+        self.is_open = len(self._due) < BUFFER_CHUNKS
+        if self._waiter is not None and len(self._due) == 1:
+            self._loop.call_at(self._last_s, self._wake)
+
+    async def opened(self) -> None:
+        while not self.is_open:
+            self._room = self._loop.create_future()
+            await self._room
+
+    def on_open(self, callback: Callable[[], object] | None) -> None:
+        self._on_open = callback
+
+    # What the reader calls
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -51,17 +78,12 @@ class SimStream:
             if not self._due:
                 if self._ended:
                     raise StopAsyncIteration
-                self._changed.clear()
-                await self._changed.wait()
+                await self._wait()
                 continue
             wait_s = self._due[0][0] - self._loop.time()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            elif self._held():
-                await asyncio.sleep(RECHECK_S)
-            else:
-                self._room.set()
-                return self._due.popleft()[1]
+            if wait_s <= 0 and not self._held():
+                return self._taken()
+            await asyncio.sleep(wait_s if wait_s > 0 else RECHECK_S)
 
     async def aclose(self) -> None:
         """The reader goes away."""
@@ -69,20 +91,41 @@ class SimStream:
         self._pump.cancel()
         await asyncio.gather(self._pump, return_exceptions=True)
 
-    async def _read(self) -> None:
-        last = 0.0
+    def _taken(self) -> bytes:
+        _, chunk = self._due.popleft()
+        if not self.is_open:
+            self.is_open = True
+            if self._room is not None and not self._room.done():
+                self._room.set_result(None)
+            if self._on_open is not None:
+                self._on_open()
+        return chunk
+
+    async def _wait(self) -> None:
+        """Until a chunk is due, or nothing more will come."""
+        self._waiter = self._loop.create_future()
         try:
-            async for chunk in self._inner:
-                last = max(last, self._loop.time() + self._delay_s())
-                self._due.append((last, chunk))
-                self._changed.set()
-                while len(self._due) >= BUFFER_CHUNKS:
-                    self._room.clear()
-                    await self._room.wait()
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _carry(self) -> None:
+        inner = self._inner
+        try:
+            if isinstance(inner, Pushing):
+                await inner.push_to(self)
+            else:
+                async for chunk in inner:
+                    self.write(chunk)
+                    await self.opened()
         finally:
             self._ended = True
-            self._changed.set()
-            close = getattr(self._inner, "aclose", None)
+            self._wake()
+            close = getattr(inner, "aclose", None)
             if close is not None:
                 with contextlib.suppress(RuntimeError):
                     await close()

@@ -7,7 +7,6 @@ over TLS, with uvloop and httptools and nothing else: what the machine and the p
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from httptools import HttpRequestParser
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.listener import TLSFiles, serve
 from sampan.apiserver.server import APIServer
-from sampan.cmd.memory import keep_returning
+from sampan.cmd.memory import keep_returning, settle
 from sampan.storage.sqlite import SqliteStore
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1024\r\n\r\n" + b"x" * 1024
@@ -65,8 +64,7 @@ async def main() -> None:
     kind, directory = sys.argv[1], Path(sys.argv[2])
     listener = socket.create_server(("127.0.0.1", 0))
     await (bare if kind == "bare" else api)(directory, listener)
-    gc.collect()
-    gc.freeze()  # as `sampan.cmd.process` does once a process is ready
+    settle()  # as `sampan.cmd.process` does once a process is ready
     print(listener.getsockname()[1], flush=True)
     await keep_returning(5.0)
 

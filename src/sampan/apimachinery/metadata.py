@@ -7,6 +7,7 @@ generated. On update, the server has already copied what a client may not set fr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from sampan.apimachinery import names
@@ -18,6 +19,7 @@ ANNOTATIONS_LIMIT_BYTES: Final = 256 * 1024
 IMMUTABLE: Final = "field is immutable"
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 _ROOT: Final = Path("metadata")
+_NAME, _NAMESPACE = _ROOT.child("name"), _ROOT.child("namespace")
 _MAX_MANAGER: Final = 128
 
 
@@ -27,20 +29,19 @@ def validate_create(
     """What is wrong with the metadata of an object about to be created."""
     metadata = meta(obj)
     errors: list[FieldError] = []
-    prefix, name = metadata.get("generateName") or "", metadata.get("name") or ""
+    prefix, name = metadata.get("generateName"), metadata.get("name")
     if prefix:
         errors += _each(_ROOT.child("generateName"), prefix, names.prefix_of(valid_name)(prefix))
-    if name:
-        errors += _each(_ROOT.child("name"), name, valid_name(name))
-    else:
-        errors.append(required(_ROOT.child("name"), "name or generateName is required"))
+    if not name:
+        errors.append(required(_NAME, "name or generateName is required"))
+    elif wrong := valid_name(name):
+        errors += _each(_NAME, name, wrong)
     errors += _namespace(metadata.get("namespace") or "", namespaced)
     if (metadata.get("generation") or 0) < 0:
         errors.append(invalid(_ROOT.child("generation"), metadata["generation"], "must be greater than or equal to 0"))
-    for key, validate in _VALIDATED_ON_CREATE:
-        found = metadata.get(key)
-        if found:
-            errors += validate(found, _ROOT.child(key))
+    for key, validate, path in _VALIDATED_ON_CREATE:
+        if key in metadata and (found := metadata[key]):
+            errors += validate(found, path)
     return errors
 
 
@@ -58,10 +59,10 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
         found, before = fresh.get(name) or absent, stored.get(name) or absent
         if found != before:
             errors += immutable(found, before, _ROOT.child(name))
-    for name, validate in _VALIDATED:
+    for name, validate, path in _VALIDATED:
         found = fresh.get(name)
         if found and found != stored.get(name):  # what is stored was valid
-            errors += validate(found, _ROOT.child(name))
+            errors += validate(found, path)
     return errors
 
 
@@ -122,7 +123,9 @@ def validate_managed_fields(entries: Iterable[Object] | None, path: Path) -> lis
     """The shape of `managedFields`; whether the field sets parse is the apply machinery's business."""
     errors: list[FieldError] = []
     for position, entry in enumerate(entries or ()):
-        if _is_ordinary(entry):
+        if _is_ordinary(
+            entry.get("operation"), entry.get("fieldsType"), entry.get("manager"), entry.get("subresource")
+        ):
             continue
         at = path.index(position)
         operation = entry.get("operation", "")
@@ -136,11 +139,14 @@ def validate_managed_fields(entries: Iterable[Object] | None, path: Path) -> lis
     return errors
 
 
-def _is_ordinary(entry: Object) -> bool:
+@lru_cache(maxsize=1024)
+def _is_ordinary(
+    operation: str | None, fields_type: str | None, manager: str | None, subresource: str | None
+) -> bool:
     """Whether there is nothing to say about an entry: the server writes no other."""
-    manager, subresource = entry.get("manager") or "", entry.get("subresource") or ""
+    manager, subresource = manager or "", subresource or ""
     return (
-        entry.get("operation") in ("Apply", "Update") and entry.get("fieldsType") == "FieldsV1"
+        operation in ("Apply", "Update") and fields_type == "FieldsV1"
         and len(manager) <= _MAX_MANAGER and manager.isascii() and manager.isprintable()
         and len(subresource) <= _MAX_MANAGER and subresource.isascii()
     )
@@ -161,13 +167,19 @@ _KEPT: Final = (
     ("name", ""), ("namespace", ""), ("uid", ""), ("creationTimestamp", None), ("deletionTimestamp", None),
     ("deletionGracePeriodSeconds", None),
 )
-_Validated: TypeAlias = tuple[tuple[str, Callable[[Any, Path], list[FieldError]]], ...]
-_VALIDATED: Final[_Validated] = (
-    ("labels", validate_labels), ("annotations", validate_annotations),
-    ("ownerReferences", validate_owner_references), ("managedFields", validate_managed_fields),
+_Check: TypeAlias = tuple[str, Callable[[Any, Path], list[FieldError]], Path]
+
+
+def _check(name: str, validate: Callable[[Any, Path], list[FieldError]]) -> _Check:
+    return name, validate, _ROOT.child(name)
+
+
+_VALIDATED: Final[tuple[_Check, ...]] = (
+    _check("labels", validate_labels), _check("annotations", validate_annotations),
+    _check("ownerReferences", validate_owner_references), _check("managedFields", validate_managed_fields),
 )
-_VALIDATED_ON_CREATE: Final[_Validated] = (
-    *_VALIDATED[:3], ("finalizers", validate_finalizers), _VALIDATED[3],
+_VALIDATED_ON_CREATE: Final[tuple[_Check, ...]] = (
+    *_VALIDATED[:3], _check("finalizers", validate_finalizers), _VALIDATED[3],
 )
 
 
@@ -176,12 +188,11 @@ def _each(path: Path, value: Any, messages: Iterable[str]) -> list[FieldError]:
 
 
 def _namespace(namespace: str, namespaced: bool) -> list[FieldError]:
-    path = _ROOT.child("namespace")
     if not namespaced:
-        return [forbidden(path, "not allowed on this type")] if namespace else []
+        return [forbidden(_NAMESPACE, "not allowed on this type")] if namespace else []
     if not namespace:
-        return [required(path)]
-    return _each(path, namespace, names.dns1123_label(namespace))
+        return [required(_NAMESPACE)]
+    return _each(_NAMESPACE, namespace, names.dns1123_label(namespace))
 
 
 def _owner_reference(reference: Object, path: Path) -> list[FieldError]:

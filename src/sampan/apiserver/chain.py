@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from sampan.apimachinery.errors import APIError, InternalError, ServiceUnavailable, Timeout, Unauthorized
@@ -59,12 +59,12 @@ def information(parts: ServerParts) -> Link:
     """Says what the URL means."""
     kind_of = parts.kind_of
 
-    async def link(ctx: RequestContext, next: Next) -> Response:
+    def link(ctx: RequestContext, next: Next) -> Awaitable[Response]:
         request_info.fill(ctx)
         if ctx.is_resource:
             ctx.kind = kind_of(ctx.group, ctx.version, ctx.resource)
             ctx.long_running = ctx.verb == "watch" or ctx.subresource in request_info.LONG_RUNNING
-        return await next(ctx)
+        return next(ctx)
 
     return link
 
@@ -73,9 +73,10 @@ def deadline(parts: ServerParts) -> Link:
     """Ends requests that take too long; watches and streams have their own ends."""
     limit_s = parts.config.request_timeout_s
 
-    async def link(ctx: RequestContext, next: Next) -> Response:
-        if ctx.long_running or ctx.verb == "get":
-            return await next(ctx)
+    def link(ctx: RequestContext, next: Next) -> Awaitable[Response]:
+        return next(ctx) if ctx.long_running or ctx.verb == "get" else limited(ctx, next)
+
+    async def limited(ctx: RequestContext, next: Next) -> Response:
         try:
             async with asyncio.timeout(limit_s):
                 return await next(ctx)
@@ -147,8 +148,8 @@ def build(parts: ServerParts, links: Sequence[BuildLink], last: Next) -> Next:
 
 
 def _joined(link: Link, rest: Next) -> Next:
-    async def step(ctx: RequestContext) -> Response:
-        return await link(ctx, rest)
+    def step(ctx: RequestContext) -> Awaitable[Response]:
+        return link(ctx, rest)
 
     return step
 

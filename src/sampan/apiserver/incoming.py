@@ -17,6 +17,9 @@ from sampan.apimachinery.errors import APIError, BadRequest, RequestEntityTooLar
 from sampan.apiserver.authn.headers import IDENTITY, SEPARATOR
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+_NAMES: Final[dict[bytes, str]] = {}
+"""Header names as they were written, in lower case."""
+_NAMES_KEPT, _NAME_KEPT_BYTES = 512, 64
 
 
 class Incoming:
@@ -86,12 +89,14 @@ class IncomingReader:
     def on_header(self, name: bytes, value: bytes | None) -> None:
         if not self._in_head:
             return
-        headers = self._message.headers
-        key = name.decode("latin-1").lower()
-        text = _text(value or b"")
-        if key in headers:
-            text = f"{headers[key]}{SEPARATOR if key.startswith(IDENTITY) else ', '}{text}"
-        headers[key] = text
+        key = _NAMES.get(name) or _lower(name)
+        try:
+            text = value.decode() if value else ""
+        except UnicodeDecodeError:
+            text = _text(value or b"")
+        known = self._message.headers.setdefault(key, text)
+        if known is not text:
+            self._message.headers[key] = f"{known}{SEPARATOR if key.startswith(IDENTITY) else ', '}{text}"
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -128,6 +133,14 @@ class IncomingReader:
 
     def _too_large(self) -> RequestEntityTooLarge:
         return RequestEntityTooLarge(f"Request entity too large: limit is {self._max_body_bytes}")
+
+
+def _lower(name: bytes) -> str:
+    """A header's name, kept for the next request, as long as there are not too many."""
+    text = name.decode("latin-1").lower()
+    if len(_NAMES) < _NAMES_KEPT and len(name) <= _NAME_KEPT_BYTES:
+        _NAMES[name] = text
+    return text
 
 
 def _text(value: bytes) -> str:

@@ -46,8 +46,27 @@ class Reader(Protocol):
     def version(self, resource: Resource) -> int:
         """A number that changes whenever any object of the kind does: keep what you computed while it stays."""
 
+    def watched(self, *resources: Resource) -> Watched:
+        """For those who are asked at every request whether what they computed of built-in kinds still holds."""
+
     async def fresh(self, resource: Resource) -> None:
         """Wait until the cache shows every write that was committed before this call."""
+
+
+class Watched:
+    """`stale` is set by every change of some kinds, and at first; whoever computes anew unsets it before he reads."""
+
+    __slots__ = ("stale",)
+
+    def __init__(self) -> None:
+        self.stale = True
+
+    def reset(self, entries: object) -> None:
+        """All is loaded anew."""
+        self.stale = True
+
+    def changed(self, change: object) -> None:
+        self.stale = True
 
 
 class ServerParts(Protocol):
@@ -91,9 +110,12 @@ class Verdict:
         return self.decision is Decision.ALLOW
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attributes:
-    """What a user wants to do: of a resource, or (`is_resource` false) of a URL path with an HTTP method as verb."""
+    """What a user wants to do: of a resource, or (`is_resource` false) of a URL path with an HTTP method as verb.
+
+    Never changed; frozen it would cost a write several microseconds more.
+    """
 
     user: UserInfo
     verb: str

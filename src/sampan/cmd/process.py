@@ -24,14 +24,14 @@ from typing import Any, TypeAlias
 from sampan import effects
 from sampan.cmd import layout
 from sampan.cmd.layout import ClusterLayout, NodeLayout
-from sampan.cmd.memory import keep_returning
+from sampan.cmd.memory import keep_returning, settle
 
 log = logging.getLogger("sampan.process")
 
 Part: TypeAlias = Callable[[], Awaitable[None]]
 
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.2, 15.0
-_COLLECT_AFTER_S = 5.0
+_SETTLED_AFTER_S = 5.0
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Process:
             for name, part in parts.items():
                 self.health[name] = PartHealth()
                 group.create_task(self._keep(name, part), name=name)
-            asyncio.get_running_loop().call_later(_COLLECT_AFTER_S, _collect)
+            asyncio.get_running_loop().call_later(_SETTLED_AFTER_S, settle)
 
     async def _keep(self, name: str, part: Part) -> None:
         backoff_s = _FIRST_BACKOFF_S
@@ -117,13 +117,6 @@ async def ask_health(path: Path, timeout_s: float = 1.0) -> dict[str, Any] | Non
             return document
     except (OSError, TimeoutError, ValueError):
         return None
-
-
-def _collect() -> None:
-    """From now on the collector runs as usual, but for what is there already."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 def start(kind: str, body: Callable[[Process], Awaitable[None]], *, of_node: bool = False) -> None:

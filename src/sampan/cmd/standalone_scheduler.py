@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import logging
 import os
 import signal
@@ -31,6 +30,7 @@ from sampan.client.kubeconfig import Credentials
 from sampan.client.leader_election import LeadershipLost
 from sampan.client.transport import HTTPTransport
 from sampan.cmd.component_server import SCHEDULER_PORT, ComponentServer, ServingFiles, Shown
+from sampan.cmd.memory import settle
 from sampan.scheduler.configuration.component import LeaderElection, validate_leader_election
 from sampan.scheduler.configuration.configuration import Configuration, load
 from sampan.scheduler.configuration.fields import ConfigurationError
@@ -38,9 +38,6 @@ from sampan.scheduler.kube_scheduler import ATTEMPTS, KubeScheduler
 from sampan.scheduler.profiles import UnknownPlugin, check
 
 log = logging.getLogger("sampan.scheduler")
-
-COLLECTED_AFTER = (50_000, 20, 50)
-"""Objects made until the youngest are looked at, and how often that is until the older ones are."""
 
 HELP = "Run the scheduler alone, against any API server."
 
@@ -173,7 +170,7 @@ async def _serve(
     transport = HTTPTransport.from_credentials(credentials, user_agent="sampan/kube-scheduler")
     client = Client(transport, field_manager="kube-scheduler")
     identity = f"{socket.gethostname()}_{effects.uid()}"
-    scheduler = KubeScheduler(client, configuration, identity, when_synced=_rest_collector)
+    scheduler = KubeScheduler(client, configuration, identity, when_synced=settle)
     log.info(
         "scheduling for %s at %s", ", ".join(p.scheduler_name for p in configuration.profiles), credentials.server
     )
@@ -188,13 +185,6 @@ async def _serve(
                 group.create_task(server.run(flags.bind_address, flags.secure_port, files), name="health and metrics")
     finally:
         await client.close()
-
-
-def _rest_collector() -> None:
-    """The copies of the cluster stay; traversing them again and again would be a third of the work of a burst."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
 
 
 async def _with_client_ca(client: Client, files: ServingFiles) -> ServingFiles:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 from sampan.storage.store import Compacted, Event
@@ -78,9 +79,12 @@ class Feed:
             if after < self._oldest:  # compacted while it was being read, perhaps with gaps
                 raise Compacted(self._oldest)
             return found
-        batch: list[Event] = []
-        for position in range(after - self._floor, len(self._events)):
-            event = self._events[position]
+        start = after - self._floor
+        if not prefix:
+            batch = self._events[start : start + BATCH_LIMIT]
+            return batch, max(after, batch[-1].kv.mod_revision if batch else 0)
+        batch = []
+        for event in islice(self._events, start, None):
             if event.kv.key.startswith(prefix):
                 batch.append(event)
                 if len(batch) == BATCH_LIMIT:
@@ -125,12 +129,14 @@ class FeedWatch:
         return self
 
     async def __anext__(self) -> list[Event]:
-        while not (self._ended or self._feed.closed):
-            batch, self._cursor = await self._feed.read(self._prefix, self._cursor)
+        feed = self._feed
+        while not (self._ended or feed.closed):
+            if self._cursor >= feed.newest:
+                await feed.wait(self)
+                continue
+            batch, self._cursor = await feed.read(self._prefix, self._cursor)
             if batch:
                 return batch
-            if self._cursor >= self._feed.newest:
-                await self._feed.wait(self)
         raise StopAsyncIteration
 
     async def __aenter__(self) -> FeedWatch:

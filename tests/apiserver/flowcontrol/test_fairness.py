@@ -17,6 +17,7 @@ from sampan.apiserver.flowcontrol import bootstrap, priority_level
 from sampan.apiserver.flowcontrol.fairness import Fairness, mark_dangling
 from sampan.apiserver.flowcontrol.priority_level import PriorityLevel
 from sampan.apiserver.flowcontrol.shuffle_sharding import deal, flow_hash
+from sampan.apiserver.seams import Watched
 
 
 class Objects:
@@ -27,12 +28,12 @@ class Objects:
         self.levels = bootstrap.documents(PRIORITY_LEVEL_CONFIGURATIONS, bootstrap.LEVELS)
         for obj in (*self.schemas, *self.levels):
             obj["metadata"]["uid"] = obj["metadata"]["name"]
-        self.changes = 0
+        self.changes = Watched()
 
     def list(self, resource: Any) -> Any:
         return self.schemas if resource == FLOW_SCHEMAS else self.levels
 
-    def version(self, resource: Any) -> int:
+    def watched(self, *resources: Any) -> Watched:
         return self.changes
 
 
@@ -169,7 +170,7 @@ async def test_a_schema_without_its_level_is_passed_over() -> None:
     ctx = context(user("jane"))
     await link(ctx, answer)
     objects.levels = [one for one in objects.levels if one["metadata"]["name"] != "global-default"]
-    objects.changes += 1
+    objects.changes.stale = True
     await link(ctx, answer)
     assert ctx.flow == ("catch-all", "catch-all")
 

@@ -11,14 +11,18 @@ from sampan.api.resources import CONFIG_MAPS
 from sampan.apimachinery.field import FieldError, Path, invalid
 from sampan.apimachinery.object import Object
 
+_ROOT, _DATA, _BINARY_DATA = Path(""), Path("data"), Path("binaryData")
+
 
 def validate(obj: Object) -> list[FieldError]:
     data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
-    errors = validate_keys(data, Path("data"))
-    errors += [invalid(Path("data").key(key), key, "duplicate of key present in binaryData")
-               for key in data if key in binary]
-    errors += validate_keys(binary, Path("binaryData"))
-    return errors + validate_size(data, binary, Path(""))
+    errors = validate_keys(data, _DATA)
+    if binary:
+        errors += [
+            invalid(_DATA.key(key), key, "duplicate of key present in binaryData") for key in data if key in binary
+        ]
+        errors += validate_keys(binary, _BINARY_DATA)
+    return errors + validate_size(data, binary, _ROOT)
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:

@@ -12,7 +12,7 @@ MAX_SIZE_BYTES = 1024 * 1024
 
 
 def validate_keys(data: Mapping[str, str], path: Path) -> list[FieldError]:
-    return [invalid(path.key(key), key, why) for key in data for why in config_map_key(key)]
+    return [invalid(path.key(key), key, why) for key in data if (wrong := config_map_key(key)) for why in wrong]
 
 
 def validate_size(text: Mapping[str, str], encoded: Mapping[str, str], path: Path) -> list[FieldError]:

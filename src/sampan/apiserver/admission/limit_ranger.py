@@ -25,7 +25,7 @@ class LimitRanger(Plugin):
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._version = -1
+        self._watched = reader.watched(LIMIT_RANGES)
         self._limits: dict[str, list[Object]] = {}
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
@@ -51,9 +51,8 @@ class LimitRanger(Plugin):
             raise refuse(attributes, problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
 
     def _of(self, namespace: str) -> list[Object]:
-        version = self._reader.version(LIMIT_RANGES)
-        if version != self._version:
-            self._version = version
+        if self._watched.stale:
+            self._watched.stale = False
             self._limits.clear()
         if namespace not in self._limits:
             self._limits[namespace] = list(self._reader.list(LIMIT_RANGES, namespace))

@@ -8,7 +8,7 @@ from sampan import effects
 from sampan.api.resources import NAMESPACES
 from sampan.apimachinery import errors
 from sampan.apimachinery.errors import Forbidden
-from sampan.apimachinery.object import Object, dig, is_being_deleted
+from sampan.apimachinery.object import Object, is_being_deleted
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
 
@@ -71,7 +71,7 @@ def _being_deleted(attributes: AdmissionAttributes) -> Forbidden:
 
 
 def _terminating(namespace: Object) -> bool:
-    return is_being_deleted(namespace) or dig(namespace, "status", "phase") == "Terminating"
+    return is_being_deleted(namespace) or (namespace.get("status") or {}).get("phase") == "Terminating"
 
 
 def build(parts: ServerParts) -> NamespaceLifecycle:

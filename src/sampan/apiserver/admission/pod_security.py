@@ -38,7 +38,7 @@ class PodSecurity(Plugin):
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._version = -1
+        self._watched = reader.watched(NAMESPACES)
         self._policies: dict[str, Policy] = {}
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
@@ -80,9 +80,8 @@ class PodSecurity(Plugin):
                 attributes.warn(warning)
 
     def _of(self, namespace: str) -> Policy:
-        version = self._reader.version(NAMESPACES)
-        if version != self._version:
-            self._version = version
+        if self._watched.stale:
+            self._watched.stale = False
             self._policies.clear()
         if namespace not in self._policies:
             self._policies[namespace] = Policy.of(self._reader.get(NAMESPACES, namespace) or {})

@@ -20,7 +20,7 @@ class Priority(Plugin):
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._version = -1
+        self._watched = reader.watched(PRIORITY_CLASSES)
         self._known: Object | None = None
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
@@ -69,11 +69,10 @@ class Priority(Plugin):
 
     def _default(self) -> Object | None:
         """The global default; should there be several, the one of the lowest value, as upstream chooses."""
-        version = self._reader.version(PRIORITY_CLASSES)
-        if version != self._version:
+        if self._watched.stale:
+            self._watched.stale = False
             found = [one for one in self._reader.list(PRIORITY_CLASSES) if one.get("globalDefault")]
             self._known = min(found, key=lambda one: int(one.get("value", 0)), default=None)
-            self._version = version
         return self._known
 
     async def validate(self, attributes: AdmissionAttributes) -> None:

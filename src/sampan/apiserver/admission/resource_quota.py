@@ -47,7 +47,7 @@ class ResourceQuota(Plugin):
 
     def __init__(self, parts: ServerParts) -> None:
         self._parts = parts
-        self._version = -1
+        self._watched = parts.reader.watched(RESOURCE_QUOTAS)
         self._quotas: dict[str, list[Object]] = {}
         self._reserved: list[_Reservation] = []
 
@@ -153,9 +153,8 @@ class ResourceQuota(Plugin):
             log.info("status of quota %s not written: %s", name_of(quota), error)
 
     def _of(self, namespace: str) -> list[Object]:
-        version = self._parts.reader.version(RESOURCE_QUOTAS)
-        if version != self._version:
-            self._version = version
+        if self._watched.stale:
+            self._watched.stale = False
             self._quotas.clear()
         if namespace not in self._quotas:
             self._quotas[namespace] = list(self._parts.reader.list(RESOURCE_QUOTAS, namespace))

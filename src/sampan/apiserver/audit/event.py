@@ -129,8 +129,14 @@ def _user(user: UserInfo | None) -> Object:
 
 
 def _reference(ctx: RequestContext) -> Object:
-    named = (
-        ("resource", ctx.resource), ("namespace", ctx.namespace), ("name", ctx.name), ("apiGroup", ctx.group),
-        ("apiVersion", ctx.version), ("subresource", ctx.subresource),
-    )
-    return {key: value for key, value in named if value}
+    found: Object = {"resource": ctx.resource}
+    if ctx.namespace:
+        found["namespace"] = ctx.namespace
+    if ctx.name:
+        found["name"] = ctx.name
+    if ctx.group:
+        found["apiGroup"] = ctx.group
+    found["apiVersion"] = ctx.version
+    if ctx.subresource:
+        found["subresource"] = ctx.subresource
+    return found

@@ -6,7 +6,7 @@ serviceaccounts, and on uids and userextras/KEY of authentication.k8s.io.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from urllib.parse import unquote
 
 from sampan.apimachinery.errors import BadRequest, InternalError
@@ -41,10 +41,15 @@ async def impersonate(ctx: RequestContext, parts: ServerParts) -> None:
     ctx.impersonator, ctx.user = ctx.user, _completed(wanted)
 
 
+def _asked(ctx: RequestContext) -> bool:
+    """A look at all names at once, since few requests have any."""
+    return _PREFIX in "\n".join(ctx.request.headers).lower()
+
+
 def _wanted(ctx: RequestContext) -> UserInfo | None:
-    headers = ctx.request.headers
-    if _PREFIX not in "\n".join(headers).lower():  # a look at all names at once, since few requests have any
+    if not _asked(ctx):
         return None
+    headers = ctx.request.headers
     sent = dict(prefixed(headers, _PREFIX))
     if not sent:
         return None
@@ -105,7 +110,10 @@ def build(parts: ServerParts) -> Link | None:
     if not parts.config.authorization:
         return None
 
-    async def link(ctx: RequestContext, next: Next) -> Response:
+    def link(ctx: RequestContext, next: Next) -> Awaitable[Response]:
+        return impersonated(ctx, next) if _asked(ctx) else next(ctx)
+
+    async def impersonated(ctx: RequestContext, next: Next) -> Response:
         await impersonate(ctx, parts)
         return await next(ctx)
 

@@ -160,7 +160,7 @@ class ServiceAccountTokens:
 
     def _exists(self, resource: Resource, reference: Any, namespace: str) -> bool:
         """Exists with the same uid, and was not deleted more than a minute ago."""
-        obj = self._reader.get(resource, str(dig(reference, "name", default="")), namespace)
+        obj = self._reader.peek(resource, str(dig(reference, "name", default="")), namespace)
         if obj is None or uid_of(obj) != dig(reference, "uid", default=""):
             return False
         deleted = meta(obj).get("deletionTimestamp")

@@ -23,17 +23,16 @@ class RBAC:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._versions: tuple[int, ...] = ()
+        self._watched = reader.watched(*_KINDS)
         self._index: RBACIndex | None = None
         self._decided: dict[Question, Verdict] = {}
 
     @property
     def index(self) -> RBACIndex:
         """Up to date with the watch cache."""
-        versions = tuple(self._reader.version(kind) for kind in _KINDS)
-        if self._index is None or versions != self._versions:
+        if self._index is None or self._watched.stale:
+            self._watched.stale = False
             self._index = RBACIndex.of(*(self._reader.list(kind) for kind in _KINDS))
-            self._versions = versions
             self._decided.clear()
         return self._index
 

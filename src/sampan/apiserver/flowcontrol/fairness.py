@@ -37,7 +37,7 @@ class Fairness:
     def __init__(self, reader: Reader, seats: int = SEATS) -> None:
         self._reader = reader
         self._seats = seats
-        self._versions: tuple[int, int] | None = None
+        self._watched = reader.watched(FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS)
         self._classifier: Classifier | None = None
         self.levels: dict[str, PriorityLevel] = {}
 
@@ -57,10 +57,8 @@ class Fairness:
             level.leave(seat)
 
     def _current(self) -> Classifier:
-        version = self._reader.version
-        versions = version(FLOW_SCHEMAS), version(PRIORITY_LEVEL_CONFIGURATIONS)
-        if self._classifier is None or versions != self._versions:
-            self._versions = versions
+        if self._classifier is None or self._watched.stale:
+            self._watched.stale = False
             self._configure()
             self._classifier = Classifier(self._reader.list(FLOW_SCHEMAS), self.levels)
         return self._classifier

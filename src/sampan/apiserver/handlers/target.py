@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from sampan.api.kind import Kind
@@ -84,6 +85,10 @@ def field_manager(ctx: RequestContext) -> str:
     given = ctx.request.param("fieldManager")
     if given:
         return given
-    agent = ctx.request.headers.get("user-agent", "")
+    return _first_word(ctx.request.headers.get("user-agent", ""))
+
+
+@lru_cache(maxsize=1024)
+def _first_word(agent: str) -> str:
     name = agent.split("/", 1)[0].split(" ", 1)[0]
     return "".join(char for char in name if char.isprintable())[:128] or "unknown"

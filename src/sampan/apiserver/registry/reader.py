@@ -12,7 +12,7 @@ from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.keys import local_key
 from sampan.apiserver.registry.selection import Selection
 from sampan.apiserver.registry.watch_cache import WatchCache
-from sampan.apiserver.seams import Objects
+from sampan.apiserver.seams import Objects, Watched
 
 PEEKED: Final = 256
 """How many decoded documents are kept: namespaces and accounts that every write asks for."""
@@ -53,8 +53,16 @@ class CacheReader:
         ]
 
     def version(self, resource: Resource) -> int:
-        cache = self._hub.cache(resource)  # asked a dozen times a request
+        cache = self._cache(resource)
         return 0 if cache is None else cache.version
+
+    def watched(self, *resources: Resource) -> Watched:
+        watched = Watched()
+        for resource in resources:
+            cache = self._hub.cache(resource)
+            assert cache is not None, f"{resource.qualified} is built in"
+            cache.listen(watched)
+        return watched
 
     async def fresh(self, resource: Resource) -> None:
         await self._hub.fresh()

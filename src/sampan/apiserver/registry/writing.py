@@ -29,6 +29,7 @@ from sampan.apiserver.registry.hooks import Hook
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.keys import local_key, prefix_of
 from sampan.apiserver.registry.write_request import WriteRequest
+from sampan.apiserver.seams import AdmissionAttributes
 from sampan.storage.store import KeyExists, KeyNotFound, RevisionMismatch, Store
 
 Change: TypeAlias = Callable[[Object], Awaitable[Object]]
@@ -82,16 +83,16 @@ class WritePath:
             if prefix:
                 metadata["name"] = system_metadata.generate_name(prefix)
             try:
-                return await self._create_named(request, obj)
+                return await self._create_named(request, obj, attributes)
             except errors.AlreadyExists:
                 if not prefix or attempt == GENERATE_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
-    async def _create_named(self, request: WriteRequest, obj: Object) -> Object:
+    async def _create_named(self, request: WriteRequest, obj: Object, attributes: AdmissionAttributes) -> Object:
         kind = request.kind
         name = obj["metadata"].get("name") or ""
-        request.name = name
+        request.name = attributes.name = name
         kind.prepare_create(obj)
         hook = self._hooks.get((kind.resource.group, kind.resource.plural))
         reserved = await hook.prepare(obj, None, dry_run=request.dry_run) if hook else None
@@ -101,7 +102,7 @@ class WritePath:
                 obj, namespaced=kind.resource.namespaced, valid_name=kind.valid_name or names.dns1123_subdomain
             )
             self._refuse(kind, name, found + kind.validate(obj))
-            await self._admission.validate(request.attributes("CREATE", obj))
+            await self._admission.validate(attributes)
             key = self._key(request)
             stored = codec.encode(await self._to_storage(kind, obj))
             if request.dry_run:

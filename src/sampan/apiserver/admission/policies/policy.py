@@ -82,16 +82,14 @@ class PolicySource:
     def __init__(self, reader: Reader, policies: Resource, bindings: Resource) -> None:
         self._reader = reader
         self._resources = (policies, bindings)
-        self._versions = (-1, -1)
+        self._watched = reader.watched(policies, bindings)
         self._policies: Policies = ()
 
     def policies(self) -> Policies:
-        """Costs two comparisons while nothing changes."""
-        policies, bindings = self._resources
-        versions = (self._reader.version(policies), self._reader.version(bindings))
-        if versions != self._versions:
-            self._policies = self._bound(policies, bindings)
-            self._versions = versions
+        """Costs next to nothing while nothing changes."""
+        if self._watched.stale:
+            self._watched.stale = False
+            self._policies = self._bound(*self._resources)
         return self._policies
 
     def _bound(self, policies: Resource, bindings: Resource) -> Policies:

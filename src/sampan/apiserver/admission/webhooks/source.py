@@ -19,17 +19,16 @@ class WebhookSource:
     def __init__(self, reader: Reader, resource: Resource) -> None:
         self._reader = reader
         self._resource = resource
-        self._version = -1
+        self._watched = reader.watched(resource)
         self._webhooks: Webhooks = ()
 
     def webhooks(self) -> Webhooks:
         """By name of their configuration, then as they stand in it. Costs a comparison while nothing changes."""
-        version = self._reader.version(self._resource)
-        if version != self._version:
+        if self._watched.stale:
+            self._watched.stale = False
             configurations = sorted(self._reader.list(self._resource), key=name_of)
             self._webhooks = [
                 Webhook.of(configuration, document)
                 for configuration in configurations for document in configuration.get("webhooks") or ()
             ]
-            self._version = version
         return self._webhooks

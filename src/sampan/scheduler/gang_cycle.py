@@ -10,10 +10,10 @@ pods find a place, else the one with room for most of them; if some run already,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sampan.scheduler.cycle import Decision, decide
+from sampan.scheduler.cycle import Decision, Outside, decide
 from sampan.scheduler.framework.framework import Framework
 from sampan.scheduler.framework.status import Status
 from sampan.scheduler.pod_groups import Gang
@@ -39,13 +39,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class GangCycle:
-    """`pods` wait; `running` are the members that have a node."""
+    """`pods` wait; `running` are the members that have a node. `outside`: what extenders said of some pods, by key."""
 
     framework: Framework
     snapshot: Snapshot
     gang: Gang
     pods: Sequence[PodInfo]
     running: Sequence[PodInfo] = ()
+    outside: Mapping[str, Outside] = field(default_factory=dict)
 
     def run(self) -> Outcome:
         """Place the gang, or leave everything as it was."""
@@ -55,7 +56,7 @@ class GangCycle:
             outcome = self._try(domain)
             if outcome.enough and len(outcome.placed) == len(self.pods):
                 return outcome
-            self._take_back(outcome)
+            self.take_back(outcome)
             if best is None or len(outcome.placed) > len(best.placed):
                 best, best_domain = outcome, domain
         if best is None:
@@ -72,7 +73,7 @@ class GangCycle:
         try:
             self._fill(outcome, nodes)
         except BaseException:
-            self._take_back(outcome)
+            self.take_back(outcome)
             raise
         return outcome
 
@@ -80,7 +81,9 @@ class GangCycle:
         for position, pod in enumerate(self.pods):
             if len(outcome.placed) + len(self.pods) - position < outcome.needed:
                 break  # too few are left
-            decision = decide(self.framework, self.snapshot, pod, only=nodes)
+            decision = decide(
+                self.framework, self.snapshot, pod, only=nodes, outside=self.outside.get(pod.key)
+            )
             if not decision.node_name:
                 outcome.refused.append((decision, None))
                 continue
@@ -92,7 +95,8 @@ class GangCycle:
                 self.snapshot.forget(pod)
                 outcome.refused.append((decision, status))
 
-    def _take_back(self, outcome: Outcome) -> None:
+    def take_back(self, outcome: Outcome) -> None:
+        """As if nothing had been placed."""
         for decision in reversed(outcome.placed):
             self.framework.unreserve(decision.state, decision.pod, decision.node_name)
             self.snapshot.forget(decision.pod)

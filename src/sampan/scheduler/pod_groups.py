@@ -7,7 +7,7 @@ whether they wait or run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from sampan.apimachinery.object import Object, dig
@@ -23,11 +23,28 @@ class Gang:
     min_count: int
     topology_key: str
 
+    def disagreement(self, pods: Collection[PodInfo]) -> str:
+        """What is wrong with the group's pods, in upstream's words; empty if nothing is."""
+        names = dict.fromkeys(pod.signature.scheduler_name for pod in pods)
+        if len(names) > 1:
+            first, second = list(names)[:2]
+            return (
+                "all pods in a single pod group should have the same .spec.schedulerName set, "
+                f'got: "{second}" and "{first}"'
+            )
+        stated = dig(self.obj, "spec", "priority")
+        for pod in pods:
+            if stated is not None and pod.priority != stated:
+                return (
+                    "all pods in a single pod group should have the same priority as the pod group's priority, "
+                    f"got {pod.priority} and {stated}"
+                )
+        return ""
+
 
 def group_of(pod: PodInfo) -> str:
     """The key, `namespace/name`, of the pod's group; empty if it has none."""
-    name = dig(pod.spec, "schedulingGroup", "podGroupName")
-    return f"{pod.namespace}/{name}" if name else ""
+    return pod.signature.group
 
 
 class PodGroups:
@@ -58,6 +75,19 @@ class PodGroups:
     def count(self, key: str) -> int:
         """How many pods of a group run or wait; those that wait and are being deleted do not count."""
         return sum(bool(pod.node_name) or not pod.terminating for pod in self.members(key).values())
+
+    def priority(self, pod: PodInfo) -> int:
+        """What counts when pods are preempted: the group's priority for all its pods."""
+        key = pod.signature.group
+        obj = self.find(key) if key else None
+        stated = dig(obj, "spec", "priority") if obj is not None else None
+        return pod.signature.priority if stated is None else int(stated)
+
+    def disrupted_together(self, pod: PodInfo) -> str:
+        """The key of the pod's group, if that says that all its pods are disrupted or none; else empty."""
+        key = pod.signature.group
+        obj = self.find(key) if key else None
+        return key if obj is not None and dig(obj, "spec", "disruptionMode", "all") is not None else ""
 
     def gang(self, pod: PodInfo) -> Gang | None:
         """The pod's group, if that has to be placed as a whole."""

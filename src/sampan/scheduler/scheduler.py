@@ -22,7 +22,7 @@ from sampan.client.events import NORMAL, WARNING, EventRecorder
 from sampan.scheduler import cluster_events
 from sampan.scheduler.attempts import Attempts
 from sampan.scheduler.config import SchedulerConfig
-from sampan.scheduler.cycle import CycleTrial, Decision, decide, feasible
+from sampan.scheduler.cycle import CycleTrial, Decision, Outside, decide, feasible
 from sampan.scheduler.extenders.extender import Extender, ExtenderError
 from sampan.scheduler.extenders.extenders import Extenders
 from sampan.scheduler.failure import report_group
@@ -120,7 +120,7 @@ class Scheduler:
             while True:
                 queued = await self.queue.pop()
                 await self._slots.acquire()
-                if self._extenders.concern(queued.pod) and self._is_waiting(queued):
+                if self._concerns_extenders(queued.pod) and self._is_waiting(queued):
                     rest: Coroutine[Any, Any, None] | None = await self._attempt_extended(queued)
                 else:
                     rest = self._attempt(queued)
@@ -136,6 +136,17 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*self._tasks, self._reports.close(), return_exceptions=True)
 
+    def _concerns_extenders(self, pod: PodInfo) -> bool:
+        if self._extenders.concern(pod):
+            return True
+        return bool(pod.signature.group) and any(map(self._extenders.concern, self._of_gang(pod)))
+
+    def _of_gang(self, pod: PodInfo) -> list[PodInfo]:
+        """The pods that wait to be placed together with a pod, itself included; none if it is placed alone."""
+        gang = self.groups.gang(pod)
+        members = self.groups.members(gang.key).values() if gang is not None else ()
+        return [member for member in members if not self.snapshot.placed_on(member.key)]
+
     def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the next decisions."""
         task = asyncio.create_task(work)
@@ -148,8 +159,11 @@ class Scheduler:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s failed", task.get_name(), exc_info=error)
 
-    def _attempt(self, queued: QueuedPod) -> Coroutine[Any, Any, None] | None:
-        """Decide without waiting; what is still to be told to the API server."""
+    def _attempt(
+        self, queued: QueuedPod, outside: Mapping[str, Outside] | None = None
+    ) -> Coroutine[Any, Any, None] | None:
+        """Decide without waiting; what is still to be told to the API server. `outside` is what extenders said of the
+        pods of a gang."""
         pod = queued.pod
         if not self._is_waiting(queued):
             if self.queue.is_in_flight(queued):
@@ -159,7 +173,7 @@ class Scheduler:
         framework = self.profiles.of(pod)
         gang = self.groups.gang(pod)
         if gang is not None:
-            return self._attempt_gang(framework, gang, queued)
+            return self._attempt_gang(framework, gang, queued, outside or {})
         try:
             decision = decide(framework, self.snapshot, pod)
             if decision.node_name:
@@ -176,8 +190,14 @@ class Scheduler:
         """As `_attempt`, with extenders. They are asked about the nodes that fit; what they said is then applied to
         the cluster as it is by that time."""
         pod, framework = queued.pod, self.profiles.of(queued.pod)
-        self._metrics.begin()
         try:
+            if members := self._of_gang(pod):
+                said = {
+                    member.key: await self._extenders.ask(member, feasible(framework, self.snapshot, member))
+                    for member in members if self._extenders.concern(member)
+                }
+                return self._attempt(queued, said)
+            self._metrics.begin()
             outside = await self._extenders.ask(pod, feasible(framework, self.snapshot, pod))
             if not self._is_waiting(queued):
                 return self._attempt(queued)
@@ -205,7 +225,9 @@ class Scheduler:
             return None
         return plugin.choose(pod, await self._extenders.agreed(self._client, pod, candidates), refused)
 
-    def _attempt_gang(self, framework: Framework, gang: Gang, first: QueuedPod) -> Coroutine[Any, Any, None] | None:
+    def _attempt_gang(
+        self, framework: Framework, gang: Gang, first: QueuedPod, outside: Mapping[str, Outside]
+    ) -> Coroutine[Any, Any, None] | None:
         """As `_attempt`, for all pods of the gang that wait."""
         members = self.groups.members(gang.key)
         running = [pod.on(node) for key, pod in members.items() if (node := self.snapshot.placed_on(key))]
@@ -214,16 +236,21 @@ class Scheduler:
         for queued in taken:
             if queued.pod.key not in waiting:
                 self.queue.delete(queued.pod.key)
-        cycle = GangCycle(framework, self.snapshot, gang, [queued.pod for queued in waiting.values()], running)
+        pods = [queued.pod for queued in waiting.values()]
+        cycle = GangCycle(framework, self.snapshot, gang, pods, running, outside)
         try:
+            if wrong := gang.disagreement(pods):
+                for queued in waiting.values():
+                    self._erred(queued, wrong)
+                return None
             outcome = cycle.run()
+            if not outcome.enough:
+                return self._refuse_gang(cycle, outcome, waiting)
         except Exception as error:
             log.exception("deciding on pod group %s", gang.key)
             for queued in waiting.values():
                 self._erred(queued, f"{type(error).__name__}: {error}")
             return None
-        if not outcome.enough:
-            return self._refuse_gang(cycle, outcome, waiting)
         bindings = [self._settle(framework, waiting[decision.pod.key], decision) for decision in outcome.placed]
         for decision, status in outcome.refused:
             if status is None:
@@ -235,8 +262,15 @@ class Scheduler:
     def _refuse_gang(
         self, cycle: GangCycle, outcome: Outcome, waiting: Mapping[str, QueuedPod]
     ) -> Coroutine[Any, Any, None]:
-        """Nobody gets a place, and whatever helps one of them is reason to try all again."""
-        message = cycle.too_few(outcome)
+        """Nobody gets a place: see whether preemption can help all; whatever helps one is reason to try all again."""
+        message, nodes = cycle.too_few(outcome), dict[str, str]()
+        plugin = cycle.framework.plugins.get(DefaultPreemption.name)
+        if isinstance(plugin, DefaultPreemption):
+            room = plugin.for_gang(cycle)
+            message, nodes = f"{message}. preemption: {room.message}", dict(room.nodes)
+        for pod in cycle.pods:
+            if pod.key in nodes:
+                self.snapshot.nominate(pod, nodes[pod.key])
         refused = {decision.pod.key: (decision, status) for decision, status in outcome.refused}
         plugins = {PLUGIN}.union(*(
             decision.diagnosis.plugins if status is None else {status.plugin} for decision, status in outcome.refused
@@ -250,8 +284,8 @@ class Scheduler:
                 decision, status = refused[key]
                 diagnosis = decision.diagnosis
                 told = f"{message}: {diagnosis.message if status is None else status.message}"
-            self.attempts.note(queued, told, diagnosis)
-            self._report(queued.pod, "Unschedulable", told)
+            self.attempts.note(queued, told, diagnosis, nodes.get(key, ""))
+            self._report(queued.pod, "Unschedulable", told, nodes.get(key, ""))
         return report_group(self._client, cycle.gang.obj, message)
 
     def _place(

@@ -67,6 +67,8 @@ class Signature:
     gates: tuple[str, ...]
     volumes: tuple[Object, ...]
     """Those that may limit where the pod can go."""
+    group: str
+    """The key, `namespace/name`, of its PodGroup; empty if it has none."""
 
 
 _Key: TypeAlias = tuple[str, str, bytes, bytes]
@@ -109,6 +111,7 @@ def _parse(namespace: str, labels: Mapping[str, str], owner: str, spec: Object, 
     pod: Object = {"spec": spec}
     containers = [*(spec.get("initContainers") or []), *spec["containers"]]
     requests = pod_requests(pod)
+    group = (spec.get("schedulingGroup") or {}).get("podGroupName")
     return Signature(
         namespace=namespace,
         labels=labels,
@@ -131,6 +134,7 @@ def _parse(namespace: str, labels: Mapping[str, str], owner: str, spec: Object, 
         images=tuple(container["image"] for container in containers if container.get("image")),
         gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
         volumes=tuple(spec.get("volumes") or ()),
+        group=f"{namespace}/{group}" if group else "",
     )
 
 

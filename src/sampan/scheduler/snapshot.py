@@ -24,7 +24,7 @@ from sampan.scheduler.pod_info import PodInfo
 
 
 @dataclass(slots=True)
-class _Placed:
+class Placed:
     pod: PodInfo
     assumed: bool
 
@@ -36,7 +36,7 @@ class Snapshot:
         self.table = NodeTable()
         self.counts = PodCounts(self.table, namespaces)
         self._infos: dict[str, NodeInfo] = {}
-        self._placed: dict[str, _Placed] = {}
+        self._placed: dict[str, Placed] = {}
         self._listed: list[NodeInfo] | None = None
         self.image_nodes: Counter[str] = Counter()
         self.images_version = 0
@@ -72,7 +72,7 @@ class Snapshot:
         self._listed = None
         self._drop_if_empty(info)
 
-    def placed(self) -> Mapping[str, _Placed]:
+    def placed(self) -> Mapping[str, Placed]:
         return self._placed
 
     def is_assumed(self, key: str) -> bool:
@@ -109,6 +109,15 @@ class Snapshot:
     def remove_pod(self, key: str) -> PodInfo | None:
         """A pod is gone; what it was, None if it was not counted anywhere."""
         return self._unplace(key)
+
+    def lift(self, key: str) -> Placed:
+        """Take a pod away on trial; `put_back` makes it as it was."""
+        placed = self._placed[key]
+        self._unplace(key)
+        return placed
+
+    def put_back(self, placed: Placed) -> None:
+        self._place(placed.pod, assumed=placed.assumed)
 
     def nominate(self, pod: PodInfo, node_name: str) -> None:
         """Remember that preemption makes room on a node for this pod."""
@@ -152,7 +161,7 @@ class Snapshot:
     def _place(self, pod: PodInfo, *, assumed: bool) -> None:
         info = self._info(pod.node_name)
         info.add(pod)
-        self._placed[pod.key] = _Placed(pod, assumed)
+        self._placed[pod.key] = Placed(pod, assumed)
         self._count(info, pod, 1)
 
     def _unplace(self, key: str) -> PodInfo | None:

@@ -1,6 +1,7 @@
 """DefaultPreemption: when no node fits, make room by deleting pods of lower priority (KEP-268).
 
-The nodes that could help are judged by `preemption_candidates.py`; the one with the least harm wins. Its victims are
+The nodes that could help are judged by `preemption_candidates.py`; the one with the least harm wins. For a gang the
+whole cluster is one place, judged by `gang_preemption.py`. Its victims are
 deleted beside the next decisions, and the node is nominated: until the pod is placed, nothing less important may take
 the room. The pod is tried again when its victims have been asked to end (`rooms.py`).
 """
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 from sampan import effects
 from sampan.api.resources import PODS
 from sampan.apimachinery import errors
-from sampan.apimachinery.object import Object
+from sampan.apimachinery.object import Object, uid_of
 from sampan.client.client import Client
 from sampan.client.events import NORMAL
 from sampan.scheduler.diagnosis import histogram
@@ -24,6 +25,8 @@ from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import CycleState, PostFilterResult
 from sampan.scheduler.framework.status import Code, Status
 from sampan.scheduler.framework.verdicts import Verdicts
+from sampan.scheduler.gang_cycle import GangCycle
+from sampan.scheduler.gang_preemption import GangRoom, find_room, preempts, priority_of
 from sampan.scheduler.plugins.preemption_candidates import Candidate, Candidates
 from sampan.scheduler.plugins.rooms import Rooms
 from sampan.scheduler.pod_info import PodInfo
@@ -78,6 +81,35 @@ class DefaultPreemption:
         chosen = min(candidates, key=lambda candidate: candidate.harm, default=None)
         return self._nothing_helps(verdicts) if chosen is None else self._make_room(pod, chosen)
 
+    def for_gang(self, cycle: GangCycle) -> GangRoom:
+        """Make room for a whole gang, or say why not."""
+        if not preempts(cycle):
+            return GangRoom((), {}, "not eligible due to preemptionPolicy=Never.")
+        if any(self._rooms.is_open(pod) for pod in cycle.pods) or self._someone_leaves(cycle):
+            return GangRoom((), {}, "not eligible due to a terminating pod on the nominated node.")
+        for pod in cycle.pods:
+            self._handle.snapshot.withdraw_nomination(pod.key)
+        room = find_room(cycle, self._handle)
+        if not room.victims:
+            return room
+        self._handle.preempted(len(room.victims))
+        if self._handle.client is not None:
+            for pod in cycle.pods:
+                self._rooms.open(pod, room.victims)
+            by = f"pod group {uid_of(cycle.gang.obj)}"
+            self._handle.background(self._evict_all(self._handle.client, room.victims, by, cycle.pods))
+        return room
+
+    def _someone_leaves(self, cycle: GangCycle) -> bool:
+        """Whether victims of an earlier preemption for this gang have not ended yet."""
+        snapshot, limit = self._handle.snapshot, priority_of(cycle)
+        names = {pod.nominated_node or snapshot.nominated_node(pod.key) for pod in cycle.pods}
+        nodes = filter(None, map(snapshot.node, filter(None, names)))
+        return any(
+            other.terminating and self._handle.groups.priority(other) < limit
+            for node in nodes for other in node.pods.values()
+        )
+
     def _nothing_helps(self, verdicts: Verdicts) -> PostFilterResult:
         count, resolvable = len(self._handle.snapshot.table), len(verdicts.resolvable())
         tally = {NOT_HELPFUL: count - resolvable, NO_VICTIMS: resolvable}
@@ -88,7 +120,8 @@ class DefaultPreemption:
         self._handle.preempted(len(chosen.victims))
         if self._handle.client is not None:
             self._rooms.open(pod, chosen.victims)
-            self._handle.background(self._evict_all(self._handle.client, chosen, pod))
+            by = f"pod {pod.uid}"
+            self._handle.background(self._evict_all(self._handle.client, chosen.victims, by, (pod,)))
         return PostFilterResult(chosen.node_name)
 
     def _room_is_being_made(self, pod: PodInfo, verdicts: Verdicts) -> bool:
@@ -101,24 +134,31 @@ class DefaultPreemption:
         verdict = verdicts.at(node.row)
         if verdict is not None and verdict.code is Code.UNRESOLVABLE:
             return False
-        return any(other.terminating and other.priority < pod.priority for other in node.pods.values())
+        groups = self._handle.groups
+        return any(other.terminating and groups.priority(other) < pod.priority for other in node.pods.values())
 
-    async def _evict_all(self, client: Client, chosen: Candidate, preemptor: PodInfo) -> None:
+    async def _evict_all(
+        self, client: Client, victims: Sequence[PodInfo], by: str, preemptors: Sequence[PodInfo]
+    ) -> None:
         """One victim after the other, so that few are lost if this scheduler ends in the middle; and one preemption to
         its end before the next begins, so that who came first is served first."""
+        first = preemptors[0]
         try:
             async with self._slots:
-                for victim in chosen.victims:
-                    if await self._evict(client, victim, preemptor):
-                        message = f"Preempted by pod {preemptor.uid} on node {chosen.node_name}"
+                for victim in victims:
+                    if await self._evict(client, victim, first):
+                        message = f"Preempted by {by} on node {victim.node_name}"
                         self._handle.record(victim.reference, NORMAL, "Preempted", message)
                     else:
-                        self._rooms.spare(preemptor, victim)
+                        for preemptor in preemptors:
+                            self._rooms.spare(preemptor, victim)
         finally:
-            self._rooms.asked(preemptor)
-        log.info("room for pod %s on %s: %d victims", preemptor.key, chosen.node_name, len(chosen.victims))
-        if not self._rooms.is_open(preemptor):
-            self._handle.activate(preemptor.key)
+            for preemptor in preemptors:
+                self._rooms.asked(preemptor)
+        log.info("room for pod %s: %d victims", first.key, len(victims))
+        for preemptor in preemptors:
+            if not self._rooms.is_open(preemptor):
+                self._handle.activate(preemptor.key)
 
     async def _evict(self, client: Client, victim: PodInfo, preemptor: PodInfo) -> bool:
         """Make one pod go, whether that was to be done. One that a Permit plugin still holds only loses its place."""

@@ -2,8 +2,9 @@
 
 On a node, all pods of lower priority are taken away on trial; if the pod fits then, as many as possible are put back,
 those that a disruption budget protects first and the more important ones before the less. What cannot be put back are
-the victims. The candidate with the least harm wins: fewest violated budgets, then the lowest highest victim, the
-smallest sum of priorities, the fewest victims, the latest started important victim.
+the victims. Pods of a group that is disrupted as a whole are taken away and put back together, and if they are victims,
+those of its pods that are elsewhere go, too. The candidate with the least harm wins: fewest violated budgets, then the
+lowest highest victim, the smallest sum of priorities, the fewest victims, the latest started important victim.
 
 When nothing but resources keeps the pod away, which is the usual case, the trial is arithmetic, and what it found for
 a node holds for every pod with the same spec until that node changes; so the next preemption judges only the nodes
@@ -21,18 +22,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sampan import effects
-from sampan.apimachinery import selectors
-from sampan.apimachinery.object import Object
 from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import CycleState
 from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.node_table import Bools, Indexes, grown
+from sampan.scheduler.plugins.preemption_units import Unit, exceeding, started
 from sampan.scheduler.pod_info import PodInfo
 
 _KEPT_SPECS = 32
-_NOT_STARTED = 10**15
-_DIGITS = str.maketrans("", "", "-:TZ.+")
 
 Harm = tuple[int, int, int, int, int]
 """Less is better; see the file's docstring."""
@@ -49,7 +47,7 @@ class Candidate:
     @property
     def harm(self) -> Harm:
         highest = max(victim.priority for victim in self.victims)
-        earliest = min(_started(victim) for victim in self.victims if victim.priority == highest)
+        earliest = min(started(victim) for victim in self.victims if victim.priority == highest)
         total = sum(victim.priority + 2**31 for victim in self.victims)
         return self.violations, highest, total, len(self.victims), -earliest
 
@@ -112,21 +110,23 @@ class Candidates:
         """The least that has to go from this node, tried with all filters; None if even everything is not enough."""
         trial = self._handle.trial
         assert trial is not None
-        lower = _lower(pod, node)
+        lower = self._lower(pod, node)
         if not lower:
             return None
         twin, twin_state = node.copy(), trial.copy_state(state)
-        for other in lower:
+        for other in (one for unit in lower for one in unit.pods):
             trial.remove_pod(twin_state, pod, other, twin)
         if trial.refusal(twin_state, pod, twin) is not None:
             return None
-        victims: list[PodInfo] = []
+        victims: list[Unit] = []
         violations = 0
-        for other, is_violation in self._by_budget(lower):
-            trial.add_pod(twin_state, pod, other, twin)
+        for unit, is_violation in self._by_budget(lower):
+            for other in unit.pods:
+                trial.add_pod(twin_state, pod, other, twin)
             if trial.refusal(twin_state, pod, twin) is not None:
-                trial.remove_pod(twin_state, pod, other, twin)
-                victims.append(other)
+                for other in unit.pods:
+                    trial.remove_pod(twin_state, pod, other, twin)
+                victims.append(unit)
                 violations += is_violation
         return _candidate(node, victims, violations)
 
@@ -158,6 +158,8 @@ class Candidates:
         for row in fresh:
             candidate = self._by_arithmetic(pod, table.info(row))
             known.put(row, candidate)
+            if candidate is not None and any(victim.signature.group for victim in candidate.victims):
+                known.judged[row] = False  # it depends on other nodes, too
             judged += candidate is not None
             if judged >= enough:
                 break
@@ -184,7 +186,7 @@ class Candidates:
 
     def _by_arithmetic(self, pod: PodInfo, node: NodeInfo) -> Candidate | None:
         """As `on`, where only resources matter."""
-        lower = _lower(pod, node)
+        lower = self._lower(pod, node)
         if not lower:
             return None
         names = [name for name, asked in pod.requests.items() if asked]
@@ -194,67 +196,57 @@ class Candidates:
             if other.priority >= pod.priority and other.key != pod.key and other.key not in node.pods:
                 free = [left - other.requests.get(name, 0) for left, name in zip(free, names, strict=True)]
                 slots -= 1
-        for other in lower:
+        for other in (one for unit in lower for one in unit.pods):
             free = [left + other.requests.get(name, 0) for left, name in zip(free, names, strict=True)]
-        slots += len(lower)
+            slots += 1
         if slots < 0 or min(free, default=0) < 0:
             return None
-        victims: list[PodInfo] = []
+        victims: list[Unit] = []
         violations = 0
-        for other, is_violation in self._by_budget(lower):
-            left = [amount - other.requests.get(name, 0) for amount, name in zip(free, names, strict=True)]
-            if slots > 0 and min(left, default=0) >= 0:
-                free, slots = left, slots - 1
+        for unit, is_violation in self._by_budget(lower):
+            left = [
+                amount - sum([other.requests.get(name, 0) for other in unit.pods])
+                for amount, name in zip(free, names, strict=True)
+            ]
+            if slots >= len(unit.pods) and min(left, default=0) >= 0:
+                free, slots = left, slots - len(unit.pods)
             else:
-                victims.append(other)
+                victims.append(unit)
                 violations += is_violation
         return _candidate(node, victims, violations)
 
-    def _by_budget(self, pods: list[PodInfo]) -> Iterable[tuple[PodInfo, bool]]:
-        """The pods in the order in which they are put back, and whether deleting each would exceed a budget."""
-        ordered = sorted(pods, key=_importance)
-        budgets = {namespace: self._budgets(namespace) for namespace in dict.fromkeys(p.namespace for p in ordered)}
-        if not any(budgets.values()):
-            return [(pod, False) for pod in ordered]
-        allowed: dict[tuple[str, int], int] = {}
-        protected: list[tuple[PodInfo, bool]] = []
-        free: list[tuple[PodInfo, bool]] = []
-        for pod in ordered:
-            exceeded = False
-            for number, budget in enumerate(budgets[pod.namespace]):
-                if not _covers(budget, pod):
-                    continue
-                key = (pod.namespace, number)
-                left = allowed.get(key, (budget.get("status") or {}).get("disruptionsAllowed") or 0)
-                allowed[key] = left - 1
-                exceeded = exceeded or left <= 0
-            (protected if exceeded else free).append((pod, exceeded))
-        return [*protected, *free]
+    def _by_budget(self, units: list[Unit]) -> Iterable[tuple[Unit, bool]]:
+        """The units in the order in which they are put back, and whether deleting each would exceed a budget."""
+        ordered = sorted(units, key=lambda unit: unit.importance)
+        exceeded = exceeding(self._handle, ordered)
+        return [
+            *((unit, True) for unit, exceeds in zip(ordered, exceeded, strict=True) if exceeds),
+            *((unit, False) for unit, exceeds in zip(ordered, exceeded, strict=True) if not exceeds),
+        ]
 
-    def _budgets(self, namespace: str) -> list[Object]:
-        return list(self._handle.disruption_budgets(namespace))
+    def _lower(self, pod: PodInfo, node: NodeInfo) -> list[Unit]:
+        """What could go from a node; of a group that is disrupted as a whole, the pods here stand for all."""
+        groups, limit = self._handle.groups, pod.signature.priority
+        found: list[Unit] = []
+        together: dict[str, list[PodInfo]] = {}
+        for other in node.pods.values():
+            if not other.signature.group:
+                if other.signature.priority < limit:
+                    found.append(Unit((other,), other.signature.priority))
+            elif (priority := groups.priority(other)) < limit:
+                if key := groups.disrupted_together(other):
+                    together.setdefault(key, []).append(other)
+                else:
+                    found.append(Unit((other,), priority))
+        return found + [self._group(key, pods) for key, pods in together.items()]
 
-
-def _candidate(node: NodeInfo, victims: list[PodInfo], violations: int) -> Candidate | None:
-    return Candidate(node.name, tuple(victims), violations) if victims else None
-
-
-def _lower(pod: PodInfo, node: NodeInfo) -> list[PodInfo]:
-    return [other for other in node.pods.values() if other.signature.priority < pod.signature.priority]
-
-
-def _importance(pod: PodInfo) -> tuple[int, int, str]:
-    """The most important first."""
-    return -pod.signature.priority, _started(pod), pod.key
+    def _group(self, key: str, here: list[PodInfo]) -> Unit:
+        placed = self._handle.snapshot.placed()
+        members = (placed.get(member) for member in self._handle.groups.members(key))
+        elsewhere = [one.pod for one in members if one is not None and one.pod.node_name != here[0].node_name]
+        return Unit(tuple(here), self._handle.groups.priority(here[0]), True, tuple(elsewhere))
 
 
-def _started(pod: PodInfo) -> int:
-    """When the pod started, as a number that grows with time; one that has not started is the latest."""
-    return int(pod.started.translate(_DIGITS)[:14]) if pod.started else _NOT_STARTED
-
-
-def _covers(budget: Object, pod: PodInfo) -> bool:
-    if pod.name in ((budget.get("status") or {}).get("disruptedPods") or ()):
-        return False  # it is counted already
-    document = (budget.get("spec") or {}).get("selector")
-    return bool(pod.labels) and document is not None and selectors.from_document(document).matches(pod.labels)
+def _candidate(node: NodeInfo, victims: list[Unit], violations: int) -> Candidate | None:
+    pods = tuple(pod for unit in victims for pod in (*unit.pods, *unit.elsewhere))
+    return Candidate(node.name, pods, violations) if pods else None

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import Final
 
-from sampan.apimachinery.errors import APIError, InternalError, ServiceUnavailable, Timeout, Unauthorized
+from sampan.apimachinery.duration import parse_go_duration
+from sampan.apimachinery.errors import APIError, BadRequest, InternalError, ServiceUnavailable, Timeout, Unauthorized
 from sampan.apimachinery.http import Response
 from sampan.apiserver import answers, request_info
 from sampan.apiserver.audit import log as audit
@@ -70,20 +71,33 @@ def information(parts: ServerParts) -> Link:
 
 
 def deadline(parts: ServerParts) -> Link:
-    """Ends requests that take too long; watches and streams have their own ends."""
+    """Ends requests that take too long, or longer than they want; watches and streams have their own ends."""
     limit_s = parts.config.request_timeout_s
 
     def link(ctx: RequestContext, next: Next) -> Awaitable[Response]:
-        return next(ctx) if ctx.long_running or ctx.verb == "get" else limited(ctx, next)
+        free = ctx.long_running or (ctx.verb == "get" and "timeout" not in ctx.request.query)
+        return next(ctx) if free else limited(ctx, next)
 
     async def limited(ctx: RequestContext, next: Next) -> Response:
+        wanted_s = _wanted_timeout_s(ctx)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(min(wanted_s or limit_s, limit_s)):
                 return await next(ctx)
         except TimeoutError:
             raise Timeout("request did not complete within the allotted timeout") from None
 
     return link
+
+
+def _wanted_timeout_s(ctx: RequestContext) -> float:
+    """The `timeout` of the URL; 0 is what nobody asked for. Raises BadRequest."""
+    text = ctx.request.param("timeout")
+    if not text:
+        return 0.0
+    try:
+        return max(parse_go_duration(text).total_seconds(), 0.0)
+    except ValueError as error:
+        raise BadRequest(f"invalid timeout specified in the request URL - {error}") from error
 
 
 def authentication(parts: ServerParts) -> Link:

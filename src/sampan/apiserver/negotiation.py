@@ -104,6 +104,13 @@ def negotiate(headers: Mapping[str, str], kind: Kind, answer: Answer = "object")
     raise NotAcceptable(f"only the following media types are accepted: {_ACCEPTED}")
 
 
+def plain_only(headers: Mapping[str, str]) -> None:
+    """For answers that are shown as what they are and in no other way. Raises NotAcceptable."""
+    accept = headers.get("accept")
+    if accept and all(item.shown_as for item in alternatives(accept)):
+        raise NotAcceptable(f"only the following media types are accepted: {_ACCEPTED}")
+
+
 def _in_protobuf(kind: Kind, shown_as: str) -> bool:
     """Built-in kinds have messages, metadata always has one, tables never."""
     if shown_as:

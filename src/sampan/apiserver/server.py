@@ -48,6 +48,7 @@ from sampan.apiserver.registry.service_addresses import ServiceAddresses
 from sampan.apiserver.registry.window_aging import WindowAging
 from sampan.apiserver.registry.writing import WritePath
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, Reader, Verdict
+from sampan.apiserver.start_up import StartUp, Step
 from sampan.client.client import Client
 from sampan.storage.store import Store
 
@@ -74,7 +75,8 @@ class APIServer:
         self._aggregator = Aggregator(self.backend, self.client)
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
         self._authorizers = authz_table.build(self) if checked else []
-        self._ready = False
+        self._start_up = StartUp()
+        self._stopping = False
         self._exposition: Callable[[], bytes] | None = None
         self._upkeep = (
             Compaction(store, self.config.history_s), EventExpiry(store, self.hub, self.config.event_ttl_s),
@@ -88,11 +90,12 @@ class APIServer:
         self._chain = chain.build(self, chain.LINKS, self._aggregator.around(dispatcher))
 
     def _health(self) -> Health:
-        checks = {
-            "ping": lambda: True, "etcd": lambda: self.hub.following, "informer-sync": lambda: self.hub.following,
-            "poststarthook/bootstrap": lambda: self._ready,
+        checks: dict[str, Callable[[], bool]] = {
+            "ping": lambda: True, "log": lambda: True, "etcd": lambda: self.hub.following,
+            "etcd-readiness": lambda: self.hub.following, "informer-sync": lambda: self.hub.following,
+            **self._start_up.checks(), "shutdown": lambda: not self._stopping,
         }
-        return Health(checks, frozenset({"informer-sync", "poststarthook/bootstrap"}))
+        return Health(checks, frozenset({"etcd-readiness", "informer-sync", "shutdown"}))
 
     def _hooks(self) -> dict[tuple[str, str], Hook]:
         """What needs other objects to complete a write."""
@@ -111,18 +114,23 @@ class APIServer:
         if isinstance(self._store, encryption.EncryptedStore):
             await self._store.reseal()
         await self.hub.start()
+        self._start_up.done(Step.CACHES)
         await self._custom_resources.start()
+        self._start_up.done(Step.CUSTOM_RESOURCES)
         await bootstrap.ensure(self.client, self.config)
+        self._start_up.done(Step.OBJECTS)
         if self.config.authorization:
             await asyncio.gather(reconcile(self.client), flow_bootstrap.ensure(self.client))
+        self._start_up.done(Step.RULES)
         await self._aggregator.start()
+        self._start_up.done(Step.GROUPS)
         for work in self._upkeep:
             work.start()
-        self._ready = True
 
     async def stop(self) -> None:
         """End watches and background work."""
-        self._ready = False
+        self._stopping = True
+        self._start_up.undone()
         await self._aggregator.stop()
         await self._custom_resources.stop()
         for work in self._upkeep:

@@ -188,7 +188,7 @@ def _aggregated(served: list[GroupVersion], form: str) -> Object:
 def _discovered(served: Served) -> Object:
     kind = served.kind
     document: Object = {
-        "resource": served.resource.plural, "responseKind": _response_kind(served.document, served.resource),
+        "resource": served.resource.plural, "responseKind": _response_kind(served.document, served),
         "scope": "Namespaced" if served.resource.namespaced else "Cluster",
         "singularResource": served.singular, "verbs": list(served.verbs),
     }
@@ -198,15 +198,17 @@ def _discovered(served: Served) -> Object:
         document["categories"] = list(kind.categories)
     if served.subresources:
         document["subresources"] = [
-            {"subresource": view.name, "responseKind": _response_kind(view.document, served.resource),
+            {"subresource": view.name, "responseKind": _response_kind(view.document, served),
              "verbs": list(view.verbs)}
             for view in served.subresources
         ]
     return document
 
 
-def _response_kind(document: Resource, parent: Resource) -> Object:
-    same = (document.group, document.version) == (parent.group, parent.version)
+def _response_kind(document: Resource, served: Served) -> Object:
+    """Upstream leaves out the group and version of the resource itself, but not those of custom resources."""
+    is_custom = served.kind is not None and served.kind.custom is not None
+    same = (document.group, document.version) == (served.resource.group, served.resource.version) and not is_custom
     return {
         "group": "" if same else document.group, "version": "" if same else document.version, "kind": document.kind,
     }

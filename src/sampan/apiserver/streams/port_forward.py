@@ -43,14 +43,14 @@ log = logging.getLogger(__name__)
 async def port_forward(ctx: RequestContext, parts: ServerParts) -> Response:
     """`pods/NAME/portforward`."""
     await require_create(ctx, parts)
-    pod = await location.find_pod(ctx, parts)
     ports = _ports(ctx)
-    kubelet = await location.kubelet_of(pod, parts)
     document = POD_PORT_FORWARD_OPTIONS
     options: Object = {"kind": document.kind, "apiVersion": document.api_version}
     if ports:
         options["ports"] = ports
     await admit_connect(ctx, parts, document, options)
+    pod = await location.find_pod(ctx, parts)
+    kubelet = await location.kubelet_of(pod, parts)
     target = upstream.Target(kubelet.host, kubelet.port, upstream.kubelet_tls(parts.config))
     path = f"/portForward/{quote(ctx.namespace)}/{quote(ctx.name)}"
     if not websocket.is_upgrade(ctx.request.headers):

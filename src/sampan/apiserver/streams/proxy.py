@@ -45,8 +45,8 @@ async def proxy(ctx: RequestContext, parts: ServerParts) -> Response:
         query = urlencode(ctx.request.query, doseq=True)
         return Response(301, {"location": f"{here}/?{query}" if query else f"{here}/"})
     options: Object = {"kind": document.kind, "apiVersion": document.api_version, "path": ctx.subpath}
-    target = await locate(ctx, parts)
     await admit_connect(ctx, parts, document, options)
+    target = await locate(ctx, parts)
     path = quote(ctx.subpath or "/", safe="/:@!$&'()*+,;=~-._")
     if ctx.request.query:
         path += "?" + urlencode(ctx.request.query, doseq=True)

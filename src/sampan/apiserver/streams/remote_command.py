@@ -58,10 +58,12 @@ class Streams:
     options: Object
 
     @classmethod
-    def of(cls, ctx: RequestContext, document: Resource, container: str) -> Streams:
+    def of(cls, ctx: RequestContext, document: Resource) -> Streams:
         """From the query. Raises BadRequest for a value that is no boolean."""
         flags = {name: _boolean(ctx, name) for name in ("stdin", "stdout", "stderr", "tty")}
-        options: Object = {"kind": document.kind, "apiVersion": document.api_version, "container": container}
+        options: Object = {"kind": document.kind, "apiVersion": document.api_version}
+        if container := ctx.request.param("container"):
+            options["container"] = container
         options |= {name: True for name, value in flags.items() if value}
         if document is POD_EXEC_OPTIONS:
             options["command"] = ctx.request.query.get("command", [])
@@ -97,15 +99,15 @@ async def _connect(
     ctx: RequestContext, parts: ServerParts, verb: str, document: Resource, command: Sequence[str]
 ) -> Response:
     await require_create(ctx, parts)
+    streams = Streams.of(ctx, document)
+    await admit_connect(ctx, parts, document, streams.options)
     pod = await location.find_pod(ctx, parts)
     container = location.choose_container(pod, ctx.request.param("container"))
-    streams = Streams.of(ctx, document, container)
     if verb == "exec" and not command:
         raise BadRequest("you must specify at least one command for the container")
     if not (streams.stdin or streams.stdout or streams.stderr):
         raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
     kubelet = await location.kubelet_of(pod, parts)
-    await admit_connect(ctx, parts, document, streams.options)
     path = f"/{verb}/{quote(ctx.namespace)}/{quote(ctx.name)}/{quote(container)}?{streams.query(command)}"
     target = upstream.Target(kubelet.host, kubelet.port, upstream.kubelet_tls(parts.config))
     if websocket.is_upgrade(ctx.request.headers):

@@ -207,7 +207,7 @@ CONTROLLERS: tuple[Loop, ...] = (
         lambda wiring, config: CertificateCleaner(wiring), workers=1,
     ),
     Loop(
-        "podcertificaterequest-cleaner-controller", "podcertificaterequestcleaner-controller",
+        "podcertificaterequest-cleaner-controller", "podcertificaterequestcleaner",
         lambda wiring, config: PodCertificateCleaner(wiring), workers=1,
     ),
     Loop(

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from sampan.api.resources import PERSISTENT_VOLUMES, PODS
+from sampan.api.resources import PERSISTENT_VOLUMES, POD_CERTIFICATE_REQUESTS, PODS, VOLUME_ATTACHMENTS
 from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.selectors import parse_fields
 from sampan.apiserver.authz.node import Node
 from sampan.apiserver.seams import Attributes, Decision
 
 NODE = UserInfo("system:node:n1", groups=("system:nodes",))
+
+UNRELATED = "no relationship found between node 'n1' and this object"
 
 POD = {
     "metadata": {"name": "web", "namespace": "ns"},
@@ -78,6 +80,49 @@ async def test_what_a_node_may_do(reader: Any, question: Attributes, allowed: bo
     assert verdict.decision is (Decision.ALLOW if allowed else Decision.NO_OPINION), verdict.reason
 
 
+STORAGE, CERTIFICATES = "storage.k8s.io", "certificates.k8s.io"
+
+
+@pytest.mark.parametrize(("question", "reason"), [
+    (asks("get", "volumeattachments", "mine", "", group=STORAGE), ""),
+    (asks("get", "volumeattachments", "theirs", "", group=STORAGE), UNRELATED),
+    (asks("list", "volumeattachments", "", "", group=STORAGE), "can only get individual resources of this type"),
+    (asks("get", "volumeattachments/status", "mine", "", group=STORAGE), "cannot get subresource"),
+    (asks("get", "podcertificaterequests", "mine", group=CERTIFICATES), ""),
+    (asks("get", "podcertificaterequests", "theirs", group=CERTIFICATES),
+     UNRELATED),
+    (asks("list", "podcertificaterequests", group=CERTIFICATES, field_selector="spec.nodeName=n1"), ""),
+    (asks("list", "podcertificaterequests", group=CERTIFICATES),
+     "can only list/watch podcertificaterequests with spec.nodeName field selector"),
+    (asks("get", "serviceaccounts", "bot"), ""),
+    (asks("get", "serviceaccounts", "default"), UNRELATED),
+    (asks("list", "serviceaccounts"), "can only create tokens for individual service accounts"),
+    (asks("update", "persistentvolumeclaims/status", "claim"), ""),
+    (asks("get", "persistentvolumeclaims/status", "claim"), "can only get/update/patch this type"),
+    (asks("update", "persistentvolumeclaims/status", "other"), UNRELATED),
+    (asks("get", "secrets", "node"), ""),
+    (asks("get", "secrets", "iscsi", "elsewhere"), ""),
+    (asks("get", "secrets", "controller"), UNRELATED),
+    (asks("get", "resourceclaims", "extended", group="resource.k8s.io"), ""),
+    (asks("get", "csinodes/status", "n1", "", group=STORAGE), "cannot authorize CSINode subresources"),
+])
+async def test_what_a_node_may_do_with_what_is_about_it(reader: Any, question: Attributes, reason: str) -> None:
+    reader.put(PODS, {**POD, "status": {"extendedResourceClaimStatus": {"resourceClaimName": "extended"}}})
+    for name, source in {
+        "csi": {"csi": {"nodeStageSecretRef": {"name": "node"}, "controllerExpandSecretRef": {"name": "controller"}}},
+        "iscsi": {"iscsi": {"secretRef": {"name": "iscsi", "namespace": "elsewhere"}}},
+    }.items():
+        claim = {"namespace": "ns", "name": "claim"}
+        reader.put(PERSISTENT_VOLUMES, {"metadata": {"name": name}, "spec": {"claimRef": claim, **source}})
+    for name, node in (("mine", "n1"), ("theirs", "n2")):
+        reader.put(VOLUME_ATTACHMENTS, {"metadata": {"name": name}, "spec": {"nodeName": node}})
+        reader.put(POD_CERTIFICATE_REQUESTS, {
+            "metadata": {"name": name, "namespace": "ns"}, "spec": {"nodeName": node},
+        })
+    verdict = await Node(reader).authorize(question)
+    assert (verdict.allowed, verdict.reason) == (not reason, reason)
+
+
 async def test_access_ends_with_the_pod(reader: Any) -> None:
     node = Node(reader)
     reader.put(PODS, POD)
@@ -85,7 +130,7 @@ async def test_access_ends_with_the_pod(reader: Any) -> None:
     reader.remove(PODS, "web", "ns")
     verdict = await node.authorize(asks("get", "secrets", "vol"))
     assert not verdict.allowed
-    assert verdict.reason == "no relationship found between node 'n1' and this object"
+    assert verdict.reason == UNRELATED
 
 
 async def test_a_mirror_pod_opens_nothing(reader: Any) -> None:

@@ -1,6 +1,6 @@
 """The Node authoriser: a kubelet may touch its own node and what the pods bound to it need, nothing else.
 
-For reads of Secrets, ConfigMaps, claims, volumes and ServiceAccount tokens the answer comes from `NodeGraph`; for the
+For reads of Secrets, ConfigMaps, claims, volumes, attachments and ServiceAccounts the answer comes from `NodeGraph`; for the
 node's own objects from their names; for everything else from the rules of the role system:node. What a kubelet may
 write into the objects it may touch is the business of the NodeRestriction admission plugin. Source: "Using Node
 Authorization" in the Kubernetes documentation, and KEP-4601 for selectors.
@@ -54,13 +54,15 @@ class Node:
         if key in _GRAPH_READS:
             return await self._read(node, attributes, ("get", "list", "watch"))
         if key == ("", "persistentvolumeclaims") and attributes.subresource == "status":
-            return await self._read(node, attributes, ("get", "update", "patch"), subresource="status")
+            return await self._claim_status(node, attributes)
         if key in {("", "persistentvolumeclaims"), ("resource.k8s.io", "resourceclaims")}:
             return await self._read(node, attributes, ("get",))
         if key == ("", "persistentvolumes"):
             return await self._volume(node, attributes)
+        if key == ("storage.k8s.io", "volumeattachments"):
+            return await self._attachment(node, attributes)
         if key == ("", "serviceaccounts"):
-            return await self._token(node, attributes)
+            return await self._account(node, attributes)
         if key == ("", "nodes"):
             return _own_node(node, attributes)
         if key == ("", "pods"):
@@ -68,45 +70,71 @@ class Node:
         if key == ("coordination.k8s.io", "leases"):
             return _lease(node, attributes)
         if key == ("certificates.k8s.io", "podcertificaterequests"):
-            return _certificate(node, attributes)
+            return await self._certificate(node, attributes)
         if key == ("resource.k8s.io", "resourceslices"):
             return await self._slice(node, attributes)
         if key == ("storage.k8s.io", "csinodes"):
             return _csi_node(node, attributes)
         return None
 
-    async def _read(
-        self, node: str, attributes: Attributes, verbs: tuple[str, ...], *, subresource: str = ""
-    ) -> Verdict:
+    async def _read(self, node: str, attributes: Attributes, verbs: tuple[str, ...]) -> Verdict:
         if attributes.verb not in verbs:
             return _no("can only get individual resources of this type" if verbs == ("get",)
                        else "can only read resources of this type")
-        if attributes.subresource != subresource:
+        if attributes.subresource:
             return _no("cannot read subresource" if len(verbs) > 1 else "cannot get subresource")
         if not attributes.namespace:
             return _no("can only read namespaced object of this type")
+        return await self._related(node, attributes)
+
+    async def _related(self, node: str, attributes: Attributes) -> Verdict:
         if not attributes.name:
             return _no("No Object name found")
-        plural = attributes.resource
-        if await self._graph.refers(node, plural, attributes.namespace, attributes.name):
+        if await self._graph.refers(node, attributes.resource, attributes.namespace, attributes.name):
             return _YES
         return _unrelated(node)
 
+    async def _claim_status(self, node: str, attributes: Attributes) -> Verdict:
+        if attributes.verb not in ("update", "patch"):
+            return _no("can only get/update/patch this type")
+        return await self._related(node, attributes)
+
     async def _volume(self, node: str, attributes: Attributes) -> Verdict:
-        if attributes.verb != "get" or not attributes.name:
-            return _no("can only get individual resources of this type")
-        if attributes.subresource:
-            return _no("cannot get subresource")
+        refused = _not_one(attributes)
+        if refused is not None:
+            return refused
         return _YES if await self._graph.refers_volume(node, attributes.name) else _unrelated(node)
 
-    async def _token(self, node: str, attributes: Attributes) -> Verdict:
+    async def _attachment(self, node: str, attributes: Attributes) -> Verdict:
+        refused = _not_one(attributes)
+        if refused is not None:
+            return refused
+        return _YES if await self._graph.is_attached_to(node, attributes.name) else _unrelated(node)
+
+    async def _account(self, node: str, attributes: Attributes) -> Verdict:
+        """Its tokens, and the account itself, which credential providers of images are told of (KEP-4412)."""
+        if attributes.verb == "get" and attributes.name and not attributes.subresource:
+            return await self._related(node, attributes)
         if attributes.verb != "create" or not attributes.name:
             return _no("can only create tokens for individual service accounts")
         if attributes.subresource != "token":
             return _no("can only create token subresource of serviceaccount")
-        if await self._graph.refers(node, "serviceaccounts", attributes.namespace, attributes.name):
+        return await self._related(node, attributes)
+
+    async def _certificate(self, node: str, attributes: Attributes) -> Verdict:
+        """Requests for the pods of this node; NodeRestriction looks at what is asked."""
+        if attributes.subresource:
+            return _no("nodes may not access the status of PodCertificateRequests")
+        if attributes.verb == "create":
             return _YES
-        return _unrelated(node)
+        if attributes.verb == "get" and attributes.name:
+            own = await self._graph.is_request_of(node, attributes.namespace, attributes.name)
+            return _YES if own else _unrelated(node)
+        if attributes.verb in ("list", "watch"):
+            if attributes.is_limited_to("spec.nodeName", node):
+                return _YES
+            return _no("can only list/watch podcertificaterequests with spec.nodeName field selector")
+        return _no("can only create, get, list or watch PodCertificateRequests")
 
     async def _pod(self, node: str, attributes: Attributes) -> Verdict | None:
         if attributes.subresource or attributes.verb not in ("get", "list", "watch"):
@@ -121,11 +149,10 @@ class Node:
             return _YES
         return _no("can only list/watch pods with spec.nodeName field selector")
 
-
     async def _slice(self, node: str, attributes: Attributes) -> Verdict:
         """What devices the node itself has; NodeRestriction looks at what it writes."""
         if attributes.subresource:
-            return _no("cannot get subresource")
+            return _no("cannot authorize ResourceSlice subresources")
         if attributes.verb == "create":
             return _YES
         if attributes.verb in ("get", "update", "patch", "delete"):
@@ -141,6 +168,15 @@ class Node:
 
 def _unrelated(node: str) -> Verdict:
     return _no(f"no relationship found between node '{node}' and this object")
+
+
+def _not_one(attributes: Attributes) -> Verdict | None:
+    """The refusal of everything but reading one object."""
+    if attributes.verb != "get":
+        return _no("can only get individual resources of this type")
+    if attributes.subresource:
+        return _no("cannot get subresource")
+    return None if attributes.name else _no("No Object name found")
 
 
 def _own_node(node: str, attributes: Attributes) -> Verdict | None:
@@ -163,22 +199,11 @@ def _lease(node: str, attributes: Attributes) -> Verdict:
     return _YES
 
 
-def _certificate(node: str, attributes: Attributes) -> Verdict:
-    """Requests for the pods of this node; NodeRestriction looks at what is asked."""
-    if attributes.subresource:
-        return _no("nodes may not access the status of PodCertificateRequests")
-    if attributes.verb == "create":
-        return _YES
-    if attributes.verb in ("get", "list", "watch"):
-        if attributes.is_limited_to("spec.nodeName", node):
-            return _YES
-        return _no("can only list/watch podcertificaterequests with spec.nodeName field selector")
-    return _no("can only create, get, list or watch PodCertificateRequests")
-
-
 def _csi_node(node: str, attributes: Attributes) -> Verdict:
-    if attributes.verb not in _OWN_VERBS or attributes.subresource:
+    if attributes.verb not in _OWN_VERBS:
         return _no("can only get, create, update, patch, or delete a CSINode")
+    if attributes.subresource:
+        return _no("cannot authorize CSINode subresources")
     if attributes.verb != "create" and attributes.name != node:
         return _no("can only access CSINode with the same name as the requesting node")
     return _YES

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from sampan.api.resources import PERSISTENT_VOLUMES, PODS, RESOURCE_SLICES
+from sampan.api.resources import (
+    PERSISTENT_VOLUMES,
+    POD_CERTIFICATE_REQUESTS,
+    PODS,
+    RESOURCE_SLICES,
+    VOLUME_ATTACHMENTS,
+)
 from sampan.apimachinery.object import Object, annotations_of, dig, name_of, namespace_of
 from sampan.apiserver.seams import Reader
 
@@ -38,6 +44,7 @@ def references(pod: Object) -> Iterator[Reference]:
         yield "resourceclaims", claim.get("resourceClaimName", "")
     for claim in spec.get("resourceClaims") or ():
         yield "resourceclaims", claim.get("resourceClaimName", "")
+    yield "resourceclaims", dig(pod, "status", "extendedResourceClaimStatus", "resourceClaimName", default="")
 
 
 def _of_container(container: Object) -> Iterator[Reference]:
@@ -66,13 +73,23 @@ def _of_volume(pod: Object, volume: Object) -> Iterator[Reference]:
     yield "secrets", dig(volume, "azureFile", "secretName", default="")
 
 
+_VOLUME_SECRETS = (
+    ("csi", "nodePublishSecretRef"), ("csi", "nodeStageSecretRef"), ("csi", "nodeExpandSecretRef"),
+    ("cephfs", "secretRef"), ("cinder", "secretRef"), ("flexVolume", "secretRef"), ("iscsi", "secretRef"),
+    ("rbd", "secretRef"), ("scaleIO", "secretRef"), ("storageos", "secretRef"),
+)
+
+
 def _secrets_of_volume(volume: Object) -> Iterator[tuple[str, str]]:
-    """(namespace, name) of the secrets that mounting a PersistentVolume needs."""
+    """(namespace, name) of the secrets that mounting a PersistentVolume needs; not those that only controllers need."""
     claim_namespace = dig(volume, "spec", "claimRef", "namespace", default="")
-    for field in ("nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef"):
-        found = dig(volume, "spec", "csi", field, default={})
+    for source, field in _VOLUME_SECRETS:
+        found = dig(volume, "spec", source, field, default={})
         if found.get("name"):
-            yield found.get("namespace", claim_namespace), found["name"]
+            yield found.get("namespace") or claim_namespace, found["name"]
+    azure = dig(volume, "spec", "azureFile", default={})
+    if azure.get("secretName"):
+        yield azure.get("secretNamespace") or claim_namespace, azure["secretName"]
 
 
 class NodeGraph:
@@ -107,6 +124,16 @@ class NodeGraph:
         """A ResourceSlice: the one that says so."""
         await self._reader.fresh(RESOURCE_SLICES)
         return bool(dig(self._reader.get(RESOURCE_SLICES, name), "spec", "nodeName") == node)
+
+    async def is_attached_to(self, node: str, name: str) -> bool:
+        """A VolumeAttachment: to the node that it names."""
+        await self._reader.fresh(VOLUME_ATTACHMENTS)
+        return bool(dig(self._reader.get(VOLUME_ATTACHMENTS, name), "spec", "nodeName") == node)
+
+    async def is_request_of(self, node: str, namespace: str, name: str) -> bool:
+        """A PodCertificateRequest: for a pod of the node that it names."""
+        await self._reader.fresh(POD_CERTIFICATE_REQUESTS)
+        return bool(dig(self._reader.get(POD_CERTIFICATE_REQUESTS, name, namespace), "spec", "nodeName") == node)
 
     async def _secret_of_volume(self, node: str, namespace: str, name: str) -> bool:
         version = self._reader.version(PERSISTENT_VOLUMES)

@@ -18,7 +18,7 @@ NODE_RULES: list[Object] = [
     rule("create get list watch", "core", "nodes"),
     rule("update patch", "core", "nodes/status"),
     rule("update patch", "core", "nodes"),
-    EVENTS,
+    rule("create update patch", "core", "events"),
     rule(READ, "core", "pods"),
     rule("create delete", "core", "pods"),
     rule("update patch", "core", "pods/status"),
@@ -31,12 +31,12 @@ NODE_RULES: list[Object] = [
     rule("get", "storage.k8s.io", "volumeattachments"),
     rule("get update patch", "core", "persistentvolumeclaims/status"),
     rule("create", "core", "serviceaccounts/token"),
+    rule("get", "core", "serviceaccounts"),
     rule(READ, "storage.k8s.io", "csidrivers"),
     rule("get create update patch delete", "storage.k8s.io", "csinodes"),
     rule(READ, "node.k8s.io", "runtimeclasses"),
     rule("get", "resource.k8s.io", "resourceclaims"),
     rule("deletecollection", "resource.k8s.io", "resourceslices"),
-    rule("get list watch create update patch delete", "resource.k8s.io", "resourceslices"),
     rule(READ, _CERTIFICATES, "clustertrustbundles"),
 ]
 
@@ -57,7 +57,6 @@ _SCHEDULER = [
     EVENTS,
     rule("create", "coordination.k8s.io", "leases"),
     rule("get update", "coordination.k8s.io", "leases", names="kube-scheduler"),
-    rule("get list watch", "coordination.k8s.io", "leasecandidates"),
     rule(READ, "core", "nodes namespaces"),
     rule("get list watch delete", "core", "pods"),
     rule("create", "core", "pods/binding bindings"),
@@ -69,13 +68,15 @@ _SCHEDULER = [
     rule(READ, "core", "persistentvolumeclaims persistentvolumes"),
     *_ACCESS_CHECKS,
     rule(READ, "storage.k8s.io", "csinodes csidrivers csistoragecapacities volumeattachments"),
-    rule(READ, "resource.k8s.io", "deviceclasses devicetaintrules resourceslices resourceclaims"),
-    rule("update patch", "resource.k8s.io", "resourceclaims/status resourceclaims"),
+    rule(READ, "resource.k8s.io", "deviceclasses devicetaintrules resourceslices"),
+    rule(f"{READ} update patch", "resource.k8s.io", "resourceclaims/status resourceclaims"),
+    rule("update patch", "resource.k8s.io", "resourceclaims/binding"),
+    rule(f"{READ} update patch", "core", "pods/finalizers"),
     rule(READ, "scheduling.k8s.io", "podgroups workloads"),
     rule("patch update", "scheduling.k8s.io", "podgroups/status"),
 ]
 
-_KUBELET_API = "nodes/proxy nodes/metrics nodes/configz nodes/healthz nodes/pods nodes/stats nodes/log nodes/spec"
+_KUBELET_API = "nodes/proxy nodes/metrics nodes/configz nodes/healthz nodes/pods nodes/stats nodes/log"
 
 
 def _approver(name: str, signer: str) -> Object:
@@ -130,7 +131,9 @@ ROLES: list[Object] = [
     _approver("kube-apiserver-client-approver", "kubernetes.io/kube-apiserver-client"),
     _approver("kube-apiserver-client-kubelet-approver", "kubernetes.io/kube-apiserver-client-kubelet"),
     cluster_role("system:service-account-issuer-discovery", [
-        urls("get", "/.well-known/openid-configuration /openid/v1/jwks"),
+        urls("get", (
+            "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/"
+        )),
     ]),
     cluster_role("system:node-proxier", [
         rule("list watch", "core", "services endpoints"),
@@ -143,6 +146,8 @@ ROLES: list[Object] = [
     cluster_role("system:cluster-trust-bundle-discovery", [rule(READ, _CERTIFICATES, "clustertrustbundles")]),
 ]
 
+_LEADER_LOCKING = [rule(f"{READ} create update", "coordination.k8s.io", "leases leasecandidates")]
+
 NAMESPACED_ROLES: list[Object] = [
     role("kube-system", "extension-apiserver-authentication-reader", [
         rule(READ, "core", "configmaps", names="extension-apiserver-authentication"),
@@ -154,14 +159,8 @@ NAMESPACED_ROLES: list[Object] = [
     role("kube-system", "system:controller:token-cleaner", [
         rule("get list watch delete", "core", "secrets"), EVENTS,
     ]),
-    role("kube-system", "system::leader-locking-kube-controller-manager", [
-        rule("watch", "core", "configmaps"),
-        rule("get update", "core", "configmaps", names="kube-controller-manager"),
-    ]),
-    role("kube-system", "system::leader-locking-kube-scheduler", [
-        rule("watch", "core", "configmaps"),
-        rule("get update", "core", "configmaps", names="kube-scheduler"),
-    ]),
+    role("kube-system", "system::leader-locking-kube-controller-manager", _LEADER_LOCKING),
+    role("kube-system", "system::leader-locking-kube-scheduler", _LEADER_LOCKING),
     role("kube-public", "system:controller:bootstrap-signer", [
         rule(READ, "core", "configmaps"),
         rule("update", "core", "configmaps", names="cluster-info"),

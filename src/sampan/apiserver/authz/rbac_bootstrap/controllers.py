@@ -48,6 +48,13 @@ RULES: dict[str, list[Object]] = {
         rule("get list watch update", "core", "pods"),
         EVENTS,
     ],
+    "device-taint-eviction-controller": [
+        rule("get list watch delete", "core", "pods"),
+        rule("patch update", "core", "pods/status"),
+        rule(READ, "resource.k8s.io", "resourceclaims resourceslices deviceclasses devicetaintrules"),
+        rule("patch update", "resource.k8s.io", "devicetaintrules/status"),
+        EVENTS,
+    ],
     "disruption-controller": [
         rule(READ, _ANY_APPS, "deployments replicasets"),
         rule(READ, "core", "replicationcontrollers"),
@@ -55,7 +62,6 @@ RULES: dict[str, list[Object]] = {
         rule(READ, "apps", "statefulsets"),
         rule("update", "policy", "poddisruptionbudgets/status"),
         rule("patch update", "core", "pods/status"),
-        rule("list watch", "core", "pods"),
         rule("get", "*", "*/scale"),
         EVENTS,
     ],
@@ -69,14 +75,12 @@ RULES: dict[str, list[Object]] = {
         rule(READ, "core", "services pods nodes"),
         rule("update", "core", "services/finalizers"),
         rule("get list watch create update delete", "discovery.k8s.io", "endpointslices"),
-        rule("create", "discovery.k8s.io", "endpointslices/restricted"),
         EVENTS,
     ],
     "endpointslicemirroring-controller": [
         rule(READ, "core", "services endpoints"),
         rule("update", "core", "services/finalizers endpoints/finalizers"),
         rule("get list watch create update delete", "discovery.k8s.io", "endpointslices"),
-        rule("create", "discovery.k8s.io", "endpointslices/restricted"),
         EVENTS,
     ],
     "expand-controller": [
@@ -95,7 +99,7 @@ RULES: dict[str, list[Object]] = {
         rule(READ, "core", "pods"),
         rule("update", "core", "pods/finalizers"),
         rule("get list watch create delete", "resource.k8s.io", "resourceclaims"),
-        rule("update patch", "resource.k8s.io", "resourceclaims resourceclaims/status"),
+        rule("update patch", "resource.k8s.io", "resourceclaims resourceclaims/status resourceclaims/binding"),
         rule("update patch", "core", "pods/status"),
         EVENTS,
     ],
@@ -136,7 +140,6 @@ RULES: dict[str, list[Object]] = {
         rule("list watch", "core", "nodes"),
         EVENTS,
         rule("watch", "core", "events"),
-        rule("get", "core", "services"),
     ],
     "pod-garbage-collector": [
         rule("list watch delete", "core", "pods"),
@@ -210,11 +213,10 @@ RULES: dict[str, list[Object]] = {
     "storage-version-migrator-controller": [
         rule("list patch", "*", "*"),
         rule("update", "storagemigration.k8s.io", "storageversionmigrations/status"),
-        rule(READ, "storagemigration.k8s.io", "storageversionmigrations"),
+        rule("get", "apiextensions.k8s.io", "customresourcedefinitions"),
+        rule("patch", "apiextensions.k8s.io", "customresourcedefinitions/status"),
     ],
-    "podcertificaterequestcleaner-controller": [
-        rule("get list watch delete", _CERTIFICATES, "podcertificaterequests"), EVENTS,
-    ],
+    "podcertificaterequestcleaner": [rule("get list watch delete", _CERTIFICATES, "podcertificaterequests")],
     "kube-apiserver-serving-clustertrustbundle-publisher": [
         rule("attest", _CERTIFICATES, "signers", names="kubernetes.io/kube-apiserver-serving"),
         rule("create update delete list watch", _CERTIFICATES, "clustertrustbundles"),

@@ -1,12 +1,15 @@
 """Addresses and node ports of Services."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
-from tests.apiserver.serving import serving
+from tests.apiserver.serving import call, serving
 
-from sampan.api.resources import SERVICES
+from sampan import effects
+from sampan.api.resources import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
 from sampan.apimachinery import errors
+from sampan.apiserver.registry import address_ledger as ledger
 
 
 def service(name, **spec):
@@ -73,3 +76,106 @@ async def test_an_address_does_not_change():
         with pytest.raises(errors.Invalid, match="may not change once set"):
             change = {"spec": {"clusterIP": "10.96.9.9", "clusterIPs": ["10.96.9.9"]}}
             await client.patch(SERVICES, "a", change, "default")
+
+
+async def address(client, server, name):
+    await server.hub.fresh()
+    try:
+        return await client.get(IP_ADDRESSES, name)
+    except errors.NotFound:
+        return None
+
+
+async def until(condition):
+    """Wait for what happens in the background."""
+    async with asyncio.timeout(5):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_every_address_is_an_object_as_long_as_its_service_has_it():
+    async with serving() as (server, client):
+        made = await client.create(SERVICES, service("a", clusterIP="10.96.7.7"))
+        shown = await client.get(IP_ADDRESSES, "10.96.7.7")
+        assert shown["spec"] == {"parentRef": {"resource": "services", "namespace": "default", "name": "a"}}
+        assert shown["metadata"]["labels"] == {
+            "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        }
+        assert (await client.get(IP_ADDRESSES, "10.96.0.1"))["spec"]["parentRef"]["name"] == "kubernetes"
+        external = {**made, "spec": {"type": "ExternalName", "externalName": "example.com"}}
+        await client.update(SERVICES, external)
+        await until(lambda: _gone(client, server, "10.96.7.7"))
+
+
+async def _gone(client, server, name):
+    return await address(client, server, name) is None
+
+
+async def test_neither_a_dry_run_nor_a_refused_service_leaves_an_address():
+    async with serving() as (server, client):
+        path = "/api/v1/namespaces/default/services"
+        await call(server, "POST", f"{path}?dryRun=All", service("a", clusterIP="10.96.7.7"))
+        assert await address(client, server, "10.96.7.7") is None
+        await client.create(SERVICES, service("a"))
+        with pytest.raises(errors.AlreadyExists):
+            await client.create(SERVICES, service("a", clusterIP="10.96.7.8"))
+        await until(lambda: _gone(client, server, "10.96.7.8"))
+
+
+async def test_an_address_that_another_object_holds_is_not_given():
+    async with serving() as (server, client):
+        await client.create(IP_ADDRESSES, {
+            "metadata": {"name": "10.96.7.7"},
+            "spec": {"parentRef": {"group": "gateway.networking.k8s.io", "resource": "gateways", "name": "g"}},
+        })
+        await server.hub.fresh()
+        with pytest.raises(errors.Invalid, match="provided IP is already allocated"):
+            await client.create(SERVICES, service("a", clusterIP="10.96.7.7"))
+
+
+async def test_objects_of_addresses_are_repaired():
+    async with serving() as (server, client):
+        await client.create(SERVICES, service("a", clusterIP="10.96.7.7"))
+        await server.hub.fresh()
+        first = await client.get(IP_ADDRESSES, "10.96.7.7")
+        await client.delete(IP_ADDRESSES, "10.96.7.7")
+
+        async def is_back():
+            found = await address(client, server, "10.96.7.7")
+            return found is not None and found["metadata"]["uid"] != first["metadata"]["uid"]
+
+        await until(is_back)
+        await client.create(IP_ADDRESSES, ledger.document("10.96.7.9", "default", "nobody"))
+        await server._ledger.repair()
+        assert await address(client, server, "10.96.7.9") is not None, "its Service may be on its way"
+        with effects.use(Later(61)):
+            await server._ledger.repair()
+        assert await address(client, server, "10.96.7.9") is None
+
+
+class Later(effects.SystemSource):
+    def __init__(self, seconds):
+        super().__init__()
+        self._seconds = seconds
+
+    def now(self):
+        return super().now() + timedelta(seconds=self._seconds)
+
+
+async def test_services_get_addresses_of_ready_ranges_beside_the_servers_own():
+    async with serving() as (server, client):
+        with pytest.raises(errors.Invalid, match="is not in the valid range"):
+            await client.create(SERVICES, service("a", clusterIP="203.0.113.10"))
+        await client.create(SERVICE_CIDRS, {"metadata": {"name": "more"}, "spec": {"cidrs": ["203.0.113.0/24"]}})
+        await server.hub.fresh()
+        await client.create(SERVICES, service("a", clusterIP="203.0.113.10"))
+        with pytest.raises(errors.Invalid, match="the provided network does not match the current range"):
+            await client.create(SERVICES, service("b", clusterIP="198.51.100.10"))
+        not_ready = {"status": {"conditions": [{
+            "type": "Ready", "status": "False", "reason": "Terminating", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}}
+        await client.patch(SERVICE_CIDRS, "more", not_ready, subresource="status")
+        await server.hub.fresh()
+        with pytest.raises(errors.Invalid, match="is not in the valid range"):
+            await client.create(SERVICES, service("c", clusterIP="203.0.113.11"))

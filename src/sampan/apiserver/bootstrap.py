@@ -1,22 +1,38 @@
 """What must exist in every cluster: system namespaces, priority classes, the `kubernetes` Service and its ServiceCIDR.
 
-All of it is made through the ordinary API, as the server itself, and mended at every start. The `kubernetes` Service
-has the first address of the service range; its EndpointSlice names where this server is reached.
+All of it is made through the ordinary API, as the server itself, mended at every start and brought back when deleted.
+The `kubernetes` Service has the first address of the service range; its EndpointSlice names where this server is
+reached.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+from datetime import date
 from typing import Final
 
-from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, PRIORITY_CLASSES, SERVICE_CIDRS, SERVICES
+from sampan import effects
+from sampan.api.resources import (
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    NAMESPACES,
+    PRIORITY_CLASSES,
+    SERVICE_CIDRS,
+    SERVICES,
+)
 from sampan.apimachinery.errors import AlreadyExists, NotFound
-from sampan.apimachinery.object import Object
+from sampan.apimachinery.object import Object, dig, name_of, namespace_of
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.config import APIServerConfig
+from sampan.apiserver.registry.periodic import Periodic
+from sampan.apiserver.seams import Reader
 from sampan.client.client import Client
 
+UPKEEP_S: Final = 10.0
+TRACKING: Final = "kube-apiserver-legacy-service-account-token-tracking"
+SINCE: Final = "since"
 SYSTEM_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 PRIORITIES: Final = (
     ("system-node-critical", 2000001000,
@@ -31,14 +47,58 @@ async def ensure(client: Client, config: APIServerConfig) -> None:
     await asyncio.gather(*(_ensure(client, NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES))
     await asyncio.gather(
         *(_ensure(client, PRIORITY_CLASSES, _priority(*entry)) for entry in PRIORITIES),
-        _ensure(client, SERVICES, _service(config)), _ensure(client, SERVICE_CIDRS, _service_cidr(config)),
+        *(_ensure(client, resource, wanted) for resource, wanted in _kept(config)),
+        *(_ensure(client, resource, wanted, parts) for resource, wanted, parts in _reached_at(config)),
+        _track_legacy_tokens(client),
     )
+
+
+def upkeep(client: Client, reader: Reader, config: APIServerConfig) -> Periodic:
+    """Brings back what somebody deletes: the namespaces, the Service and its range, and where it is reached."""
+
+    async def step() -> None:
+        wanted = [*_kept(config), *((resource, obj) for resource, obj, _ in _reached_at(config))]
+        for resource, obj in (*((NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES), *wanted):
+            if reader.peek(resource, name_of(obj), namespace_of(obj)) is None:
+                await _ensure(client, resource, obj)
+        tracking = reader.peek(CONFIG_MAPS, TRACKING, "kube-system")
+        if tracking is None or not _is_day(dig(tracking, "data", SINCE)):
+            await _track_legacy_tokens(client)
+
+    return Periodic("system objects", step, UPKEEP_S)
+
+
+def _kept(config: APIServerConfig) -> list[tuple[Resource, Object]]:
+    return [(SERVICE_CIDRS, _service_cidr(config)), (SERVICES, _service(config))]
+
+
+def _reached_at(config: APIServerConfig) -> list[tuple[Resource, Object, tuple[str, ...]]]:
     if ipaddress.ip_address(config.advertise_address).is_loopback:
-        return  # no endpoint may have such an address; only tests and simulations advertise one
-    await asyncio.gather(
-        _ensure(client, ENDPOINTS, _endpoints(config), ("subsets",)),
-        _ensure(client, ENDPOINT_SLICES, _endpoint_slice(config), ("endpoints", "ports")),
-    )
+        return []  # no endpoint may have such an address; only tests and simulations advertise one
+    return [
+        (ENDPOINTS, _endpoints(config), ("subsets",)),
+        (ENDPOINT_SLICES, _endpoint_slice(config), ("endpoints", "ports")),
+    ]
+
+
+async def _track_legacy_tokens(client: Client) -> None:
+    """Say since when the use of tokens in Secrets is noted down (KEP-2799); an unreadable day is replaced."""
+    today = {SINCE: effects.timestamp()[:10]}
+    wanted: Object = {
+        "kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": TRACKING, "namespace": "kube-system"},
+        "data": today,
+    }
+    await _ensure(client, CONFIG_MAPS, wanted)
+    present = await client.get(CONFIG_MAPS, TRACKING, "kube-system")
+    if not _is_day(dig(present, "data", SINCE)):
+        await client.patch(CONFIG_MAPS, TRACKING, {"data": today}, "kube-system")
+
+
+def _is_day(text: str | None) -> bool:
+    try:
+        return bool(text) and date.fromisoformat(text or "").isoformat() == text
+    except ValueError:
+        return False
 
 
 async def _ensure(client: Client, resource: Resource, wanted: Object, corrected: tuple[str, ...] = ()) -> None:

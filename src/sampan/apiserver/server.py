@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from sampan import effects
 from sampan.api.kind import Kind
 from sampan.api.kinds import KINDS
-from sampan.api.resources import SERVICES
+from sampan.api.resources import IP_ADDRESSES, SERVICES
 from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.apiserver import bootstrap, chain, paths, routes
 from sampan.apiserver.admission import table as admission_table
@@ -36,21 +37,32 @@ from sampan.apiserver.handlers.openapi import OpenAPI
 from sampan.apiserver.identity import Identity
 from sampan.apiserver.loopback import LoopbackTransport
 from sampan.apiserver.metrics import RequestMetrics, exposition
+from sampan.apiserver.registry.address_ledger import AddressLedger
 from sampan.apiserver.registry.admitting import AdmissionChain
 from sampan.apiserver.registry.compaction import Compaction
 from sampan.apiserver.registry.event_expiry import EventExpiry
 from sampan.apiserver.registry.hooks import Hook
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.kind_table import KindTable
+from sampan.apiserver.registry.periodic import Periodic
 from sampan.apiserver.registry.reader import CacheReader
 from sampan.apiserver.registry.reading import ReadPath
 from sampan.apiserver.registry.service_addresses import ServiceAddresses
+from sampan.apiserver.registry.service_ranges import ServiceRanges
 from sampan.apiserver.registry.window_aging import WindowAging
 from sampan.apiserver.registry.writing import WritePath
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, Reader, Verdict
 from sampan.apiserver.start_up import StartUp, Step
 from sampan.client.client import Client
 from sampan.storage.store import Store
+
+
+class Upkeep(Protocol):
+    """Work in the background."""
+
+    def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
 
 ITSELF = UserInfo("system:apiserver", groups=("system:masters", "system:authenticated"))
 
@@ -65,6 +77,7 @@ class APIServer:
         self.hub = Hub(store, KINDS, self.config.watch_window_events)
         self._reader = CacheReader(self.hub)
         self.client = Client(self.transport(ITSELF), field_manager="kube-apiserver")
+        self._ledger = AddressLedger(self.client, self._reader)
         self.admission = AdmissionChain(admission_table.plugins(self))
         writes = WritePath(store, self.hub, self.admission, self._hooks())
         self.backend = Backend(self.config, self.table, self.hub, ReadPath(store, self.hub), writes, self)
@@ -78,16 +91,24 @@ class APIServer:
         self._start_up = StartUp()
         self._stopping = False
         self._exposition: Callable[[], bytes] | None = None
-        self._upkeep = (
+        self._upkeep: tuple[Upkeep, ...] = (
             Compaction(store, self.config.history_s), EventExpiry(store, self.hub, self.config.event_ttl_s),
-            WindowAging(self.hub), fairness.status_upkeep(self.client, self._reader),
-            Identity(self.client, self.config.hostname),
+            WindowAging(self.hub), self._ledger, Identity(self.client, self.config.hostname), *self._maintenance(),
         )
         endpoints = (Discovery(), OpenAPI(), self._health())
         self._metrics = RequestMetrics(self.hub)
         exact = {**paths.exact(*endpoints), "/metrics": self._scrape}
         dispatcher = Dispatcher(self.backend, exact, paths.below(*endpoints))
         self._chain = chain.build(self, chain.LINKS, self._aggregator.around(dispatcher))
+
+    def _maintenance(self) -> tuple[Periodic, ...]:
+        """What keeps the objects that must always exist."""
+        system = bootstrap.upkeep(self.client, self._reader, self.config)
+        if not self.config.authorization:
+            return (system,)
+        return (
+            system, fairness.status_upkeep(self.client, self._reader), flow_bootstrap.upkeep(self.client),
+        )
 
     def _health(self) -> Health:
         checks: dict[str, Callable[[], bool]] = {
@@ -99,10 +120,12 @@ class APIServer:
 
     def _hooks(self) -> dict[tuple[str, str], Hook]:
         """What needs other objects to complete a write."""
-        addresses = ServiceAddresses(self.config.service_cidr, self.config.node_ports)
-        services = self.hub.cache(SERVICES)
-        assert services is not None
-        services.listen(addresses)
+        ranges = ServiceRanges(self.config.service_cidr, self._reader)
+        addresses = ServiceAddresses(ranges, self.config.node_ports, self._ledger)
+        for resource, listener in ((SERVICES, addresses), (IP_ADDRESSES, self._ledger)):
+            cache = self.hub.cache(resource)
+            assert cache is not None
+            cache.listen(listener)
         return {("", "services"): addresses, ("apiextensions.k8s.io", "customresourcedefinitions"): RuleCheck()}
 
     @property

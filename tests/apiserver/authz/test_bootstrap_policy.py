@@ -22,7 +22,8 @@ _AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
 
 OWN: dict[str, str] = {
     # Cluster DNS answers for pods and for namespaces that exist, and reads slices (docs/ARCHITECTURE.md, identities).
-    "ClusterRole system:kube-dns": "list watch ; core ; pods namespaces\nlist watch ; discovery.k8s.io ; endpointslices",
+    "ClusterRole system:kube-dns":
+        "list watch ; core ; pods namespaces\nlist watch ; discovery.k8s.io ; endpointslices",
 }
 
 Permission = tuple[str, str, str, str]

@@ -1,8 +1,8 @@
 """The Node authoriser: a kubelet may touch its own node and what the pods bound to it need, nothing else.
 
-For reads of Secrets, ConfigMaps, claims, volumes, attachments and ServiceAccounts the answer comes from `NodeGraph`; for the
-node's own objects from their names; for everything else from the rules of the role system:node. What a kubelet may
-write into the objects it may touch is the business of the NodeRestriction admission plugin. Source: "Using Node
+For reads of Secrets, ConfigMaps, claims, volumes, attachments and ServiceAccounts the answer comes from `NodeGraph`;
+for the node's own objects from their names; for everything else from the rules of the role system:node. What a kubelet
+may write into the objects it may touch is the business of the NodeRestriction admission plugin. Source: "Using Node
 Authorization" in the Kubernetes documentation, and KEP-4601 for selectors.
 """
 

@@ -27,5 +27,8 @@ class RuleCheck:
         if found:
             raise errors.invalid(CUSTOM_RESOURCE_DEFINITIONS, name_of(new), found)
 
+    async def secure(self, reserved: object, obj: Object) -> None:
+        """Nothing to make."""
+
     def finish(self, reserved: object, *, written: bool) -> None:
         """Nothing to let go."""

@@ -1,7 +1,9 @@
 """The flow schemas and priority levels that a new cluster has, as upstream suggests them, and the mandatory ones.
 
-Missing ones are created at every start. Those whose annotation `apf.kubernetes.io/autoupdate-spec` says "true" are kept
-as this server wants them; whoever changes one sets it to "false", and it is left alone.
+At every start and once a minute missing ones are created and the others mended (`mended`, pure): the mandatory ones
+always, a suggested one if its annotation `apf.kubernetes.io/autoupdate-spec` says "true" or, where it says nothing, if
+nobody has changed it yet. Whoever wants to keep a change sets the annotation to "false". An object with the annotation
+"true" that this server does not know comes from another version and is removed.
 """
 
 from __future__ import annotations
@@ -12,12 +14,16 @@ from typing import Final
 
 from sampan.api.flowcontrol.mandatory import SPECS, everything, group_subject
 from sampan.api.resources import FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS
-from sampan.apimachinery.errors import AlreadyExists, Conflict
-from sampan.apimachinery.object import Object, annotations_of, name_of
+from sampan.apimachinery.errors import AlreadyExists, Conflict, NotFound
+from sampan.apimachinery.object import Object, annotations_of, meta, name_of
 from sampan.apimachinery.resource import Resource
+from sampan.apiserver.registry.periodic import Periodic
 from sampan.client.client import Client
 
 AUTOUPDATE: Final = "apf.kubernetes.io/autoupdate-spec"
+ENSURE_S: Final = 60.0
+_TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
 _ANYWHERE: Final = ("system:unauthenticated", "system:authenticated")
 
 
@@ -115,28 +121,66 @@ def documents(resource: Resource, specs: dict[str, Object]) -> list[Object]:
 
 
 async def ensure(client: Client) -> None:
-    """Create what is missing, mend what nobody has taken over. Safe to run at every start."""
+    """Create what is missing, mend what nobody has taken over. Safe to run at any time."""
     await asyncio.gather(
         _ensure(client, PRIORITY_LEVEL_CONFIGURATIONS, LEVELS), _ensure(client, FLOW_SCHEMAS, SCHEMAS)
     )
 
 
+def upkeep(client: Client) -> Periodic:
+    """`ensure`, again and again."""
+    return Periodic("flow control objects", lambda: ensure(client), ENSURE_S)
+
+
 async def _ensure(client: Client, resource: Resource, specs: dict[str, Object]) -> None:
     listed = await client.list(resource)
     present = {name_of(item): item for item in listed.get("items") or ()}
-    await asyncio.gather(*(
-        _ensure_one(client, resource, wanted, present.get(name_of(wanted))) for wanted in documents(resource, specs)
-    ))
+    removed = [name for name, obj in present.items() if name not in specs and _asked(obj)]
+    await asyncio.gather(
+        *(_ensure_one(client, resource, wanted, present.get(name_of(wanted))) for wanted in documents(resource, specs)),
+        *(_remove(client, resource, name) for name in removed),
+    )
 
 
 async def _ensure_one(client: Client, resource: Resource, wanted: Object, present: Object | None) -> None:
-    if present is None:
-        try:
+    try:
+        if present is None:
             await client.create(resource, wanted)
-        except AlreadyExists:
-            pass  # another server of the cluster was faster
-    elif annotations_of(present).get(AUTOUPDATE) == "true" and present["spec"] != wanted["spec"]:
-        try:
-            await client.update(resource, {**present, "spec": wanted["spec"]})
-        except Conflict:
-            pass  # somebody is changing it, and will be corrected at the next start
+        elif (changed := mended(wanted, present)) is not None:
+            await client.update(resource, changed)
+    except (AlreadyExists, Conflict, NotFound):
+        pass  # another server of the cluster, or somebody, was faster; it is looked at again in a minute
+
+
+async def _remove(client: Client, resource: Resource, name: str) -> None:
+    try:
+        await client.delete(resource, name)
+    except NotFound:
+        pass  # another server of the cluster was faster
+
+
+def mended(wanted: Object, present: Object) -> Object | None:
+    """The object as it should be, or None if it is so."""
+    mandatory = (wanted["kind"], name_of(wanted)) in SPECS
+    asked = _asked(present)
+    automatic = mandatory or (asked if asked is not None else meta(present).get("generation") == 1)
+    spec = _wanted_spec(wanted, present) if automatic else present["spec"]
+    if asked == automatic and spec == present["spec"]:
+        return None
+    annotations = {**annotations_of(present), AUTOUPDATE: "true" if automatic else "false"}
+    return {**present, "metadata": {**meta(present), "annotations": annotations}, "spec": spec}
+
+
+def _wanted_spec(wanted: Object, present: Object) -> Object:
+    """The level `exempt` keeps its shares: they are anybody's to choose."""
+    spec: Object = wanted["spec"]
+    if wanted["kind"] == "PriorityLevelConfiguration" and name_of(wanted) == "exempt":
+        own = present["spec"].get("exempt")
+        return {**spec, "exempt": own} if own else spec
+    return spec
+
+
+def _asked(obj: Object) -> bool | None:
+    """What the annotation says; None where it says neither."""
+    word = annotations_of(obj).get(AUTOUPDATE, "")
+    return True if word in _TRUE else False if word in _FALSE else None

@@ -23,6 +23,10 @@ class Periodic:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=self._name)
 
+    @property
+    def is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()

@@ -1,9 +1,10 @@
 """Addresses and node ports of Services: who has which, and new ones at random.
 
-What is taken is read off the Services themselves: the allocator listens to their watch cache, so there is no second
-record that could disagree and need repair. Between the choice and the moment the cache shows the written Service, the
-choice is held as a reservation. The lower end of both ranges is left to those who ask for a number, as upstream does
-(KEP-3070, KEP-3668), so that random choices rarely collide with them.
+What is taken is read off the Services themselves (the allocator listens to their watch cache) and off the IPAddress
+objects of others. Between the choice and the moment the cache shows the written Service, the choice is held as a
+reservation; `AddressLedger` shows each address as an IPAddress from just before the write on. The lower end of the
+ranges is left to those who ask for a number, as upstream does (KEP-3070, KEP-3668), so that random choices rarely
+collide with them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from sampan.api.core.service_defaults import needs_cluster_ip, needs_health_chec
 from sampan.api.resources import SERVICES
 from sampan.apimachinery import errors
 from sampan.apimachinery.field import FieldError, Path, invalid
-from sampan.apimachinery.object import Object, name_of
+from sampan.apimachinery.object import Object, name_of, namespace_of
+from sampan.apiserver.registry.address_ledger import AddressLedger
 from sampan.apiserver.registry.entry import Entry
+from sampan.apiserver.registry.service_ranges import ServiceRanges
 from sampan.apiserver.registry.watcher import Change
 
 Taken: TypeAlias = tuple[str, int | str]
@@ -36,13 +39,19 @@ class Reservation:
     """What one write holds until it is visible, or failed."""
 
     taken: set[Taken] = field(default_factory=set)
+    service: tuple[str, str] = ("", "")
+    """Namespace and name, once it claims its addresses."""
+
+    def addresses(self) -> list[str]:
+        return [str(value) for kind, value in self.taken if kind == _IP]
 
 
 class ServiceAddresses:
     """A `Hook` on Services, and a listener of their cache."""
 
-    def __init__(self, cidr: str, node_ports: tuple[int, int]) -> None:
-        self._network = ipaddress.ip_network(cidr)
+    def __init__(self, ranges: ServiceRanges, node_ports: tuple[int, int], ledger: AddressLedger) -> None:
+        self._ranges = ranges
+        self._ledger = ledger
         self._ports = node_ports
         self._used: dict[Taken, str] = {}
         self._reserved: set[Taken] = set()
@@ -53,7 +62,11 @@ class ServiceAddresses:
 
     def changed(self, change: Change) -> None:
         """Follow one change of a Service."""
+        held = set(_taken_by(change.new)) if change.new is not None else set()
         if change.old is not None:
+            for kind, value in _taken_by(change.old):
+                if kind == _IP and (kind, value) not in held:
+                    self._ledger.released(str(value), change.old.namespace, change.old.name)
             for taken in _taken_by(change.old):
                 if self._used.get(taken) == change.old.key:
                     del self._used[taken]
@@ -76,13 +89,25 @@ class ServiceAddresses:
             raise errors.invalid(SERVICES, name_of(new), found)
         return reservation
 
+    async def secure(self, reserved: object, obj: Object) -> None:
+        """Claim the addresses. Raises Invalid if another took one meanwhile."""
+        if not isinstance(reserved, Reservation) or not reserved.addresses():
+            return
+        reserved.service = namespace_of(obj), name_of(obj)
+        for address in reserved.addresses():
+            if not await self._ledger.claim(address, *reserved.service):
+                raise errors.invalid(SERVICES, name_of(obj), [_refused(address, _ALLOCATED)])
+
     def finish(self, reserved: object, *, written: bool) -> None:
         if isinstance(reserved, Reservation) and not written:
             self._reserved -= reserved.taken
+            if reserved.service[1]:
+                for address in reserved.addresses():
+                    self._ledger.released(address, *reserved.service)
 
     @property
     def _family(self) -> str:
-        return "IPv6" if self._network.version == 6 else "IPv4"
+        return "IPv6" if self._ranges.version == 6 else "IPv4"
 
     def _families(self, spec: Object) -> list[FieldError]:
         if not needs_cluster_ip(spec):
@@ -120,8 +145,7 @@ class ServiceAddresses:
         if given:
             why = self._why_not(given)
             if why:
-                path = _SPEC.child("clusterIPs")
-                return [invalid(path, [given], f"failed to allocate IP {given}: {why}")]
+                return [_refused(given, why)]
         else:
             given = self._free_address()
             if not given:
@@ -135,20 +159,22 @@ class ServiceAddresses:
             address = ipaddress.ip_address(text)
         except ValueError:
             return ""
-        network = self._network
-        inside = address in network and address not in (network.network_address, network.broadcast_address)
-        if not inside:
-            return f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {network}"
-        return "provided IP is already allocated" if self._is_taken((_IP, text)) else ""
+        networks = self._ranges.networks()
+        if len(networks) == 1 and not self._ranges.holding(address):
+            return f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {networks[0]}"
+        if not self._ranges.holding(address):
+            return "the provided network does not match the current range"
+        return _ALLOCATED if self._is_taken((_IP, text)) else ""
 
     def _free_address(self) -> str:
-        first, last = int(self._network.network_address) + 1, int(self._network.broadcast_address) - 1
-        offset = min(max(16, (last - first + 1) // 16), 256)
-        middle = min(first + offset, last)
-        for number in _candidates(first, middle, last):
-            text = str(ipaddress.ip_address(number))
-            if not self._is_taken((_IP, text)):
-                return text
+        for network in self._ranges.networks():
+            first, last = int(network.network_address) + 1, int(network.broadcast_address) - 1
+            offset = min(max(16, (last - first + 1) // 16), 256)
+            middle = min(first + offset, last)
+            for number in _candidates(first, middle, last):
+                text = str(ipaddress.ip_address(number))
+                if not self._is_taken((_IP, text)):
+                    return text
         return ""
 
     def _node_ports(self, spec: Object, before: Object, reservation: Reservation) -> list[FieldError]:
@@ -199,11 +225,20 @@ class ServiceAddresses:
         return next(free, 0)
 
     def _is_taken(self, taken: Taken) -> bool:
-        return taken in self._used or taken in self._reserved
+        if taken in self._used or taken in self._reserved:
+            return True
+        return taken[0] == _IP and self._ledger.is_claimed(str(taken[1]))
 
     def _hold(self, taken: Taken, reservation: Reservation) -> None:
         self._reserved.add(taken)
         reservation.taken.add(taken)
+
+
+_ALLOCATED: Final = "provided IP is already allocated"
+
+
+def _refused(address: str, why: str) -> FieldError:
+    return invalid(_SPEC.child("clusterIPs"), [address], f"failed to allocate IP {address}: {why}")
 
 
 _RANGE_FULL: Final = invalid(_SPEC.child("clusterIPs"), [], "failed to allocate a serviceIP: range is full")

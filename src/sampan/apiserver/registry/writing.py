@@ -109,6 +109,8 @@ class WritePath:
                 if await self._store.get(key) is not None:
                     raise errors.already_exists(kind.resource, name)
                 return obj
+            if hook:
+                await hook.secure(reserved, obj)
             try:
                 revision = await self._store.create(key, stored)
             except KeyExists:
@@ -173,6 +175,8 @@ class WritePath:
             self._refuse(kind, request.name, self._update_errors(request, new, old))
             if not request.admitted:
                 await self._admission.validate(request.attributes("UPDATE", new, old))
+            if hook and not request.dry_run:
+                await hook.secure(reserved, new)
             result = await self._store_update(request, new, old, revision)
             written = True
             return result

@@ -53,6 +53,12 @@ def count(*path: str) -> Cell:
     return at(*path, default=0)
 
 
+def ingress_points(obj: Object) -> list[str]:
+    """The addresses or names at which a load balancer takes traffic in, each once, sorted."""
+    points = dig(obj, "status", "loadBalancer", "ingress", default=())
+    return sorted({text for point in points if (text := point.get("ip") or point.get("hostname"))})
+
+
 def length(*path: str) -> Cell:
     """A cell that shows how many items a list or map holds."""
 
@@ -84,21 +90,17 @@ def container_field(field: str, *path: str) -> Cell:
     return cell
 
 
-NAME = Column(
-    "Name", "string", lambda obj, now: name_of(obj),
-    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a "
-    "client to request the generation of an appropriate name automatically. Name is primarily intended for creation "
-    "idempotence and configuration definition. Cannot be updated.", format="name",
-)
-AGE = Column(
-    "Age", "string", age,
-    "CreationTimestamp is a timestamp representing the server time when this object was created.",
+NAME = Column("Name", "string", lambda obj, now: name_of(obj), format="name", doc="meta.v1.ObjectMeta#name")
+AGE = Column("Age", "string", age, doc="meta.v1.ObjectMeta#creationTimestamp")
+CREATED_AT = Column(
+    "Created At", "date", lambda obj, now: meta(obj).get("creationTimestamp", ""),
+    doc="meta.v1.ObjectMeta#creationTimestamp",
 )
 NAME_AND_AGE = (NAME, AGE)
 
 
-def template_columns(selector: Cell | None, *pod_spec: str) -> tuple[Column, ...]:
-    """The wide columns of workloads: Containers, Images and, with a selector, Selector."""
+def template_columns(selector: Cell | None, *pod_spec: str, doc: str = "") -> tuple[Column, ...]:
+    """The wide columns of workloads: Containers, Images and, with a selector (described by `doc`), Selector."""
     columns = (
         Column("Containers", "string", container_field("name", *pod_spec),
                "Names of each container in the template.", priority=1),
@@ -107,5 +109,4 @@ def template_columns(selector: Cell | None, *pod_spec: str) -> tuple[Column, ...
     )
     if selector is None:
         return columns
-    return (*columns, Column("Selector", "string", selector,
-                             "Which pods belong to it: a label query.", priority=1))
+    return (*columns, Column("Selector", "string", selector, priority=1, doc=doc))

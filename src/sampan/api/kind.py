@@ -28,7 +28,9 @@ STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch"
 class Column:
     """A column of `kubectl get`: as `metav1.TableColumnDefinition`, with the function that fills its cell.
 
-    `cell(object, now)` returns a string, number or boolean. `priority` above 0 shows only with `-o wide`.
+    `cell(object, now)` returns a string, number or boolean. `priority` above 0 shows only with `-o wide`. What the
+    column means is said by `description`, or by the documentation of the field that `doc` names as
+    `GROUP.VERSION.TYPE#field`; see `api.column_texts`.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Column:
     description: str = ""
     format: str = ""
     priority: int = 0
+    doc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,10 @@ class Kind:
     field_names: tuple[str, ...] = ()
     fields: Callable[[Object], Mapping[str, str]] = _no_fields
     columns: tuple[Column, ...] = ()
+    row_conditions: Callable[[Object], list[Object]] | None = None
+    """What a row of its table says of the object as a whole: that a pod has completed."""
+    table_order: Callable[[Object], tuple[Any, ...]] | None = None
+    """By what a list shows its rows as a table; in the list's own order without."""
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     default_grace_period_s: Callable[[Object], int] | None = None
     """For kinds with graceful deletion (Pod): the grace period of an object; None deletes at once."""

@@ -154,23 +154,48 @@ def _param_ref(obj: Object, now: datetime) -> str:
     reference = dig(obj, "spec", "paramRef")
     if not reference:
         return UNSET
-    return f"{reference.get('namespace') or '*'}/{reference.get('name') or '<selector>'}"
+    if reference.get("name"):
+        return f"{reference.get('namespace') or '*'}/{reference['name']}"
+    return _selector_text(reference["selector"]) if reference.get("selector") is not None else UNSET
+
+
+def _selector_text(selector: Object) -> str:
+    """A label selector as Go prints one."""
+    labels = selector.get("matchLabels") or {}
+    pairs = "".join(f"{key}: {labels[key]}," for key in sorted(labels))
+    requirements = "".join(
+        f"LabelSelectorRequirement{{Key:{one.get('key', '')},Operator:{one.get('operator', '')},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{pairs}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},}}"
+    )
+
+
+_COUNTED = {
+    "validations": "Validations indicates the number of validation rules defined in this configuration",
+    "mutations": "Mutation indicates the number of mutations rules defined in this configuration",
+}
 
 
 def policy_columns(expressions: str) -> tuple[Column, ...]:
     """The table of policies whose CEL code is in this field."""
     return (
         NAME,
-        Column(expressions.capitalize(), "integer", length("spec", expressions),
-               "How many expressions the policy has."),
-        Column("ParamKind", "string", _param_kind, "The kind of the policy's parameters."),
+        Column(expressions.capitalize(), "integer", length("spec", expressions), _COUNTED[expressions]),
+        Column("ParamKind", "string", _param_kind,
+               "ParamKind specifies the kind of resources used to parameterize this policy"),
         AGE,
     )
 
 
 BINDING_COLUMNS = (
     NAME,
-    Column("PolicyName", "string", at("spec", "policyName"), "The policy that applies."),
-    Column("ParamRef", "string", _param_ref, "The policy's parameters."),
+    Column("PolicyName", "string", at("spec", "policyName"),
+           "PolicyName indicates the policy definition which the policy binding binded to"),
+    Column("ParamRef", "string", _param_ref,
+           "ParamRef indicates the param resource which sets the configration param"),
     AGE,
 )

@@ -10,9 +10,8 @@ from typing import Final
 
 from sampan import effects
 from sampan.api.apiextensions.validation import validate, validate_update
-from sampan.api.columns import NAME
+from sampan.api.columns import CREATED_AT, NAME
 from sampan.api.kind import Kind
-from sampan.api.rbac.role import CREATED_AT
 from sampan.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from sampan.api.strategy import count_generation, ensure, keep_status, setdefault, start_generation, status_subresource
 from sampan.apimachinery.object import Object, dig

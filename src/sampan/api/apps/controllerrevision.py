@@ -41,7 +41,7 @@ CONTROLLER_REVISION = Kind(
     columns=(
         NAME,
         Column("Controller", "string", controller_text, "Controller of the object"),
-        Column("Revision", "integer", count("revision"), "The state's number in the order of states."),
+        Column("Revision", "string", count("revision"), doc="apps.v1.ControllerRevision#revision"),
         AGE,
     ),
 )

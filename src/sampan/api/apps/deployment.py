@@ -109,11 +109,13 @@ DEPLOYMENT = Kind(
     columns=(
         NAME,
         Column("Ready", "string", ready_text, "Number of the pod with ready state"),
-        Column("Up-to-date", "string", count("status", "updatedReplicas"), "Pods that have the desired template."),
+        Column("Up-to-date", "string", count("status", "updatedReplicas"),
+               doc="apps.v1.DeploymentStatus#updatedReplicas"),
         Column("Available", "string", count("status", "availableReplicas"),
-               "Pods that have been ready for at least minReadySeconds."),
+               doc="apps.v1.DeploymentStatus#availableReplicas"),
         AGE,
-        *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec"),
+        *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec",
+                           doc="apps.v1.DeploymentSpec#selector"),
     ),
     subresources={
         **status_subresource(validate_status, keep_labels_and_all_but_status),

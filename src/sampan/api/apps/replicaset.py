@@ -55,11 +55,14 @@ def selectable(obj: Object) -> dict[str, str]:
     return {"status.replicas": str(dig(obj, "status", "replicas", default=0))}
 
 
-COUNT_COLUMNS = (
-    Column("Desired", "integer", count("spec", "replicas"), "The number of desired replicas."),
-    Column("Current", "integer", count("status", "replicas"), "The most recently observed number of replicas."),
-    Column("Ready", "integer", count("status", "readyReplicas"), "The number of ready replicas."),
-)
+def count_columns(type_name: str) -> tuple[Column, ...]:
+    """How many replicas there should be, are, and are ready."""
+    return (
+        Column("Desired", "integer", count("spec", "replicas"), doc=f"{type_name}Spec#replicas"),
+        Column("Current", "integer", count("status", "replicas"), doc=f"{type_name}Status#replicas"),
+        Column("Ready", "integer", count("status", "readyReplicas"), doc=f"{type_name}Status#readyReplicas"),
+    )
+
 
 REPLICA_SET = Kind(
     resource=REPLICA_SETS,
@@ -74,7 +77,8 @@ REPLICA_SET = Kind(
     validate_update=selector_is_immutable,
     field_names=("status.replicas",),
     fields=selectable,
-    columns=(NAME, *COUNT_COLUMNS, AGE,
-             *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec")),
+    columns=(NAME, *count_columns("apps.v1.ReplicaSet"), AGE,
+             *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec",
+                           doc="apps.v1.ReplicaSetSpec#selector")),
     subresources={**status_subresource(validate_status), **scale_subresource(query_of_selector)},
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from sampan.api.autoscaling.hpa_rules import default as default_stored
 from sampan.api.autoscaling.hpa_rules import validate as validate_stored
-from sampan.api.autoscaling.hpa_v2 import COUNT_COLUMNS, reference_text
-from sampan.api.columns import NAME, UNKNOWN
+from sampan.api.autoscaling.hpa_v2 import HORIZONTAL_POD_AUTOSCALER
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import HORIZONTAL_POD_AUTOSCALERS, HORIZONTAL_POD_AUTOSCALERS_V1
 from sampan.api.strategy import (
@@ -103,11 +102,9 @@ def validate(obj: Object) -> list[FieldError]:
     return validate_stored(to_storage(obj))
 
 
-def target_text(obj: Object, now: datetime) -> str:
-    current, wanted = (dig(obj, "status", "currentCPUUtilizationPercentage"),
-                       dig(obj, "spec", "targetCPUUtilizationPercentage"))
-    shown = UNKNOWN if current is None else f"{current}%"
-    return f"cpu: {shown}/{'<auto>' if wanted is None else f'{wanted}%'}"
+def _stored(column: Column) -> Column:
+    """A column of the stored version, for a document of this one: both show the same table."""
+    return replace(column, cell=lambda obj, now: column.cell(to_storage(obj), now))
 
 
 HORIZONTAL_POD_AUTOSCALER_V1 = Kind(
@@ -120,12 +117,7 @@ HORIZONTAL_POD_AUTOSCALER_V1 = Kind(
     prepare_create=counting_from_zero(drop_status, "currentReplicas", "desiredReplicas"),
     prepare_update=keep_status,
     validate=validate,
-    columns=(
-        NAME,
-        Column("Reference", "string", reference_text, "What is scaled."),
-        Column("Targets", "string", target_text, "CPU use, as it is and as it should be."),
-        *COUNT_COLUMNS,
-    ),
+    columns=tuple(_stored(column) for column in HORIZONTAL_POD_AUTOSCALER.columns),
     subresources=status_subresource(),
     storage_resource=HORIZONTAL_POD_AUTOSCALERS,
     from_storage=from_storage,

@@ -51,9 +51,12 @@ def _metric(metric: Object, current: Object) -> str:
 
 
 COUNT_COLUMNS = (
-    Column("MinPods", "string", at("spec", "minReplicas", default=UNSET), "The least number of replicas."),
-    Column("MaxPods", "integer", count("spec", "maxReplicas"), "The greatest number of replicas."),
-    Column("Replicas", "integer", count("status", "currentReplicas"), "The number of replicas last seen."),
+    Column("MinPods", "string", at("spec", "minReplicas", default=UNSET),
+           doc="autoscaling.v2.HorizontalPodAutoscalerSpec#minReplicas"),
+    Column("MaxPods", "string", count("spec", "maxReplicas"),
+           doc="autoscaling.v2.HorizontalPodAutoscalerSpec#maxReplicas"),
+    Column("Replicas", "string", count("status", "currentReplicas"),
+           doc="autoscaling.v2.HorizontalPodAutoscalerStatus#currentReplicas"),
     AGE,
 )
 
@@ -69,8 +72,8 @@ HORIZONTAL_POD_AUTOSCALER = Kind(
     validate=validate,
     columns=(
         NAME,
-        Column("Reference", "string", reference_text, "What is scaled."),
-        Column("Targets", "string", targets_text, "The metrics, as they are and as they should be."),
+        Column("Reference", "string", reference_text, doc="autoscaling.v2.HorizontalPodAutoscalerSpec#scaleTargetRef"),
+        Column("Targets", "string", targets_text, doc="autoscaling.v2.HorizontalPodAutoscalerSpec#metrics"),
         *COUNT_COLUMNS,
     ),
     subresources=status_subresource(),

@@ -122,10 +122,11 @@ JOB = Kind(
     columns=(
         NAME,
         Column("Status", "string", status_text, "Status of the job."),
-        Column("Completions", "string", completions_text, "How many pods of the job have completed."),
+        Column("Completions", "string", completions_text, doc="batch.v1.JobStatus#succeeded"),
         Column("Duration", "string", duration_text, "Time required to complete the job."),
         AGE,
-        *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec"),
+        *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec",
+                           doc="batch.v1.JobSpec#selector"),
     ),
     subresources=status_subresource(validate_status),
 )

@@ -168,10 +168,13 @@ CERTIFICATE_SIGNING_REQUEST = Kind(
     columns=(
         NAME,
         AGE,
-        Column("SignerName", "string", at("spec", "signerName"), "The signer that is asked."),
-        Column("Requestor", "string", at("spec", "username"), "Who created the request."),
-        Column("RequestedDuration", "string", duration_text, "How long the certificate should be valid."),
-        Column("Condition", "string", condition_text, "What became of the request."),
+        Column("SignerName", "string", at("spec", "signerName", default=NONE),
+               doc="certificates.v1.CertificateSigningRequestSpec#signerName"),
+        Column("Requestor", "string", at("spec", "username"),
+               doc="certificates.v1.CertificateSigningRequestSpec#request"),
+        Column("RequestedDuration", "string", duration_text,
+               doc="certificates.v1.CertificateSigningRequestSpec#expirationSeconds"),
+        Column("Condition", "string", condition_text, doc="certificates.v1.CertificateSigningRequestStatus#conditions"),
     ),
     subresources={
         "status": Subresource("status", prepare_update=prepare_status, validate_update=validate_conditions),

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-from sampan.api.columns import NAME, at
+from sampan.api.columns import NAME, NONE, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import CLUSTER_TRUST_BUNDLES
 from sampan.apimachinery.field import FieldError, Path, invalid, required
@@ -67,5 +67,6 @@ CLUSTER_TRUST_BUNDLE = Kind(
     fields=selectable,
     validate=validate,
     valid_name=valid_name,
-    columns=(NAME, Column("SignerName", "string", at("spec", "signerName"), "The signer that the bundle belongs to.")),
+    columns=(NAME, Column("SignerName", "string", at("spec", "signerName", default=NONE),
+                          doc="certificates.v1.ClusterTrustBundleSpec#signerName")),
 )

@@ -29,7 +29,7 @@ LEASE = Kind(
     validate=validate,
     columns=(
         NAME,
-        Column("Holder", "string", at("spec", "holderIdentity"), "Who holds the lease."),
+        Column("Holder", "string", at("spec", "holderIdentity"), doc="coordination.v1.LeaseSpec#holderIdentity"),
         AGE,
     ),
 )

@@ -40,5 +40,5 @@ CONFIG_MAP = Kind(
     short_names=("cm",),
     validate=validate,
     validate_update=validate_update,
-    columns=(NAME, Column("Data", "integer", data_count, "Data contains the configuration data."), AGE),
+    columns=(NAME, Column("Data", "string", data_count, doc="core.v1.ConfigMap#data"), AGE),
 )

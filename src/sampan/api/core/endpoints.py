@@ -89,5 +89,5 @@ ENDPOINTS_KIND = Kind(
     short_names=("ep",),
     default=default,
     validate=validate,
-    columns=(NAME, Column("Endpoints", "string", endpoints_text, "The set of all endpoints."), AGE),
+    columns=(NAME, Column("Endpoints", "string", endpoints_text, doc="core.v1.Endpoints#subsets"), AGE),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from sampan.api.columns import NAME, UNKNOWN, since
+from sampan.api.columns import NAME, since
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import CORE_EVENTS
 from sampan.apimachinery.field import FieldError, Path, invalid
@@ -44,17 +45,11 @@ def validate(obj: Object) -> list[FieldError]:
 
 
 def last_seen(obj: Object, now: datetime) -> str:
-    """`2m (x3 over 10m)` for repeated events, as upstream counts them in series and in the old fields."""
-    first = obj.get("firstTimestamp") or obj.get("eventTime")
+    """When it happened last: what a series says comes before the older fields."""
     series = obj.get("series")
-    if series:
-        last, times = series.get("lastObservedTime"), series.get("count") or 0
-    else:
-        last, times = obj.get("lastTimestamp"), obj.get("count") or 0
-    text = since(last, now)
-    if times > 1:
-        return f"{text} (x{times} over {since(first, now)})"
-    return text if text != UNKNOWN else since(first, now)
+    if series is not None:
+        return since(series.get("lastObservedTime"), now)
+    return since(obj.get("lastTimestamp"), now) if obj.get("lastTimestamp") else first_seen(obj, now)
 
 
 def first_seen(obj: Object, now: datetime) -> str:
@@ -75,7 +70,9 @@ def source_text(obj: Object, now: datetime) -> str:
 
 
 def times_text(obj: Object, now: datetime) -> int:
-    return max(dig(obj, "series", "count", default=0) or obj.get("count") or 0, 1)
+    if obj.get("series") is not None:
+        return int(dig(obj, "series", "count", default=0))
+    return obj.get("count") or 1
 
 
 def message_text(obj: Object, now: datetime) -> str:
@@ -83,18 +80,17 @@ def message_text(obj: Object, now: datetime) -> str:
 
 
 COLUMNS = (
-    Column("Last Seen", "string", last_seen, "The time at which the most recent occurrence of this event was "
-                                             "recorded."),
-    Column("Type", "string", lambda obj, now: obj.get("type", ""), "Type of this event (Normal, Warning)."),
-    Column("Reason", "string", lambda obj, now: obj.get("reason", ""), "A short, machine readable reason."),
-    Column("Object", "string", object_text, "The object that this event is about."),
+    Column("Last Seen", "string", last_seen, doc="core.v1.Event#lastTimestamp"),
+    Column("Type", "string", lambda obj, now: obj.get("type", ""), doc="core.v1.Event#type"),
+    Column("Reason", "string", lambda obj, now: obj.get("reason", ""), doc="core.v1.Event#reason"),
+    Column("Object", "string", object_text, doc="core.v1.Event#involvedObject"),
     Column("Subobject", "string", lambda obj, now: dig(obj, "involvedObject", "fieldPath", default=""),
-           "A part of the object.", priority=1),
-    Column("Source", "string", source_text, "The component reporting this event.", priority=1),
-    Column("Message", "string", message_text, "A human-readable description."),
-    Column("First Seen", "string", first_seen, "The time at which the event was first recorded.", priority=1),
-    Column("Count", "string", times_text, "The number of times this event has occurred.", priority=1),
-    Column("Name", NAME.type, NAME.cell, NAME.description, NAME.format, priority=1),
+           doc="core.v1.ObjectReference#fieldPath", priority=1),
+    Column("Source", "string", source_text, doc="core.v1.Event#source", priority=1),
+    Column("Message", "string", message_text, doc="core.v1.Event#message"),
+    Column("First Seen", "string", first_seen, doc="core.v1.Event#firstTimestamp", priority=1),
+    Column("Count", "string", times_text, doc="core.v1.Event#count", priority=1),
+    replace(NAME, priority=1),
 )
 
 CORE_EVENT = Kind(

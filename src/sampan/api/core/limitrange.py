@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME
+from sampan.api.columns import CREATED_AT, NAME
 from sampan.api.core.resource_lists import canonicalise, parse
-from sampan.api.kind import Column, Kind
+from sampan.api.kind import Kind
 from sampan.api.resources import LIMIT_RANGES
 from sampan.api.strategy import ensure
 from sampan.apimachinery.field import FieldError, Path, duplicate, forbidden, invalid, required
-from sampan.apimachinery.object import Object, dig, meta
+from sampan.apimachinery.object import Object, dig
 
 _LISTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
@@ -84,7 +84,6 @@ LIMIT_RANGE = Kind(
     validate=validate,
     columns=(
         NAME,
-        Column("Created At", "date", lambda obj, now: meta(obj).get("creationTimestamp", ""),
-               "CreationTimestamp is a timestamp representing the server time when this object was created."),
+        CREATED_AT,
     ),
 )

@@ -109,8 +109,9 @@ def address(kind: str, obj: Object) -> str:
                  if entry.get("type") == kind), NONE)
 
 
-def _info(name: str, key: str, description: str) -> Column:
-    return Column(name, "string", at("status", "nodeInfo", key, default=UNKNOWN), description, priority=1)
+def _info(name: str, key: str) -> Column:
+    cell = at("status", "nodeInfo", key, default=UNKNOWN)
+    return Column(name, "string", cell, priority=1, doc=f"core.v1.NodeSystemInfo#{key}")
 
 
 NODE = Kind(
@@ -130,15 +131,15 @@ NODE = Kind(
         Column("Status", "string", status_text, "The status of the node"),
         Column("Roles", "string", roles_text, "The roles of the node"),
         AGE,
-        Column("Version", "string", at("status", "nodeInfo", "kubeletVersion"), "Kubelet version reported by the "
-                                                                                "node."),
-        Column("Internal-IP", "string", lambda obj, now: address("InternalIP", obj), "The node's address inside.",
+        Column("Version", "string", at("status", "nodeInfo", "kubeletVersion"),
+               doc="core.v1.NodeSystemInfo#kubeletVersion"),
+        Column("Internal-IP", "string", lambda obj, now: address("InternalIP", obj), doc="core.v1.NodeStatus#addresses",
                priority=1),
-        Column("External-IP", "string", lambda obj, now: address("ExternalIP", obj), "The node's address outside.",
+        Column("External-IP", "string", lambda obj, now: address("ExternalIP", obj), doc="core.v1.NodeStatus#addresses",
                priority=1),
-        _info("OS-Image", "osImage", "The node's operating system."),
-        _info("Kernel-Version", "kernelVersion", "The node's kernel."),
-        _info("Container-Runtime", "containerRuntimeVersion", "The node's container runtime."),
+        _info("OS-Image", "osImage"),
+        _info("Kernel-Version", "kernelVersion"),
+        _info("Container-Runtime", "containerRuntimeVersion"),
     ),
     subresources=status_subresource(),
 )

@@ -26,6 +26,9 @@ _NOT_SOURCES = frozenset({
 })
 
 
+_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+
+
 def default(obj: Object) -> None:
     spec = ensure(obj, "spec")
     if not spec.get("persistentVolumeReclaimPolicy"):
@@ -142,6 +145,12 @@ def claim_text(obj: Object, now: datetime) -> str:
     return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
 
 
+def class_text(obj: Object, now: datetime) -> str:
+    """Of a volume or a claim: an annotation of long ago comes first."""
+    annotations = dig(obj, "metadata", "annotations", default={})
+    return str(annotations.get(_BETA_CLASS, dig(obj, "spec", "storageClassName", default="")))
+
+
 PERSISTENT_VOLUME = Kind(
     resource=PERSISTENT_VOLUMES,
     definition="io.k8s.api.core.v1.PersistentVolume",
@@ -154,19 +163,21 @@ PERSISTENT_VOLUME = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        Column("Capacity", "string", at("spec", "capacity", "storage"), "The volume's capacity."),
+        Column("Capacity", "string", at("spec", "capacity", "storage", default="0"),
+               doc="core.v1.PersistentVolumeSpec#capacity"),
         Column("Access Modes", "string", lambda obj, now: access_modes_text(dig(obj, "spec", "accessModes")),
-               "All ways the volume can be mounted."),
+               doc="core.v1.PersistentVolumeSpec#accessModes"),
         Column("Reclaim Policy", "string", at("spec", "persistentVolumeReclaimPolicy"),
-               "What happens to the volume when its claim is gone."),
-        Column("Status", "string", status_text, "Whether the volume is available, bound or released."),
-        Column("Claim", "string", claim_text, "The claim that has the volume."),
-        Column("StorageClass", "string", at("spec", "storageClassName"), "The class that the volume belongs to."),
+               doc="core.v1.PersistentVolumeSpec#persistentVolumeReclaimPolicy"),
+        Column("Status", "string", status_text, doc="core.v1.PersistentVolumeStatus#phase"),
+        Column("Claim", "string", claim_text, doc="core.v1.PersistentVolumeSpec#claimRef"),
+        Column("StorageClass", "string", class_text, "StorageClass of the pv"),
         Column("VolumeAttributesClass", "string", at("spec", "volumeAttributesClassName", default=UNSET),
-               "The class of the volume's mutable attributes."),
-        Column("Reason", "string", at("status", "reason"), "Why the volume is in its state."),
+               "VolumeAttributesClass of the pv"),
+        Column("Reason", "string", at("status", "reason"), doc="core.v1.PersistentVolumeStatus#reason"),
         AGE,
-        Column("VolumeMode", "string", at("spec", "volumeMode", default=UNSET), "Filesystem or Block.", priority=1),
+        Column("VolumeMode", "string", at("spec", "volumeMode", default=UNSET),
+               doc="core.v1.PersistentVolumeSpec#volumeMode", priority=1),
     ),
     subresources=status_subresource(prepare_update=prepare_status),
 )

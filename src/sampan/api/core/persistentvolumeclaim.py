@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from sampan.api.columns import AGE, NAME, UNSET, at
-from sampan.api.core.persistentvolume import VOLUME_MODES, access_modes_text, status_text, validate_access_modes
+from sampan.api.core.persistentvolume import (
+    VOLUME_MODES,
+    access_modes_text,
+    class_text,
+    status_text,
+    validate_access_modes,
+)
 from sampan.api.core.resource_lists import parse
 from sampan.api.core.volume_defaults import default_claim_spec
 from sampan.api.kind import Column, Kind
@@ -15,8 +21,6 @@ from sampan.api.strategy import ensure, keep_status, status_subresource
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import dns1123_subdomain
 from sampan.apimachinery.object import Object, dig
-
-_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
 def default(obj: Object) -> None:
@@ -89,16 +93,11 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def capacity_text(obj: Object, now: datetime) -> str:
-    return str(dig(obj, "status", "capacity", "storage", default="")) if dig(obj, "spec", "volumeName") else ""
+    return str(dig(obj, "status", "capacity", "storage", default="0")) if dig(obj, "spec", "volumeName") else ""
 
 
 def modes_text(obj: Object, now: datetime) -> str:
     return access_modes_text(dig(obj, "status", "accessModes")) if dig(obj, "spec", "volumeName") else ""
-
-
-def class_text(obj: Object, now: datetime) -> str:
-    annotations = dig(obj, "metadata", "annotations", default={})
-    return str(annotations.get(_BETA_CLASS) or dig(obj, "spec", "storageClassName", default=""))
 
 
 PERSISTENT_VOLUME_CLAIM = Kind(
@@ -113,15 +112,16 @@ PERSISTENT_VOLUME_CLAIM = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        Column("Status", "string", status_text, "Whether the claim is bound."),
-        Column("Volume", "string", at("spec", "volumeName"), "The volume that the claim has."),
-        Column("Capacity", "string", capacity_text, "The capacity of that volume."),
-        Column("Access Modes", "string", modes_text, "How that volume can be mounted."),
-        Column("StorageClass", "string", class_text, "The class that the claim asks for."),
+        Column("Status", "string", status_text, doc="core.v1.PersistentVolumeClaimStatus#phase"),
+        Column("Volume", "string", at("spec", "volumeName"), doc="core.v1.PersistentVolumeClaimSpec#volumeName"),
+        Column("Capacity", "string", capacity_text, doc="core.v1.PersistentVolumeClaimStatus#capacity"),
+        Column("Access Modes", "string", modes_text, doc="core.v1.PersistentVolumeClaimStatus#accessModes"),
+        Column("StorageClass", "string", class_text, "StorageClass of the pvc"),
         Column("VolumeAttributesClass", "string", at("spec", "volumeAttributesClassName", default=UNSET),
-               "The class of the volume's mutable attributes."),
+               "VolumeAttributesClass of the pvc"),
         AGE,
-        Column("VolumeMode", "string", at("spec", "volumeMode", default=UNSET), "Filesystem or Block.", priority=1),
+        Column("VolumeMode", "string", at("spec", "volumeMode", default=UNSET),
+               doc="core.v1.PersistentVolumeClaimSpec#volumeMode", priority=1),
     ),
     subresources=status_subresource(),
 )

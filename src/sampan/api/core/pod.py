@@ -92,6 +92,7 @@ POD = Kind(
     field_names=tuple(selectable({})),
     fields=selectable,
     columns=pod_status.COLUMNS,
+    row_conditions=pod_status.row_conditions,
     subresources={
         "status": Subresource("status", prepare_update=pod_update.prepare_status,
                               validate_update=pod_update.validate_status, default=_default_status),

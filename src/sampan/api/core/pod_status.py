@@ -15,6 +15,7 @@ from sampan.apimachinery.duration import human_duration
 from sampan.apimachinery.object import Object, dig, is_being_deleted
 
 _NODE_LOST = "NodeLost"
+_ENDED = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
 
 
 @dataclass(slots=True)
@@ -146,6 +147,13 @@ def gates_text(pod: Object, now: datetime) -> str:
     return f"{sum(gate.get('conditionType') in true for gate in gates)}/{len(gates)}"
 
 
+def row_conditions(pod: Object) -> list[Object]:
+    """That it has ended, and how."""
+    phase = dig(pod, "status", "phase", default="")
+    message = _ENDED.get(phase)
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": message}] if message else []
+
+
 COLUMNS = (
     NAME,
     Column("Ready", "string", ready_text, "The aggregate readiness state of this pod for accepting traffic."),
@@ -154,8 +162,8 @@ COLUMNS = (
            "The number of times the containers in this pod have been restarted and when the last container in this "
            "pod has restarted."),
     AGE,
-    Column("IP", "string", ip_text, "The address of the pod in the pod network.", priority=1),
-    Column("Node", "string", node_text, "The node that the pod runs on.", priority=1),
-    Column("Nominated Node", "string", nominated_text, "The node that preemption frees for the pod.", priority=1),
-    Column("Readiness Gates", "string", gates_text, "How many of the pod's readiness gates are open.", priority=1),
+    Column("IP", "string", ip_text, doc="core.v1.PodStatus#podIP", priority=1),
+    Column("Node", "string", node_text, doc="core.v1.PodSpec#nodeName", priority=1),
+    Column("Nominated Node", "string", nominated_text, doc="core.v1.PodStatus#nominatedNodeName", priority=1),
+    Column("Readiness Gates", "string", gates_text, doc="core.v1.PodSpec#readinessGates", priority=1),
 )

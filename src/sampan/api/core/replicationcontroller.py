@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api.apps.replicaset import COUNT_COLUMNS, selectable, validate_status
+from sampan.api.apps.replicaset import count_columns, selectable, validate_status
 from sampan.api.columns import AGE, NAME, labels_cell, template_columns
 from sampan.api.core.pod_template import default_template, validate_always_restarts, validate_template
 from sampan.api.counts import not_negative
@@ -64,6 +64,10 @@ REPLICATION_CONTROLLER = Kind(
     validate=validate,
     field_names=("status.replicas",),
     fields=selectable,
-    columns=(NAME, *COUNT_COLUMNS, AGE, *template_columns(labels_cell("spec", "selector"), "spec", "template", "spec")),
+    columns=(
+        NAME, *count_columns("core.v1.ReplicationController"), AGE,
+        *template_columns(labels_cell("spec", "selector"), "spec", "template", "spec",
+                          doc="core.v1.ReplicationControllerSpec#selector"),
+    ),
     subresources={**status_subresource(validate_status), **scale_subresource(query_of_map)},
 )

@@ -93,8 +93,8 @@ SECRET = Kind(
     fields=lambda obj: {"type": obj.get("type", "")},
     columns=(
         NAME,
-        Column("Type", "string", at("type"), "Used to facilitate programmatic handling of secret data."),
-        Column("Data", "integer", length("data"), "Data contains the secret data."),
+        Column("Type", "string", at("type"), doc="core.v1.Secret#type"),
+        Column("Data", "string", length("data"), doc="core.v1.Secret#data"),
         AGE,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sampan.api.columns import AGE, NAME, NONE, UNKNOWN, labels_cell
+from sampan.api.columns import AGE, NAME, NONE, UNKNOWN, ingress_points, labels_cell
 from sampan.api.core.service_defaults import default, prepare_create, prepare_update
 from sampan.api.core.service_rules import validate, validate_update
 from sampan.api.kind import Column, Kind
@@ -29,9 +29,7 @@ def external_ip_text(obj: Object, now: datetime) -> str:
     if kind == "ExternalName":
         return str(spec.get("externalName") or "")
     if kind == "LoadBalancer":
-        points = dig(obj, "status", "loadBalancer", "ingress", default=())
-        addresses = [point.get("ip") or point.get("hostname") or "" for point in points]
-        return ",".join([*addresses, *external]) or "<pending>"
+        return ",".join([*ingress_points(obj), *external]) or "<pending>"
     if kind in ("ClusterIP", "NodePort"):
         return ",".join(external) or NONE
     return UNKNOWN
@@ -74,12 +72,12 @@ SERVICE = Kind(
     fields=selectable,
     columns=(
         NAME,
-        Column("Type", "string", lambda obj, now: dig(obj, "spec", "type", default=""), "How the Service is exposed."),
-        Column("Cluster-IP", "string", cluster_ip_text, "The address of the Service in the cluster."),
-        Column("External-IP", "string", external_ip_text, "The addresses of the Service outside the cluster."),
-        Column("Port(s)", "string", ports_text, "The ports that are exposed by this service."),
+        Column("Type", "string", lambda obj, now: dig(obj, "spec", "type", default=""), doc="core.v1.ServiceSpec#type"),
+        Column("Cluster-IP", "string", cluster_ip_text, doc="core.v1.ServiceSpec#clusterIP"),
+        Column("External-IP", "string", external_ip_text, doc="core.v1.ServiceSpec#externalIPs"),
+        Column("Port(s)", "string", ports_text, doc="core.v1.ServiceSpec#ports"),
         AGE,
-        Column("Selector", "string", labels_cell("spec", "selector"), "Which pods the Service sends traffic to.",
+        Column("Selector", "string", labels_cell("spec", "selector"), doc="core.v1.ServiceSpec#selector",
                priority=1),
     ),
     subresources=status_subresource(validate_status),

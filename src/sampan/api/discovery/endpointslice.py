@@ -107,12 +107,17 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def ports_text(obj: Object, now: datetime) -> str:
-    return _few([str(port["port"]) if port.get("port") is not None else "*" for port in obj.get("ports") or []])
+    return _few([_port_text(port) for port in obj.get("ports") or []])
+
+
+def _port_text(port: Object) -> str:
+    if port.get("port") is not None:
+        return str(port["port"])
+    return "*" if port.get("name") is None else str(port["name"])
 
 
 def endpoints_text(obj: Object, now: datetime) -> str:
-    addresses = [(endpoint.get("addresses") or [""])[0] for endpoint in obj.get("endpoints") or []]
-    return _few(addresses)
+    return _few([address for endpoint in obj.get("endpoints") or [] for address in endpoint.get("addresses") or ()])
 
 
 def _few(items: list[str]) -> str:
@@ -134,9 +139,9 @@ ENDPOINT_SLICE = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        Column("AddressType", "string", at("addressType"), "The type of address carried by this slice's endpoints."),
-        Column("Ports", "string", ports_text, "The network ports of every endpoint in this slice."),
-        Column("Endpoints", "string", endpoints_text, "The unique endpoints in this slice."),
+        Column("AddressType", "string", at("addressType"), doc="discovery.v1.EndpointSlice#addressType"),
+        Column("Ports", "string", ports_text, doc="discovery.v1.EndpointSlice#ports"),
+        Column("Endpoints", "string", endpoints_text, doc="discovery.v1.EndpointSlice#endpoints"),
         AGE,
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sampan.api.core.event import COLUMNS
 from sampan.api.core.event import validate as validate_stored
 from sampan.api.kind import Column, Kind
@@ -45,8 +47,7 @@ def validate(obj: Object) -> list[FieldError]:
 
 def _stored(column: Column) -> Column:
     """A column of the stored kind, for a document with the newer names."""
-    return Column(column.name, column.type, lambda obj, now: column.cell(to_storage(obj), now), column.description,
-                  column.format, column.priority)
+    return replace(column, cell=lambda obj, now: column.cell(to_storage(obj), now))
 
 
 def selectable(obj: Object) -> dict[str, str]:

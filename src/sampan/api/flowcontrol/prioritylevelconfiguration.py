@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
 
 from sampan.api.columns import AGE, NAME, NONE, Cell, at
 from sampan.api.flowcontrol.mandatory import check_fixed
@@ -11,7 +10,7 @@ from sampan.api.kind import Column, Kind
 from sampan.api.resources import PRIORITY_LEVEL_CONFIGURATIONS
 from sampan.api.strategy import create_with_generation, ensure, setdefault, status_subresource, update_with_generation
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
-from sampan.apimachinery.object import Object, dig
+from sampan.apimachinery.object import Object
 
 SHARES, QUEUES, HAND_SIZE, QUEUE_LENGTH = 30, 64, 8, 50
 MAX_QUEUES, MAX_ENTROPY_BITS = 10_000_000, 60
@@ -107,14 +106,7 @@ def entropy_bits(deck: int, hand: int) -> int:
 
 
 def queuing_cell(key: str) -> Cell:
-    def cell(obj: Object, now: datetime) -> str:
-        return str(dig(obj, "spec", "limited", "limitResponse", "queuing", key, default=NONE))
-
-    return cell
-
-
-def shares(obj: Object, now: datetime) -> str:
-    return str(dig(obj, "spec", "limited", "nominalConcurrencyShares", default=NONE))
+    return at("spec", "limited", "limitResponse", "queuing", key, default=NONE)
 
 
 PRIORITY_LEVEL_CONFIGURATION = Kind(
@@ -127,11 +119,13 @@ PRIORITY_LEVEL_CONFIGURATION = Kind(
     validate=validate,
     columns=(
         NAME,
-        Column("Type", "string", at("spec", "type"), "Limited, or Exempt from any limit."),
-        Column("NominalConcurrencyShares", "string", shares, "The level's share of the server's seats."),
-        Column("Queues", "string", queuing_cell("queues"), "How many queues there are."),
-        Column("HandSize", "string", queuing_cell("handSize"), "How many queues a flow may use."),
-        Column("QueueLengthLimit", "string", queuing_cell("queueLengthLimit"), "How many requests a queue holds."),
+        Column("Type", "string", at("spec", "type"), doc="flowcontrol.v1.PriorityLevelConfigurationSpec#type"),
+        Column("NominalConcurrencyShares", "string", at("spec", "limited", "nominalConcurrencyShares", default=NONE),
+               doc="flowcontrol.v1.LimitedPriorityLevelConfiguration#nominalConcurrencyShares"),
+        Column("Queues", "string", queuing_cell("queues"), doc="flowcontrol.v1.QueuingConfiguration#queues"),
+        Column("HandSize", "string", queuing_cell("handSize"), doc="flowcontrol.v1.QueuingConfiguration#handSize"),
+        Column("QueueLengthLimit", "string", queuing_cell("queueLengthLimit"),
+               doc="flowcontrol.v1.QueuingConfiguration#queueLengthLimit"),
         AGE,
     ),
     subresources=status_subresource(),

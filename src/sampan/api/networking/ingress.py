@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sampan.api.columns import AGE, NAME
+from sampan.api.columns import AGE, NAME, NONE, at, ingress_points
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import INGRESSES
 from sampan.api.strategy import ensure, start_generation, status_subresource, update_with_generation
@@ -157,17 +157,11 @@ def hosts_text(obj: Object, now: datetime) -> str:
 
 
 def address_text(obj: Object, now: datetime) -> str:
-    points = dig(obj, "status", "loadBalancer", "ingress", default=())
-    return ",".join(point.get("ip") or point.get("hostname") or "" for point in points)
+    return ",".join(ingress_points(obj))
 
 
 def ports_text(obj: Object, now: datetime) -> str:
     return "80, 443" if dig(obj, "spec", "tls") else "80"
-
-
-def class_text(obj: Object, now: datetime) -> str:
-    annotations = dig(obj, "metadata", "annotations") or {}
-    return dig(obj, "spec", "ingressClassName") or annotations.get(CLASS_ANNOTATION) or "<none>"
 
 
 INGRESS = Kind(
@@ -181,7 +175,8 @@ INGRESS = Kind(
     validate=validate_with_annotation,
     columns=(
         NAME,
-        Column("Class", "string", class_text, "The name of the IngressClass resource that should be used"),
+        Column("Class", "string", at("spec", "ingressClassName", default=NONE),
+               "The name of the IngressClass resource that should be used for additional configuration"),
         Column("Hosts", "string", hosts_text, "Hosts that incoming requests are matched against before the ingress "
                                               "rule"),
         Column("Address", "string", address_text, "Address is a list containing ingress points for the load-balancer"),

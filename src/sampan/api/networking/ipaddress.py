@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from datetime import datetime
 
-from sampan.api.columns import AGE, NAME
+from sampan.api.columns import NAME, NONE
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import IP_ADDRESSES
 from sampan.apimachinery.field import FieldError, Path, required
@@ -15,10 +15,12 @@ from sampan.apimachinery.object import Object, dig
 
 def parent_text(obj: Object, now: datetime) -> str:
     """`services/default/web`: resource (with its group), namespace and name of the parent."""
-    parent = dig(obj, "spec", "parentRef", default={})
+    parent = dig(obj, "spec", "parentRef")
+    if parent is None:
+        return NONE
     resource = parent.get("resource", "")
     if parent.get("group"):
-        resource = f"{resource}.{parent['group']}"
+        resource = f"{resource}.{parent['group']}".lower()
     return "/".join(part for part in (resource, parent.get("namespace", ""), parent.get("name", "")) if part)
 
 def valid_name(name: str) -> list[str]:
@@ -49,5 +51,5 @@ IP_ADDRESS = Kind(
     validate=validate,
     validate_update=validate_update,
     valid_name=valid_name,
-    columns=(NAME, Column("ParentRef", "string", parent_text, "The object that holds this address."), AGE),
+    columns=(NAME, Column("ParentRef", "string", parent_text, doc="networking.v1.IPAddressSpec#parentRef")),
 )

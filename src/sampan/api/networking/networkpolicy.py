@@ -111,7 +111,8 @@ NETWORK_POLICY = Kind(
     validate=validate,
     columns=(
         NAME,
-        Column("Pod-Selector", "string", selector_cell("spec", "podSelector"), "The pods that the policy selects."),
+        Column("Pod-Selector", "string", selector_cell("spec", "podSelector"),
+               doc="networking.v1.NetworkPolicySpec#podSelector"),
         AGE,
     ),
 )

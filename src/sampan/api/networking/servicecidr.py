@@ -61,5 +61,5 @@ SERVICE_CIDR = Kind(
     subresources=status_subresource(),
     validate=validate,
     validate_update=validate_update,
-    columns=(NAME, Column("CIDRs", "string", cidrs_text, "The address ranges, one an address family."), AGE),
+    columns=(NAME, Column("CIDRs", "string", cidrs_text, doc="networking.v1.ServiceCIDRSpec#cidrs"), AGE),
 )

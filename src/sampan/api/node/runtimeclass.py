@@ -31,7 +31,7 @@ RUNTIME_CLASS = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        Column("Handler", "string", at("handler"), "The configuration of the runtime that handles pods of this class."),
+        Column("Handler", "string", at("handler"), doc="node.v1.RuntimeClass#handler"),
         AGE,
     ),
 )

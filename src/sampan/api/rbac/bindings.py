@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 
 from sampan.api.columns import AGE, NAME
@@ -76,12 +77,15 @@ def _subjects(kind: str, obj: Object) -> str:
     return ", ".join(subject.get("name", "") for subject in found)
 
 
-COLUMNS = (
-    NAME,
-    Column("Role", "string", role_text, "The role that is granted."),
-    AGE,
-    Column("Users", "string", lambda obj, now: _subjects("User", obj), "Users in the binding", priority=1),
-    Column("Groups", "string", lambda obj, now: _subjects("Group", obj), "Groups in the binding", priority=1),
-    Column("ServiceAccounts", "string", lambda obj, now: _subjects("ServiceAccount", obj),
-           "ServiceAccounts in the binding", priority=1),
-)
+def columns(name: str) -> tuple[Column, ...]:
+    """The table of RoleBindings or ClusterRoleBindings."""
+    kind = name[0].lower() + name[1:]
+
+    def of(subject: str) -> Column:
+        cell = functools.partial(_subjects, subject)
+        return Column(f"{subject}s", "string", lambda obj, now: cell(obj), f"{subject}s in the {kind}", priority=1)
+
+    return (
+        NAME, Column("Role", "string", role_text, doc=f"rbac.v1.{name}#roleRef"), AGE,
+        of("User"), of("Group"), of("ServiceAccount"),
+    )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME
+from sampan.api.columns import CREATED_AT, NAME
 from sampan.api.kind import Kind
-from sampan.api.rbac.role import CREATED_AT
 from sampan.api.rbac.rules import validate_rules
 from sampan.api.resources import CLUSTER_ROLES
 from sampan.api.selector_rules import validate_label_selector

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import NAME
-from sampan.api.kind import Column, Kind
+from sampan.api.columns import CREATED_AT, NAME
+from sampan.api.kind import Kind
 from sampan.api.rbac.rules import validate_rules
 from sampan.api.resources import ROLES
 from sampan.apimachinery.field import FieldError
 from sampan.apimachinery.names import path_segment_name
-from sampan.apimachinery.object import Object, meta
+from sampan.apimachinery.object import Object
 
 
 def validate(obj: Object) -> list[FieldError]:
     return validate_rules(obj.get("rules"), namespaced=True)
 
-
-CREATED_AT = Column(
-    "Created At", "date", lambda obj, now: meta(obj).get("creationTimestamp", ""),
-    "CreationTimestamp is a timestamp representing the server time when this object was created.",
-)
 
 ROLE = Kind(
     resource=ROLES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api.kind import Kind
-from sampan.api.rbac.bindings import COLUMNS, default, validate_binding, validate_update
+from sampan.api.rbac.bindings import columns, default, validate_binding, validate_update
 from sampan.api.resources import ROLE_BINDINGS
 from sampan.apimachinery.field import FieldError
 from sampan.apimachinery.names import path_segment_name
@@ -22,5 +22,5 @@ ROLE_BINDING = Kind(
     validate=validate,
     validate_update=validate_update,
     valid_name=path_segment_name,
-    columns=COLUMNS,
+    columns=columns("RoleBinding"),
 )

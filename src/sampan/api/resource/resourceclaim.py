@@ -48,6 +48,7 @@ RESOURCE_CLAIM = Kind(
     prepare_update=keep_status,
     validate=validate,
     validate_update=validate_update,
-    columns=(NAME, Column("State", "string", state, "A summary of the current state (allocated, pending, …)."), AGE),
+    columns=(NAME, Column("State", "string", state,
+               "A summary of the current state (allocated, pending, reserved, etc.)."), AGE),
     subresources=status_subresource(),
 )

@@ -75,9 +75,9 @@ RESOURCE_SLICE = Kind(
     fields=selectable,
     columns=(
         NAME,
-        Column("Node", "string", at("spec", "nodeName"), "The node that the devices belong to."),
-        Column("Driver", "string", at("spec", "driver"), "The driver that published the devices."),
-        Column("Pool", "string", at("spec", "pool", "name"), "The pool that the slice is a part of."),
+        Column("Node", "string", at("spec", "nodeName"), doc="resource.v1.ResourceSliceSpec#nodeName"),
+        Column("Driver", "string", at("spec", "driver"), doc="resource.v1.ResourceSliceSpec#driver"),
+        Column("Pool", "string", at("spec", "pool", "name"), doc="resource.v1.ResourcePool#name"),
         AGE,
     ),
 )

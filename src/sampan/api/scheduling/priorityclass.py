@@ -57,11 +57,11 @@ PRIORITY_CLASS = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        Column("Value", "integer", count("value"), "The priority of pods that name this class."),
+        Column("Value", "integer", count("value"), doc="scheduling.v1.PriorityClass#value"),
         Column("Global-Default", "boolean", lambda obj, now: bool(obj.get("globalDefault")),
-               "Whether pods without a class get this one."),
+               doc="scheduling.v1.PriorityClass#globalDefault"),
         AGE,
         Column("PreemptionPolicy", "string", at("preemptionPolicy"),
-               "Whether pods of this class may evict others.",),
+               doc="scheduling.v1.PriorityClass#preemptionPolicy",),
     ),
 )

@@ -58,8 +58,8 @@ def audiences(obj: Object, now: datetime) -> str:
     return ",".join(request.get("audience", "") for request in requests) if requests else UNSET
 
 
-def _flag(name: str, key: str, description: str, fallback: bool = False) -> Column:
-    return Column(name, "boolean", at("spec", key, default=fallback), description)
+def _flag(name: str, key: str, fallback: bool = False) -> Column:
+    return Column(name, "boolean", at("spec", key, default=fallback), doc=f"storage.v1.CSIDriverSpec#{key}")
 
 
 CSI_DRIVER = Kind(
@@ -73,12 +73,12 @@ CSI_DRIVER = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        _flag("AttachRequired", "attachRequired", "Whether volumes need an attach operation.", True),
-        _flag("PodInfoOnMount", "podInfoOnMount", "Whether the driver gets pod information on mount."),
-        _flag("StorageCapacity", "storageCapacity", "Whether the scheduler considers the driver's storage capacity."),
-        Column("TokenRequests", "string", audiences, "The audiences of the tokens that the driver gets."),
-        _flag("RequiresRepublish", "requiresRepublish", "Whether NodePublishVolume is called periodically."),
-        Column("Modes", "string", modes, "The kinds of volumes that the driver supports."),
+        _flag("AttachRequired", "attachRequired", True),
+        _flag("PodInfoOnMount", "podInfoOnMount"),
+        _flag("StorageCapacity", "storageCapacity"),
+        Column("TokenRequests", "string", audiences, doc="storage.v1.CSIDriverSpec#tokenRequests"),
+        _flag("RequiresRepublish", "requiresRepublish"),
+        Column("Modes", "string", modes, doc="storage.v1.CSIDriverSpec#volumeLifecycleModes"),
         AGE,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import AGE, NAME, UNSET, at
+from sampan.api.columns import NAME, UNSET, at
 from sampan.api.core.resource_lists import canonicalise_field, parse
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import CSI_STORAGE_CAPACITIES
@@ -44,8 +44,8 @@ CSI_STORAGE_CAPACITY = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        Column("StorageClassName", "string", at("storageClassName"), "The name of the StorageClass."),
-        Column("Capacity", "string", at("capacity", default=UNSET), "The capacity that the driver reported."),
-        AGE,
+        Column("StorageClassName", "string", at("storageClassName"),
+               doc="storage.v1.CSIStorageCapacity#storageClassName"),
+        Column("Capacity", "string", at("capacity", default=UNSET), doc="storage.v1.CSIStorageCapacity#capacity"),
     ),
 )

@@ -69,13 +69,13 @@ STORAGE_CLASS = Kind(
     validate=validate,
     validate_update=validate_update,
     columns=(
-        Column("Name", "string", name_text, NAME.description, format="name"),
-        Column("Provisioner", "string", at("provisioner"), "Provisioner indicates the type of the provisioner."),
+        Column("Name", "string", name_text, format="name", doc=NAME.doc),
+        Column("Provisioner", "string", at("provisioner"), doc="storage.v1.StorageClass#provisioner"),
         Column("ReclaimPolicy", "string", at("reclaimPolicy", default="Delete"),
-               "The reclaim policy of volumes that are made for this class."),
+               doc="storage.v1.StorageClass#reclaimPolicy"),
         Column("VolumeBindingMode", "string", at("volumeBindingMode", default="Immediate"),
-               "When volumes are made and bound."),
-        Column("AllowVolumeExpansion", "boolean", expansion, "Whether claims of this class may grow."),
+               doc="storage.v1.StorageClass#volumeBindingMode"),
+        Column("AllowVolumeExpansion", "string", expansion, doc="storage.v1.StorageClass#allowVolumeExpansion"),
         AGE,
     ),
 )

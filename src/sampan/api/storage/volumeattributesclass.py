@@ -28,5 +28,6 @@ VOLUME_ATTRIBUTES_CLASS = Kind(
     short_names=("vac",),
     validate=validate,
     validate_update=validate_update,
-    columns=(NAME, Column("DriverName", "string", at("driverName"), "Name of the CSI driver."), AGE),
+    columns=(NAME, Column("DriverName", "string", at("driverName"),
+                          doc="storage.v1.VolumeAttributesClass#driverName"), AGE),
 )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from sampan.api.columns import AGE, NAME
-from sampan.api.kind import Kind
+from datetime import datetime
+
+from sampan.api.columns import NAME
+from sampan.api.kind import Column, Kind
 from sampan.api.resources import STORAGE_VERSION_MIGRATIONS
 from sampan.api.strategy import drop_status, keep_status, status_subresource
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object, dig
+
+
+def resource_text(obj: Object, now: datetime) -> str:
+    """`deployments.apps`; resources of the core group end with the dot."""
+    resource = dig(obj, "spec", "resource", default={})
+    return f"{resource.get('resource', '')}.{resource.get('group', '')}"
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -30,6 +38,8 @@ STORAGE_VERSION_MIGRATION = Kind(
     prepare_update=keep_status,
     validate=validate,
     validate_update=validate_update,
-    columns=(NAME, AGE),
+    columns=(
+        NAME, Column("Resource", "string", resource_text, "Fully qualified resource to migrate"),
+    ),
     subresources=status_subresource(),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ def columns_of(version: Object) -> tuple[Column, ...]:
     """The name, then what the version names; its age when it names nothing."""
     given = version.get("additionalPrinterColumns") or []
     if not given:
-        return (NAME, AGE)
+        return (NAME, replace(AGE, type="date"))
     return (NAME, *(_column(one) for one in given))
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sampan import effects
+from sampan.api.column_texts import text_of
+from sampan.api.columns import NAME
 from sampan.api.kind import Column
 from sampan.apimachinery import errors
 from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.http import Response
-from sampan.apimachinery.object import Object, name_of
+from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apimachinery.table import render_table
 from sampan.apiserver import answers
@@ -37,10 +40,11 @@ def _condition(obj: Object, key: str) -> str:
 
 
 COLUMNS = (
-    Column("Name", "string", lambda obj, _: name_of(obj), "Name must be unique within a namespace.", "name"),
-    Column("Status", "string", lambda obj, _: "Healthy" if _condition(obj, "status") == "True" else "Unhealthy"),
-    Column("Message", "string", lambda obj, _: _condition(obj, "message")),
-    Column("Error", "string", lambda obj, _: _condition(obj, "error")),
+    NAME,
+    Column("Status", "string", lambda obj, _: "Healthy" if _condition(obj, "status") == "True" else "Unhealthy",
+           "Status of the component conditions"),
+    Column("Message", "string", lambda obj, _: _condition(obj, "message"), "Message of the component conditions"),
+    Column("Error", "string", lambda obj, _: _condition(obj, "error"), "Error of the component conditions"),
 )
 
 
@@ -52,7 +56,8 @@ async def component_statuses(ctx: RequestContext, parts: ServerParts) -> Respons
         raise errors.NotFound(f"component not found: {ctx.name}")
     found = list(await asyncio.gather(*(_status(name, parts) for name in names)))
     if any(one.shown_as == "Table" for one in alternatives(ctx.request.headers.get("accept", ""))[:1]):
-        return answers.document(render_table(found, COLUMNS, effects.now()))
+        columns = [replace(one, description=text_of(one)) for one in COLUMNS]
+        return answers.document(render_table(found, columns, effects.now()))
     if ctx.name:
         return answers.document(found[0])
     return answers.document({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": found})

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from sampan import effects
+from sampan.api.column_texts import text_of
 from sampan.api.columns import NAME_AND_AGE
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import BadRequest
@@ -45,7 +46,7 @@ class TableRendering:
         definitions = [
             {
                 "name": column.name, "type": column.type, "format": column.format,
-                "description": column.description, "priority": column.priority,
+                "description": text_of(column), "priority": column.priority,
             }
             for column in self._columns
         ]
@@ -56,6 +57,9 @@ class TableRendering:
         return self._table({"resourceVersion": str(entry.revision)}, [self._row(entry)]).joined()
 
     def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
+        order = self._kind.table_order
+        if order is not None:
+            entries = sorted(entries, key=lambda entry: order(entry.object()))
         return self._table(page.metadata(), [self._row(entry) for entry in entries], b"]}\n")
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
@@ -75,6 +79,9 @@ class TableRendering:
         now = effects.now()
         cells = [_cell(column.cell(obj, now)) for column in self._columns]
         row: Object = {"cells": cells}
+        conditions = self._kind.row_conditions(obj) if self._kind.row_conditions is not None else None
+        if conditions:
+            row["conditions"] = conditions
         if self._include == "Object":
             row["object"] = obj
         elif self._include != "None":

@@ -32,6 +32,8 @@ class APIServerConfig:
     service_account_key_files: tuple[str, ...] = ()
     """Public (or private) keys in PEM that verify ServiceAccount tokens."""
     service_account_signing_key_file: str = ""
+    service_account_max_expiration_s: int = 0
+    """The longest that a requested token may live; 0 leaves it to whoever asks."""
     api_audiences: tuple[str, ...] = ()
     """Audiences of the server itself; the issuer when empty."""
     kubelet_client_cert_file: str = ""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
+from tests.apiserver.serving import serving
 
+from sampan.addons.metrics import objects
 from sampan.addons.metrics.samples import Point, Window, parse, used
 from sampan.addons.metrics.server import MetricsConfig, MetricsServer
+from sampan.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from sampan.apimachinery.http import UserInfo
 from sampan.client.client import Client
 
 
@@ -78,3 +83,16 @@ async def test_documents() -> None:
         assert (await get("/pods?labelSelector=%3D%3D"))["reason"] == "BadRequest"
         missing = await get("/nodes/n2")
         assert (missing["code"], missing["reason"]) == (404, "NotFound")
+
+
+async def test_it_reads_nothing_before_it_may() -> None:
+    async with serving(authorization=True) as (api, admin):
+        account = UserInfo("system:serviceaccount:kube-system:metrics-server", groups=("system:authenticated",))
+        server = MetricsServer(Client(api.transport(account)), MetricsConfig("", 0, "", "", ""))
+        waiting = asyncio.create_task(server.permitted())
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done
+        await admin.create(CLUSTER_ROLES, objects.ROLE)
+        await admin.create(CLUSTER_ROLE_BINDINGS, objects.BINDING)
+        async with asyncio.timeout(10):
+            await waiting

@@ -38,6 +38,7 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 class Parts:
     config: APIServerConfig
     reader: Any
+    client: Any = None
     allowed: set[tuple[str, str]] = field(default_factory=set)
     admitted: list[Any] = field(default_factory=list)
 

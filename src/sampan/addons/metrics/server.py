@@ -19,10 +19,11 @@ from aiohttp import web
 from sampan import effects
 from sampan.addons.metrics import documents
 from sampan.addons.metrics.samples import Window, parse
-from sampan.api.resources import NODES, PODS
+from sampan.api.resources import NODES, PODS, SELF_SUBJECT_ACCESS_REVIEWS
 from sampan.apimachinery import selectors
 from sampan.apimachinery.errors import APIError, BadRequest, NotFound
 from sampan.apimachinery.object import Object, labels_of, name_of, namespace_of
+from sampan.apimachinery.resource import Resource
 from sampan.apimachinery.selector_grammar import SelectorError
 from sampan.client.client import Client
 from sampan.client.informer import InformerFactory
@@ -30,6 +31,7 @@ from sampan.client.informer import InformerFactory
 log = logging.getLogger(__name__)
 
 RELOAD_S = 3600.0
+PERMISSION_S = 0.5
 AT_ONCE = 8
 _ROOT = f"/apis/{documents.API_VERSION}"
 
@@ -71,6 +73,7 @@ class MetricsServer:
         self.failures = 0
 
     async def scrape(self) -> None:
+        await self.permitted()
         async with self._factory:
             await self._nodes.wait_synced()
             await self._pods.wait_synced()
@@ -81,6 +84,25 @@ class MetricsServer:
                 await asyncio.gather(*(self._scrape(name, slots) for name in sorted(names)))
                 complete = names and all(self._window.node(name) for name in names)
                 await asyncio.sleep(self._config.interval_s if complete else self._config.first_interval_s)
+
+    async def permitted(self) -> None:
+        """Wait until the cluster lets it read: on a new one its role comes a moment after it."""
+        missing = [NODES, PODS]
+        while missing:
+            if await self._may_list(missing[0]):
+                missing.pop(0)
+            else:
+                await asyncio.sleep(PERMISSION_S)
+
+    async def _may_list(self, resource: Resource) -> bool:
+        asked = {"group": resource.group, "resource": resource.plural, "verb": "list"}
+        kind = SELF_SUBJECT_ACCESS_REVIEWS
+        review = {"kind": kind.kind, "apiVersion": kind.api_version, "spec": {"resourceAttributes": asked}}
+        try:
+            return bool((await self._client.create(kind, review))["status"]["allowed"])
+        except (APIError, OSError) as error:
+            log.info("may it list %s? %s", resource.plural, error)
+            return False
 
     async def _scrape(self, node: str, slots: asyncio.Semaphore) -> None:
         async with slots:

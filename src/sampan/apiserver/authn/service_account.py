@@ -92,6 +92,7 @@ class ServiceAccountTokens:
             self._known.pop(token, None)
             raise
         ctx.audiences = matching
+        _note_staleness(known.claims, ctx)
         return known.user
 
     def _verified(self, token: str, keys: list[VerifyingKey]) -> Claims | None:
@@ -167,6 +168,15 @@ class ServiceAccountTokens:
         return not deleted or datetime.fromisoformat(deleted) >= effects.now() - timedelta(seconds=LEEWAY_S)
 
 
+def _note_staleness(claims: Claims, ctx: RequestContext) -> None:
+    """A pod's automatic token that is used past the hour that it was asked for: its client does not read it again."""
+    after = claims[_CLAIM].get("warnafter")
+    late_s = int(effects.now().timestamp()) - int(after) if after else 0
+    if late_s > 0:
+        told = f"subject: {claims.get('sub', '')}, seconds after warning threshold: {late_s}"
+        ctx.audit_annotations["authentication.k8s.io/stale-token"] = told
+
+
 def user_of(claims: Claims) -> UserInfo:
     """The user that a token's claims describe."""
     bound = claims[_CLAIM]
@@ -178,7 +188,8 @@ def user_of(claims: Claims) -> UserInfo:
         reference = bound.get(kind)
         if reference:
             extra[f"{_EXTRA}{kind}-name"] = (str(reference.get("name", "")),)
-            extra[f"{_EXTRA}{kind}-uid"] = (str(reference.get("uid", "")),)
+            if reference.get("uid"):
+                extra[f"{_EXTRA}{kind}-uid"] = (str(reference["uid"]),)
     return UserInfo(
         f"system:serviceaccount:{namespace}:{account['name']}", str(account.get("uid", "")),
         (GROUP, f"{GROUP}:{namespace}"), extra,

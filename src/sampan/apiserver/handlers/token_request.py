@@ -5,6 +5,7 @@ Source: KEP-1205; limits and messages as kube-apiserver has them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -38,7 +39,8 @@ async def create_token(ctx: RequestContext, parts: ServerParts) -> Response:
     request = decoded(ctx, TOKEN_REQUESTS)
     account = await _account(ctx, parts)
     own = list(parts.config.api_audiences or (issuer.issuer,))
-    _default(request, ctx, own)
+    _name(request, ctx, account)
+    _default(request, own)
     problems = _problems(request)
     if problems:
         raise errors.invalid(TOKEN_REQUESTS, "", problems)
@@ -46,11 +48,11 @@ async def create_token(ctx: RequestContext, parts: ServerParts) -> Response:
     spec = request["spec"]
     bound = await _bound(parts, ctx, spec.get("boundObjectRef"))
     now = effects.now()
-    lives_s = int(spec["expirationSeconds"])
+    lives_s = spec["expirationSeconds"] = _allowed_s(spec["expirationSeconds"], ctx, parts)
     claims = _claims(ctx.namespace, account, bound, spec["audiences"])
     issued = int(now.timestamp())
     expires = issued + lives_s
-    if lives_s == WARN_ONLY_S and "pod" in bound and spec["audiences"] == own:
+    if lives_s == WARN_ONLY_S and "pod" in bound and set(spec["audiences"]) <= set(own):
         claims["kubernetes.io"]["warnafter"] = expires
         expires = issued + EXTENDED_S
     claims |= {"iat": issued, "nbf": issued, "exp": expires, "jti": effects.uid()}
@@ -84,13 +86,33 @@ async def _found(parts: ServerParts, resource: Resource, name: str, namespace: s
     return found
 
 
-def _default(request: Object, ctx: RequestContext, own: list[str]) -> None:
-    meta, spec = request["metadata"], request["spec"]
-    for key, expected in (("name", ctx.name), ("namespace", ctx.namespace)):
-        if meta.get(key) and meta[key] != expected:
-            raise BadRequest(f"metadata.{key} of the token request does not match the URL")
-        meta[key] = expected
-    meta["creationTimestamp"] = effects.timestamp()
+def _name(request: Object, ctx: RequestContext, account: Object) -> None:
+    """The request's metadata is the account's. Raises Invalid, BadRequest or Conflict where it is another's."""
+    meta = request["metadata"]
+    if meta.get("namespace") and meta["namespace"] != ctx.namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    if meta.get("name") and meta["name"] != ctx.name:
+        path = Path("metadata").child("name")
+        wrong = invalid(path, meta["name"], "must match the service account name if specified")
+        raise errors.invalid(TOKEN_REQUESTS, ctx.name, [wrong])
+    uid = uid_of(account)
+    if meta.get("uid") and meta["uid"] != uid:
+        why = f"the UID in the token request ({meta['uid']}) does not match the UID of the service account ({uid})"
+        raise errors.conflict(replace(TOKEN_REQUESTS, plural=TOKEN_REQUESTS.kind), ctx.name, why)
+    meta |= {"name": ctx.name, "namespace": ctx.namespace, "uid": uid, "creationTimestamp": effects.timestamp()}
+
+
+def _allowed_s(asked_s: int, ctx: RequestContext, parts: ServerParts) -> int:
+    """How long the token may live here; whoever asked for more is told."""
+    longest_s = parts.config.service_account_max_expiration_s
+    if not longest_s or asked_s <= longest_s:
+        return asked_s
+    ctx.warn(f"requested expiration of {asked_s} seconds shortened to {longest_s} seconds")
+    return longest_s
+
+
+def _default(request: Object, own: list[str]) -> None:
+    spec = request["spec"]
     spec["audiences"] = spec.get("audiences") or own
     if spec.get("expirationSeconds") is None:
         spec["expirationSeconds"] = DEFAULT_S
@@ -133,21 +155,22 @@ async def _bound(parts: ServerParts, ctx: RequestContext, reference: Object | No
         raise BadRequest(f"cannot bind token to object of type {api_version}, Kind={kind}")
     name = str(reference.get("name", ""))
     found = await _found(parts, resource, name, ctx.namespace if resource.namespaced else "")
+    if resource == PODS and dig(found, "spec", "serviceAccountName", default="") != ctx.name:
+        raise BadRequest(
+            f'cannot bind token for serviceaccount "{ctx.name}" to pod running with different serviceaccount name.'
+        )
     wanted_uid = reference.get("uid", "")
     if wanted_uid and wanted_uid != uid_of(found):
         raise errors.conflict(
-            resource, name, f"the UID in the bound object reference ({wanted_uid}) does not match the UID in record. "
-            "The object might have been deleted and then recreated",
+            replace(resource, plural=kind), name,
+            f"the UID in the bound object reference ({wanted_uid}) does not match the UID in record. The object might "
+            "have been deleted and then recreated",
         )
     claims: Object = {kind.lower(): {"name": name, "uid": uid_of(found)}}
-    if resource == PODS:
-        if dig(found, "spec", "serviceAccountName", default="") != ctx.name:
-            raise BadRequest(
-                f'cannot bind token for serviceaccount "{ctx.name}" to pod running with different serviceaccount name.'
-            )
-        node = parts.reader.get(NODES, dig(found, "spec", "nodeName", default=""))
-        if node is not None:
-            claims["node"] = {"name": name_of(node), "uid": uid_of(node)}
+    node_name = dig(found, "spec", "nodeName") if resource == PODS else None
+    if node_name:
+        node = parts.reader.get(NODES, node_name)
+        claims["node"] = {"name": node_name, **({"uid": uid_of(node)} if node is not None else {})}
     return claims
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from sampan.apimachinery.object import Object
-from sampan.scheduler.devices.allocator import Inventory, allocate
+from sampan.apimachinery.quantity import Quantity
+from sampan.scheduler.devices.allocator import Inventory, OutOfTime, allocate
+from sampan.scheduler.devices.capacity import CapacityError, consumption
 from sampan.scheduler.devices.device import pools_of
 from sampan.scheduler.devices.request import MissingClass, requests_of
 from sampan.scheduler.devices.result import allocation
@@ -70,10 +72,14 @@ def node(name: str = "n1", **labels: str) -> NodeInfo:
 
 def names(
     slices: list[Object], *claims: Object, on: NodeInfo | None = None, taken: tuple[str, ...] = (),
-    rules: tuple[Object, ...] = (),
+    rules: tuple[Object, ...] = (), consumed: dict[str, dict[str, str]] | None = None,
 ) -> list[list[str]] | None:
     """The names of the devices for each claim."""
-    inventory = Inventory(pools_of(slices, rules), frozenset((DRIVER, "p", name) for name in taken), Selectors())
+    used = {
+        (DRIVER, "p", name): {f"{DRIVER}/{kind}": Quantity.parse(amount).nanos for kind, amount in amounts.items()}
+        for name, amounts in (consumed or {}).items()
+    }
+    inventory = Inventory(pools_of(slices, rules), frozenset((DRIVER, "p", name) for name in taken), Selectors(), used)
     found = allocate(inventory, [requests_of(one, CLASSES.get) for one in claims], on or node())
     return None if found is None else [[chosen.device.id[2] for chosen in one] for one in found]
 
@@ -207,3 +213,147 @@ def test_a_result_carries_configuration_and_place() -> None:
     ]
     [term] = result["nodeSelector"]["nodeSelectorTerms"]
     assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
+
+
+def shared(name: str, policy: Object | None = None, value: str = "10Gi", **more: Any) -> Object:
+    """A device that may be allocated several times."""
+    capacity: Object = {"value": value}
+    if policy is not None:
+        capacity["requestPolicy"] = policy
+    made = device(name, **more)
+    return {**made, "allowMultipleAllocations": True, "capacity": {"memory": capacity}}
+
+
+def asking(memory: str, count: int = 1, name: str = "memory") -> Object:
+    return {"exactly": exactly(count, capacity={"requests": {name: memory}})}
+
+
+def test_a_shared_device_is_given_out_until_its_capacity_is_consumed() -> None:
+    slices = [slice_of(shared("a"))]
+    claims = [claim(asking("4Gi"), name=name) for name in "xyz"]
+    assert names(slices, *claims[:2]) == [["a"], ["a"]]
+    assert names(slices, *claims) is None
+    assert names(slices, claims[0], consumed={"a": {"memory": "6Gi"}}) == [["a"]]
+    assert names(slices, claims[0], consumed={"a": {"memory": "7Gi"}}) is None
+
+
+def test_one_request_may_get_several_shares_of_a_device() -> None:
+    slices = [slice_of(shared("a"))]
+    assert names(slices, claim(asking("5Gi", 2))) == [["a", "a"]]
+    assert names(slices, claim(asking("5Gi", 3))) is None
+
+
+def test_distinct_attributes_make_shares_come_from_different_devices() -> None:
+    slices = [slice_of(shared("a", card=1), shared("b", card=2))]
+    distinct = [{"distinctAttribute": f"{DRIVER}/card"}]
+    assert names(slices, claim(asking("1Gi"), asking("1Gi"))) == [["a", "a"]]
+    assert names(slices, claim(asking("1Gi"), asking("1Gi"), constraints=distinct)) == [["a", "b"]]
+    assert names(slices, claim(asking("1Gi", 3), constraints=distinct)) is None
+
+
+def test_who_asks_for_nothing_gets_the_default_or_everything() -> None:
+    two = [claim({"exactly": exactly()}, name=name) for name in "xy"]
+    assert names([slice_of(shared("a"))], *two) is None
+    default = {"default": "2Gi", "validRange": {"min": "1Gi"}}
+    assert names([slice_of(shared("a", default))], *two) == [["a"], ["a"]]
+
+
+@pytest.mark.parametrize(("policy", "asked", "consumed"), [
+    (None, "3Gi", "3Gi"),
+    ({"default": "2Gi", "validRange": {"min": "2Gi", "step": "2Gi", "max": "8Gi"}}, "1Gi", "2Gi"),
+    ({"default": "2Gi", "validRange": {"min": "2Gi", "step": "2Gi", "max": "8Gi"}}, "5Gi", "6Gi"),
+    ({"default": "2Gi", "validRange": {"min": "2Gi", "max": "8Gi"}}, "5Gi", "5Gi"),
+    ({"default": "2Gi", "validRange": {"min": "2Gi", "step": "2Gi", "max": "8Gi"}}, "9Gi", None),
+    ({"default": "1Gi", "validValues": ["1Gi", "4Gi"]}, "2Gi", "4Gi"),
+    ({"default": "1Gi", "validValues": ["1Gi", "4Gi"]}, "4Gi", "4Gi"),
+    ({"default": "1Gi", "validValues": ["1Gi", "4Gi"]}, "5Gi", None),
+    (None, "11Gi", None),
+    ({"default": "100m", "validRange": {"min": "100m", "step": "100m"}}, "250m", "300m"),
+])
+def test_what_is_asked_is_rounded_up_as_the_policy_says(
+    policy: Object | None, asked: str, consumed: str | None
+) -> None:
+    [pool] = pools_of([slice_of(shared("a", policy))])
+    found = consumption(pool.devices[0], {"memory": asked})
+    assert (None if found is None else str(found[f"{DRIVER}/memory"])) == consumed
+
+
+def test_capacity_is_found_with_and_without_the_drivers_domain() -> None:
+    slices = [slice_of(shared("a"))]
+    assert names(slices, claim(asking("1Gi", name=f"{DRIVER}/memory"))) == [["a"]]
+    assert names(slices, claim(asking("1Gi", name="other.example.com/memory"))) is None
+    assert names(slices, claim(asking("1Gi", name="bandwidth"))) is None
+    both = {"exactly": exactly(capacity={"requests": {"memory": "1Gi", f"{DRIVER}/memory": "2Gi"}})}
+    with pytest.raises(CapacityError, match=f'capacity "memory" requested both as "memory" and as "{DRIVER}/memory"'):
+        names(slices, claim(both))
+
+
+def test_the_capacity_of_a_device_that_is_not_shared_has_to_be_there() -> None:
+    slices = [slice_of(device("a"), device("b"))]
+    assert names(slices, claim(asking("30Gi", 2))) == [["a", "b"]]
+    assert names(slices, claim(asking("50Gi"))) is None
+
+
+def test_all_of_shared_devices_means_a_share_of_each() -> None:
+    slices = [slice_of(shared("a"), shared("b"))]
+    everything = {"exactly": {
+        "deviceClassName": "gpu", "allocationMode": "All", "capacity": {"requests": {"memory": "4Gi"}},
+    }}
+    assert names(slices, claim(everything)) == [["a", "b"]]
+    assert names(slices, claim(everything), consumed={"b": {"memory": "7Gi"}}) is None
+
+
+def test_a_shared_device_consumes_its_counters_once() -> None:
+    counters = [{"name": "card", "counters": {"memory": {"value": "40Gi"}}}]
+    slices = [slice_of(
+        shared("a", uses={"memory": "30Gi"}), device("b", uses={"memory": "20Gi"}), sharedCounters=counters
+    )]
+    two = [claim(asking("1Gi"), name=name) for name in "xy"]
+    assert names(slices, *two) == [["a"], ["a"]]
+    only_b = claim({"exactly": exactly(1, f'device.capacity["{DRIVER}"].memory.compareTo(quantity("40Gi")) == 0')})
+    assert names(slices, only_b, consumed={"a": {"memory": "1Gi"}}) is None
+    assert names(slices, two[0], taken=("b",)) is None
+
+
+def test_a_share_is_told_with_what_it_consumes() -> None:
+    wanted = requests_of(claim(asking("3Gi", 2)), CLASSES.get)
+    policy = {"default": "2Gi", "validRange": {"min": "2Gi", "step": "2Gi"}}
+    slices = [slice_of(shared("a", policy), skipNodeOperations=["Prepare"])]
+    found = allocate(Inventory(pools_of(slices), frozenset(), Selectors()), [wanted], node())
+    assert found is not None
+    first, second = allocation(wanted, found[0], "n1")["devices"]["results"]
+    assert first["consumedCapacity"] == second["consumedCapacity"] == {"memory": "4Gi"}
+    assert first["shareID"] != second["shareID"]
+    assert first["skipNodeOperations"] == ["Prepare"]
+
+
+def test_lists_agree_if_they_share_a_value_and_differ_if_they_share_none() -> None:
+    def listed(name: str, *values: str) -> Object:
+        return {**device(name), "attributes": {"racks": {"strings": list(values)}}}
+
+    slices = [slice_of(listed("a", "r1", "r2"), listed("b", "r3"), listed("c", "r2"))]
+    same, distinct = ([{kind: f"{DRIVER}/racks"}] for kind in ("matchAttribute", "distinctAttribute"))
+    assert names(slices, claim({"exactly": exactly(2)}, constraints=same)) == [["a", "c"]]
+    assert names(slices, claim({"exactly": exactly(2)}, constraints=distinct)) == [["a", "b"]]
+    assert names(slices, claim({"exactly": exactly(3)}, constraints=distinct)) is None
+
+
+def test_what_binds_to_a_node_is_for_that_node() -> None:
+    bound = {**device("a"), "bindsToNode": True, "bindingConditions": ["Attached"], "bindingFailureConditions": ["Bad"]}
+    wanted = requests_of(claim({"exactly": exactly()}), CLASSES.get)
+    found = allocate(Inventory(pools_of([slice_of(bound, allNodes=True)]), frozenset(), Selectors()), [wanted], node())
+    assert found is not None
+    result = allocation(wanted, found[0], "n1")
+    [one] = result["devices"]["results"]
+    assert (one["bindingConditions"], one["bindingFailureConditions"]) == (["Attached"], ["Bad"])
+    [term] = result["nodeSelector"]["nodeSelectorTerms"]
+    assert term["matchFields"] == [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]
+
+
+def test_a_search_that_takes_too_long_is_given_up() -> None:
+    slices = [slice_of(*(device(f"d{n}", numa=n) for n in range(24)))]
+    same = [{"matchAttribute": f"{DRIVER}/other"}]
+    hard = [*({"exactly": exactly(3)} for _ in range(7)), {"exactly": exactly(4)}]
+    wanted = requests_of(claim(*hard, constraints=[{**same[0], "requests": ["r7"]}]), CLASSES.get)
+    with pytest.raises(OutOfTime):
+        allocate(Inventory(pools_of(slices), frozenset(), Selectors()), [wanted], node(), 0.05)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from tests.scheduler.devices.test_allocator import CLASSES, claim, device, exactly, slice_of
+from tests.scheduler.devices.test_allocator import CLASSES, DRIVER, asking, claim, device, exactly, shared, slice_of
 from tests.scheduler.test_scheduler import condition, node_of, placed, play, pod
 
 from sampan.api.resources import DEVICE_CLASSES, PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS, RESOURCE_SLICES
@@ -151,5 +152,83 @@ def test_what_is_missing_is_told() -> None:
         await prepare(cluster, claim({"exactly": {**exactly(), "deviceClassName": "tpu"}}))
         await cluster.client.create(PODS, using("p", resourceClaimName="c"))
         await cluster.until(lambda: says(cluster, "p", "request r0: device class tpu does not exist"))
+
+    play(scenario)
+
+
+async def publish_slow(cluster: SimCluster, node: str, name: str) -> None:
+    """A device that gets ready only once it is allocated."""
+    slow = {**device(name), "bindingConditions": ["Attached"], "bindingFailureConditions": ["Broken"]}
+    published = slice_of(slow, node=node, pool=node) | {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice"}
+    await cluster.client.create(RESOURCE_SLICES, published)
+
+
+async def tell(cluster: SimCluster, node: str, name: str, condition_type: str) -> None:
+    """The driver says something of the allocated device."""
+    found = await cluster.client.get(RESOURCE_CLAIMS, "c", "default")
+    said = {
+        "type": condition_type, "status": "True", "reason": "Told", "message": "by the driver",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    found["status"]["devices"] = [{"driver": DRIVER, "pool": node, "device": name, "conditions": [said]}]
+    await cluster.client.update(RESOURCE_CLAIMS, found, subresource="status")
+
+
+async def is_allocated_on(cluster: SimCluster, pool: str) -> bool:
+    found = await allocated(cluster, "c")
+    results = ((found.get("allocation") or {}).get("devices") or {}).get("results") or []
+    return [one["pool"] for one in results] == [pool]
+
+
+def test_a_pod_is_bound_when_its_device_is_ready() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await publish_slow(cluster, "n1", "a")
+        await prepare(cluster, claim({"exactly": exactly()}))
+        await cluster.client.create(PODS, using("p", resourceClaimName="c"))
+        await cluster.until(lambda: is_allocated_on(cluster, "n1"))
+        await asyncio.sleep(30)
+        assert await node_of(cluster, "p") == ""
+        await tell(cluster, "n1", "a", "Attached")
+        assert await placed(cluster, "p") == "n1"
+
+    play(scenario)
+
+
+def test_a_device_that_fails_is_given_back_and_another_tried() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        await publish_slow(cluster, "n1", "a")
+        await prepare(cluster, claim({"exactly": exactly()}))
+        await cluster.client.create(PODS, using("p", resourceClaimName="c"))
+        await cluster.until(lambda: is_allocated_on(cluster, "n1"))
+        await publish(cluster, "n2", "b")
+        await tell(cluster, "n1", "a", "Broken")
+        await cluster.client.delete(RESOURCE_SLICES, "n1-1")
+        assert await placed(cluster, "p", within_s=120) == "n2"
+        assert await is_allocated_on(cluster, "n2")
+
+    play(scenario)
+
+
+def test_pods_share_a_device_as_far_as_its_capacity_goes() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        published = slice_of(shared("a"), node="n1", pool="n1")
+        published |= {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice"}
+        await cluster.client.create(RESOURCE_SLICES, published)
+        await prepare(cluster, *(claim(asking("4Gi"), name=f"c{n}") for n in range(3)))
+        for n in range(3):
+            await cluster.client.create(PODS, using(f"p{n}", resourceClaimName=f"c{n}"))
+
+        async def two_are_placed() -> bool:
+            return sum([bool(await node_of(cluster, f"p{n}")) for n in range(3)]) == 2
+
+        await cluster.until(two_are_placed)
+        [last] = [n for n in range(3) if not await node_of(cluster, f"p{n}")]
+        await cluster.until(lambda: says(cluster, f"p{last}", "cannot allocate all claims"))
+        results = [
+            one for n in range(3) if n != last
+            for one in (await allocated(cluster, f"c{n}"))["allocation"]["devices"]["results"]
+        ]
+        assert [one["consumedCapacity"] for one in results] == [{"memory": "4Gi"}] * 2
+        assert len({one["shareID"] for one in results}) == 2
 
     play(scenario)

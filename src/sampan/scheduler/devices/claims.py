@@ -6,11 +6,12 @@ claims has caught up, what was answered counts. So no device is given out twice,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from sampan.apimachinery.object import Object, dig, key_of, resource_version_of, uid_of
 from sampan.client.lister import Lister
-from sampan.scheduler.devices.allocator import allocated
+from sampan.scheduler.devices.allocator import allocated, shares
 from sampan.scheduler.devices.device import DeviceID
 
 
@@ -42,11 +43,16 @@ class Claims:
         self._answered[key_of(claim)] = claim
         self.restore(claim)
 
-    def taken(self) -> frozenset[DeviceID]:
-        """The devices that are allocated, or about to be."""
-        return frozenset(
-            device for claim in self._all() for device in allocated(dig(claim, "status", "allocation", "devices") or {})
-        )
+    def taken(self) -> tuple[frozenset[DeviceID], Mapping[DeviceID, Mapping[str, int]]]:
+        """The devices that are allocated, or about to be; and of those that are shared, what all shares consume."""
+        alone: set[DeviceID] = set()
+        consumed: dict[DeviceID, Counter[str]] = {}
+        for claim in self._all():
+            devices = dig(claim, "status", "allocation", "devices") or {}
+            alone.update(allocated(devices))
+            for device, amounts in shares(devices):
+                consumed.setdefault(device, Counter()).update(amounts)
+        return frozenset(alone), consumed
 
     def _all(self) -> Iterator[Object]:
         yield from self._pending.values()

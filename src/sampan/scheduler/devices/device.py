@@ -17,6 +17,7 @@ from sampan.scheduler.node_info import NodeInfo
 
 DeviceID: TypeAlias = tuple[str, str, str]
 """Driver, pool, device."""
+_OF_LISTS = {"bools": "bool", "ints": "int", "strings": "string", "versions": "version"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,19 +28,30 @@ class Device:
     document: Object
     place: Object
     taints: tuple[Object, ...]
+    skips: tuple[str, ...] = ()
+    """Which operations on the node its slice says are not needed."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it may be allocated several times."""
+        return bool(self.document.get("allowMultipleAllocations"))
 
     @property
     def driver(self) -> str:
         return self.id[0]
 
-    def attribute(self, name: str) -> tuple[str, object] | None:
-        """Type and value of an attribute by its full name; None if the device does not have it."""
+    def attribute(self, name: str) -> tuple[str, frozenset[object]] | None:
+        """Type and values of an attribute by its full name; None if the device does not have it. One that is no list
+        has one value."""
         domain, slash, short = name.rpartition("/")
         attributes = self.document.get("attributes") or {}
         found = attributes.get(name)
         if found is None and slash and domain == self.driver:
             found = attributes.get(short)
-        return next(iter(found.items())) if found else None
+        if not found:
+            return None
+        kind, value = next(iter(found.items()))
+        return (_OF_LISTS.get(kind, kind), frozenset(value if isinstance(value, list) else (value,)))
 
     def is_on(self, node: NodeInfo) -> bool:
         """Whether the node can reach the device."""
@@ -88,7 +100,8 @@ def _pool(driver: str, name: str, specs: Sequence[Object], rules: Sequence[Objec
         for device in spec.get("devices") or ():
             id = (driver, name, str(device["name"]))
             place = device if spec.get("perDeviceNodeSelection") else spec
-            devices.append(Device(id, device, place, (*(device.get("taints") or ()), *_added(rules, id))))
+            taints = (*(device.get("taints") or ()), *_added(rules, id))
+            devices.append(Device(id, device, place, taints, tuple(spec.get("skipNodeOperations") or ())))
         for shared in spec.get("sharedCounters") or ():
             for counter, amount in (shared.get("counters") or {}).items():
                 counters[str(shared["name"]), str(counter)] = Quantity.parse(amount["value"])

@@ -6,7 +6,7 @@ alternative is called `request/alternative`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,6 +30,8 @@ class Wanted:
     tolerations: Sequence[Object]
     admin: bool
     device_class: Object
+    capacity: Mapping[str, str]
+    """What it asks of the device's capacities, by name."""
 
     @property
     def main(self) -> str:
@@ -95,4 +97,5 @@ def _wanted(name: str, request: Object, claim: Object, find_class: FindClass) ->
         tolerations=request.get("tolerations") or (),
         admin=bool(request.get("adminAccess")),
         device_class=device_class,
+        capacity=dig(request, "capacity", "requests") or {},
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from sampan import effects
 from sampan.apimachinery.object import Object, dig
 from sampan.scheduler.devices.allocator import Chosen
+from sampan.scheduler.devices.capacity import told
 from sampan.scheduler.devices.request import ClaimRequests
 
 
@@ -26,6 +27,13 @@ def _result(chosen: Chosen) -> Object:
     found: Object = {"request": chosen.wanted.name, "driver": driver, "pool": pool, "device": device}
     if chosen.wanted.admin:
         found["adminAccess"] = True
+    if chosen.consumed is not None:
+        found |= {"shareID": effects.uid(), "consumedCapacity": told(chosen.device, chosen.consumed)}
+    for field in ("bindingConditions", "bindingFailureConditions"):
+        if chosen.device.document.get(field):
+            found[field] = list(chosen.device.document[field])
+    if chosen.device.skips:
+        found["skipNodeOperations"] = list(chosen.device.skips)
     if chosen.wanted.tolerations:
         found["tolerations"] = list(chosen.wanted.tolerations)
     return found
@@ -52,7 +60,7 @@ def _node_selector(chosen: Sequence[Chosen], node_name: str) -> Object | None:
     expressions: list[Object] = []
     for choice in chosen:
         place = choice.device.place
-        if place.get("nodeName"):
+        if place.get("nodeName") or choice.device.document.get("bindsToNode"):
             field = {"key": "metadata.name", "operator": "In", "values": [node_name]}
             return {"nodeSelectorTerms": [{"matchFields": [field]}]}
         for term in (place.get("nodeSelector") or {}).get("nodeSelectorTerms") or ():

@@ -2,17 +2,21 @@
 
 A claim that is allocated limits the pod to the nodes from which its devices can be reached. For the others an
 allocation is worked out per node (`devices/allocator.py`); the one of the chosen node is kept pending from Reserve on
-and written into the claim's status in PreBind, together with the pod's reservation.
+and written into the claim's status in PreBind, together with the pod's reservation. Devices with binding conditions are
+waited for there; if they fail, or take too long, the claim gives them back and others are tried.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from sampan import effects
 from sampan.api.resources import DEVICE_CLASSES, DEVICE_TAINT_RULES, RESOURCE_CLAIMS, RESOURCE_SLICES
 from sampan.apimachinery import errors
+from sampan.apimachinery.duration import parse_go_duration
 from sampan.apimachinery.object import (
     Object,
     controller_of,
@@ -24,8 +28,11 @@ from sampan.apimachinery.object import (
     resource_version_of,
     uid_of,
 )
+from sampan.client.events import NORMAL
 from sampan.scheduler import node_selector
-from sampan.scheduler.devices.allocator import Inventory, allocate
+from sampan.scheduler.devices.allocator import Inventory, OutOfTime, allocate
+from sampan.scheduler.devices.binding import BindingFailed, is_hopeless, is_overdue, is_ready
+from sampan.scheduler.devices.capacity import CapacityError
 from sampan.scheduler.devices.claims import Claims
 from sampan.scheduler.devices.device import Pool, pools_of
 from sampan.scheduler.devices.request import ClaimRequests, MissingClass, requests_of
@@ -43,7 +50,11 @@ from sampan.scheduler.snapshot import Snapshot
 PROTECTION = "resource.kubernetes.io/delete-protection"
 _NOT_HERE = unresolvable("resourceclaim not available on the node")
 _NOT_ENOUGH = unresolvable("cannot allocate all claims")
+_OUT_OF_TIME = unresolvable("timed out trying to allocate devices")
 _MOST_USERS = 256
+_OF_ALLOCATION = ("allocation", "devices", "reservedFor")
+_LOOK_AGAIN_S = 1.0
+"""At the conditions of devices that get ready."""
 
 
 class _Unready(Exception):
@@ -76,6 +87,8 @@ class DynamicResources:
         self._classes = handle.listen(DEVICE_CLASSES, ClusterEvent.DEVICE_CLASS)
         self._slices = handle.listen(RESOURCE_SLICES, ClusterEvent.RESOURCE_SLICE)
         self._rules = handle.listen(DEVICE_TAINT_RULES, ClusterEvent.RESOURCE_SLICE)
+        self._filter_s = parse_go_duration(arguments.get("filterTimeout", "10s")).total_seconds()
+        self._binding_s = parse_go_duration(arguments.get("bindingTimeout", "600s")).total_seconds()
         self._pools: tuple[object, Sequence[Pool], Selectors] = (None, (), Selectors())
 
     def pre_enqueue(self, pod: PodInfo) -> Status | None:
@@ -118,16 +131,21 @@ class DynamicResources:
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
         known: _State = state[self.name]
-        elsewhere = [claim for claim in known.claims if not _reaches(claim, node)]
+        elsewhere = [
+            claim for claim in known.claims
+            if not _reaches(claim, node) or is_hopeless(claim, effects.now(), self._binding_s)
+        ]
         if elsewhere:
             known.elsewhere |= {uid_of(claim): claim for claim in elsewhere}
             return _NOT_HERE
         if known.inventory is None:
             return None
         try:
-            chosen = allocate(known.inventory, known.wanted, node)
-        except SelectorError as error:
+            chosen = allocate(known.inventory, known.wanted, node, self._filter_s)
+        except (SelectorError, CapacityError) as error:
             return unresolvable(str(error))
+        except OutOfTime:
+            return _OUT_OF_TIME
         if chosen is None:
             return _NOT_ENOUGH
         known.by_node[node.name] = [
@@ -176,7 +194,30 @@ class DynamicResources:
                 await self._bind(pending.get(uid_of(claim), claim), pod)
             except errors.APIError as error:  # most likely somebody changed the claim: look again after a back-off
                 return Status(Code.ERROR, (f"claim {key_of(claim)}: {error}",))
+        try:
+            await self._wait_for_devices([key_of(claim) for claim in known.claims], pod, node_name)
+        except BindingFailed as error:
+            return Status(Code.ERROR, (str(error),))
         return None
+
+    async def _wait_for_devices(self, keys: Sequence[str], pod: PodInfo, node_name: str) -> None:
+        """Until all conditions are true. Raises BindingFailed."""
+        told = False
+        while True:
+            claims = [claim for key in keys if (claim := self._claims.get(key)) is not None]
+            if len(claims) < len(keys):
+                raise BindingFailed("a claim was deleted meanwhile")
+            waiting = [claim for claim in claims if not is_ready(claim)]
+            if not waiting:
+                return
+            late = [claim for claim in waiting if is_overdue(claim, effects.now(), self._binding_s)]
+            if late:
+                raise BindingFailed(f"claim {name_of(late[0])} binding timeout")
+            if not told:
+                told = True
+                message = f"waiting for binding conditions for device on node {node_name}"
+                self._handle.record(pod.reference, NORMAL, "BindingConditionsPending", message)
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _bind(self, claim: Object, pod: PodInfo) -> None:
         """Write the claim's allocation, if it is new, and that the pod uses it."""
@@ -194,7 +235,7 @@ class DynamicResources:
     async def _free(self, claim: Object) -> None:
         client = self._handle.client
         assert client is not None, "a scheduler without a client decides nothing"
-        kept = {key: value for key, value in claim["status"].items() if key not in ("allocation", "reservedFor")}
+        kept = {key: value for key, value in claim["status"].items() if key not in _OF_ALLOCATION}
         try:
             await client.update(RESOURCE_CLAIMS, {**claim, "status": kept}, subresource="status")
         except (errors.Conflict, errors.NotFound):
@@ -239,7 +280,8 @@ class DynamicResources:
         key = tuple((name_of(one), resource_version_of(one)) for one in (*slices, *rules))
         if self._pools[0] != key:
             self._pools = key, pools_of(slices, rules), Selectors()
-        return Inventory(self._pools[1], self._claims.taken(), self._pools[2])
+        alone, consumed = self._claims.taken()
+        return Inventory(self._pools[1], alone, self._pools[2], consumed)
 
 
 def _allocation(claim: Object) -> Object | None:

@@ -167,6 +167,16 @@ class AdmissionAttributes:
     dry_run: bool = False
     context: RequestContext | None = None
     reinvocation: Reinvocation | None = None
+    _settled: Callable[[], None] | None = None
+
+    def when_settled(self, settled: Callable[[], None]) -> None:
+        """Call it once the write is stored, or will not be: for the one plugin that reserves something for it."""
+        self._settled = settled
+
+    def settle(self) -> None:
+        """The write is stored, or will not be."""
+        if self._settled is not None:
+            self._settled()
     """Set by a plugin whose change may concern plugins before it."""
 
     @property

@@ -197,5 +197,8 @@ class APIServer:
         return await authz_table.authorize(self._authorizers, attributes)
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
-        await self.admission.admit(attributes)
-        await self.admission.validate(attributes)
+        try:
+            await self.admission.admit(attributes)
+            await self.admission.validate(attributes)
+        finally:
+            attributes.settle()

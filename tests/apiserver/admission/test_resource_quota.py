@@ -32,13 +32,16 @@ def pod(name: str, cpu: str = "", phase: str = "Pending") -> dict[str, Any]:
     }
 
 
-async def create(plugin: ResourceQuota, resource: Resource, obj: Any, dry_run: bool = False) -> None:
+async def create(
+    plugin: ResourceQuota, resource: Resource, obj: Any, dry_run: bool = False
+) -> AdmissionAttributes:
     attributes = AdmissionAttributes(
         "CREATE", SimpleNamespace(resource=resource), resource, obj["metadata"]["name"], "ns",  # type: ignore[arg-type]
         UserInfo("jane"), obj, dry_run=dry_run,
     )
     if plugin.interested(attributes):
         await plugin.validate(attributes)
+    return attributes
 
 
 def quota(reader: Any, **hard: str) -> tuple[ResourceQuota, Patches]:
@@ -69,6 +72,22 @@ async def test_the_last_place_goes_once_even_to_two_at_the_same_time(reader: Any
     with pytest.raises(Forbidden, match=r"exceeded quota: q, requested: count/deployments\.apps=1"):
         await create(plugin, DEPLOYMENTS, {"metadata": {"name": "d"}})
     await create(plugin, SERVICES, {"metadata": {"name": "s"}})
+
+
+async def test_what_came_and_went_leaves_its_place_at_once(reader: Any) -> None:
+    """A write holds its place until it is stored; from then on the cache says whether it is still there."""
+    plugin, _ = quota(reader, pods="1")
+    first = await create(plugin, PODS, pod("a"))
+    with pytest.raises(Forbidden):
+        await create(plugin, PODS, pod("b"))
+    reader.put(PODS, pod("a"))
+    first.settle()
+    with pytest.raises(Forbidden):
+        await create(plugin, PODS, pod("b"))
+    reader.remove(PODS, "a", "ns")
+    second = await create(plugin, PODS, pod("b"))
+    second.settle()  # refused by a later plugin, so it never came
+    await create(plugin, PODS, pod("c"))
 
 
 async def test_compute_must_be_stated_and_adds_up(reader: Any) -> None:

@@ -1,7 +1,7 @@
 """ResourceQuota: a namespace's objects together stay within what its quotas allow.
 
-What is used is counted from the watch cache at each write that a quota concerns, plus what was admitted a moment ago
-and does not show there yet, so two writes at the same time cannot both take the last place. Nothing depends on a
+What is used is counted from the watch cache at each write that a quota concerns, plus what was admitted and is not
+stored yet, so two writes at the same time cannot both take the last place. Nothing depends on a
 controller having kept the status; the status is only brought up to date on the way, for people to read.
 """
 
@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from sampan import effects
 from sampan.api.core.quota_usage import ZERO, Usage, in_scope, missing, plus, usage_of
 from sampan.api.resources import RESOURCE_QUOTAS
 from sampan.apimachinery.errors import APIError
@@ -22,20 +21,21 @@ from sampan.apimachinery.resource import Resource
 from sampan.apiserver.admission.plugin import Plugin, name_of_write, refuse
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 
-RESERVED_S: Final = 5.0
-
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Reservation:
-    """A write that was admitted and may not show in the cache yet."""
+    """A write that was admitted: once it is `settled`, a fresh cache shows what became of it."""
 
     resource: Resource
     namespace: str
     name: str
     obj: Object
-    until_s: float
+    settled: bool = False
+
+    def settle(self) -> None:
+        self.settled = True
 
 
 class ResourceQuota(Plugin):
@@ -76,14 +76,16 @@ class ResourceQuota(Plugin):
         ]
         if not concerned:
             return
+        settled = {id(one) for one in self._reserved if one.settled}
         await self._parts.reader.fresh(resource)
+        self._reserved = [one for one in self._reserved if id(one) not in settled]
         changes = [(quota, self._checked(attributes, quota, wanted)) for quota in concerned]
         if attributes.dry_run:
             return
         if attributes.operation == "CREATE":
-            self._reserved.append(_Reservation(
-                resource, attributes.namespace, name_of_write(attributes), obj, effects.monotonic() + RESERVED_S
-            ))
+            reservation = _Reservation(resource, attributes.namespace, name_of_write(attributes), obj)
+            self._reserved.append(reservation)
+            attributes.when_settled(reservation.settle)
         for quota, used in changes:
             if used:
                 await self._show(quota, used)
@@ -129,8 +131,6 @@ class ResourceQuota(Plugin):
     def _used(self, quota: Object, resource: Resource, namespace: str) -> Usage:
         present = list(self._parts.reader.list(resource, namespace))
         names = {name_of(obj) for obj in present}
-        now = effects.monotonic()
-        self._reserved = [one for one in self._reserved if one.until_s > now]
         present += [
             one.obj for one in self._reserved
             if one.resource == resource and one.namespace == namespace and one.name not in names

@@ -117,6 +117,7 @@ class WritePath:
                 raise errors.already_exists(kind.resource, name) from None
             written = True
         finally:
+            attributes.settle()
             if hook:
                 hook.finish(reserved, written=written)
         obj["metadata"]["resourceVersion"] = str(revision)

@@ -76,7 +76,7 @@ def _list(value: Any, schema: Schema, path: FieldPath, found: list[str]) -> None
             try:
                 element = element_of(item, schema, path)
             except BadRequest as error:
-                found.append(_complaint((*path, element), error.message.partition(": ")[2]))
+                found.append(_complaint(path, f"element {position}: {error.message.partition(': ')[2]}"))
                 continue
             if element in seen:
                 found.append(_complaint(path, f"duplicate entries for key {display((element,))}"))

@@ -13,8 +13,6 @@ from sampan.apimachinery.errors import BadRequest
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.schema.compile import Element, Schema
 
-_KEY_DEFAULTS: Final = {"protocol": "TCP"}
-"""Keys that upstream's schema gives a default, so that an item may leave them out."""
 _ABSENT: Final = object()
 Paths = set[FieldPath]
 
@@ -147,7 +145,7 @@ def element_of(item: Any, schema: Schema, path: FieldPath = ()) -> str:
     for key in schema.list_map_keys:
         value = item.get(key) if isinstance(item, dict) else None
         if value is None:
-            value = _KEY_DEFAULTS.get(key)
+            value = schema.key_default(key)
         if value is None:
             where = ".".join(element[2:] for element in path)
             raise BadRequest(

@@ -93,6 +93,9 @@ class Place:
         return f"{place.struct if place else ''}.{'.'.join(reversed(names))}"
 
 
+_KEY_DEFAULTS: Final = {"protocol": "TCP"}
+
+
 class Schema:
     """The shape of a value. `kind` is object, map, list, string, integer, number, boolean, quantity, int-or-string,
     time, micro-time, bytes, schema-or-else or any; `granular` is how it is owned; the rest are the schema's extensions,
@@ -145,6 +148,11 @@ class Schema:
     def admits_unknown(self) -> bool:
         """Whether an object may have fields that the schema does not name."""
         return self.preserves_unknown
+
+    def key_default(self, key: str) -> Any:
+        """Of a list of keyed items: what a key is that an item leaves out, None if it may not. The published schema
+        of the built-in kinds says it of `protocol` alone."""
+        return _KEY_DEFAULTS.get(key)
 
     @property
     def field_names(self) -> tuple[str, ...]:

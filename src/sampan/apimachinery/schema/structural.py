@@ -46,6 +46,10 @@ class StructuralSchema(Schema):
     def admits_unknown(self) -> bool:
         return self.preserves_unknown or self.keeps_maps
 
+    def key_default(self, key: str) -> Any:
+        found = self.items.child(key) if self.items is not None else None
+        return found._raw.get("default") if found is not None else None
+
     def child(self, field: str) -> Schema | None:
         found = self._children.get(field)
         if found is not None:

@@ -100,7 +100,7 @@ async def test_kubectl_lists_what_another_server_has(tmp_path: Path, program: st
             widgets = await kubectl(program, kubeconfig, "get", "widgets", "-o", "jsonpath={.items[*].seenBy}")
             assert widgets == "kubernetes-admin"
             schemas = await kubectl(program, kubeconfig, "get", "flowschemas")
-            assert schemas.splitlines()[1].split()[:4] == ["catch-all", "catch-all", "10000", "ByUser"]
+            assert schemas.splitlines()[1].split()[:4] == ["exempt", "exempt", "1", "<none>"]
         # The server behind is gone: everything else still answers.
         assert "default" in await kubectl(program, kubeconfig, "get", "namespaces")
     finally:

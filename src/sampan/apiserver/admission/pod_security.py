@@ -3,10 +3,10 @@
     pod-security.kubernetes.io/enforce: LEVEL    refuses pods
     pod-security.kubernetes.io/warn: LEVEL       warns, also about templates in workloads
     pod-security.kubernetes.io/audit: LEVEL      notes in the audit log, also about templates
-    pod-security.kubernetes.io/MODE-version      latest or v1.N, as messages show it
+    pod-security.kubernetes.io/MODE-version      latest or v1.N: the levels as that version of Kubernetes has them
 
-A namespace without labels takes everything. Only the newest version of the levels exists here, whatever `-version`
-says. Labels that make no sense are refused; whoever tightens a namespace is told which pods in it would not be taken.
+A namespace without labels takes everything. Labels that make no sense are refused; whoever tightens a namespace is told
+which pods in it would not be taken.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from sampan.api.resources import NAMESPACES, PODS
-from sampan.apimachinery.object import Object, dig, labels_of
+from sampan.apimachinery.object import Object, annotations_of, dig
 from sampan.apiserver.admission.plugin import Plugin, refuse
+from sampan.apiserver.admission.pod_security_checks import SECCOMP_ANNOTATION_OF
 from sampan.apiserver.admission.pod_security_levels import violations
-from sampan.apiserver.admission.pod_security_policy import ENFORCE, PREFIX, Policy, check_labels, existing_pods
+from sampan.apiserver.admission.pod_security_policy import (
+    PREFIX,
+    Asked,
+    Policy,
+    check_labels,
+    existing_pods,
+    is_tightened,
+)
 from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
 
 _TEMPLATES: Final = {
-    ("", "replicationcontrollers"): ("spec", "template", "spec"), ("", "podtemplates"): ("template", "spec"),
-    ("apps", "deployments"): ("spec", "template", "spec"), ("apps", "replicasets"): ("spec", "template", "spec"),
-    ("apps", "statefulsets"): ("spec", "template", "spec"), ("apps", "daemonsets"): ("spec", "template", "spec"),
-    ("batch", "jobs"): ("spec", "template", "spec"),
-    ("batch", "cronjobs"): ("spec", "jobTemplate", "spec", "template", "spec"),
+    ("", "replicationcontrollers"): ("spec", "template"), ("", "podtemplates"): ("template",),
+    ("apps", "deployments"): ("spec", "template"), ("apps", "replicasets"): ("spec", "template"),
+    ("apps", "statefulsets"): ("spec", "template"), ("apps", "daemonsets"): ("spec", "template"),
+    ("batch", "jobs"): ("spec", "template"),
+    ("batch", "cronjobs"): ("spec", "jobTemplate", "spec", "template"),
 }
-_CONTAINERS: Final = ("initContainers", "containers")
 
 
 class PodSecurity(Plugin):
@@ -46,37 +53,43 @@ class PodSecurity(Plugin):
         if (resource.group, resource.plural) == ("", "namespaces"):
             await self._namespace(attributes)
             return
-        policy = self._of(attributes.namespace)
-        if not policy.modes:
-            return
-        template = _TEMPLATES.get((resource.group, resource.plural))
-        if template is not None:
-            self._check(attributes, policy, dig(attributes.object, *template, default={}), enforce=False)
-        elif not _is_minor(attributes):
-            self._check(attributes, policy, (attributes.object or {}).get("spec") or {}, enforce=True)
+        policy, pod = self._of(attributes.namespace), attributes.object or {}
+        path = _TEMPLATES.get((resource.group, resource.plural))
+        if path is None:
+            if not policy.takes_everything() and not _is_minor(attributes):
+                _note_wrong(attributes, policy)
+                attributes.annotate(f"{PREFIX}enforce-policy", str(policy.enforce))
+                self._check(attributes, policy, pod, enforce=True)
+        elif not attributes.subresource and not policy.takes_every_template():
+            template = dig(pod, *path)
+            if template is not None:
+                _note_wrong(attributes, policy)
+                self._check(attributes, policy, template, enforce=False)
 
-    def _check(self, attributes: AdmissionAttributes, policy: Policy, spec: Object, *, enforce: bool) -> None:
-        found = {level: violations(level, spec) for level in {level for level, _ in policy.modes.values()}}
-        if enforce and ENFORCE in policy.modes:
-            attributes.annotate(f"{PREFIX}enforce-policy", policy.shown(ENFORCE))
-        for mode in (ENFORCE, "audit", "warn"):
-            complaints = found.get(policy.modes[mode][0]) if mode in policy.modes else None
-            if not complaints:
-                continue
-            words = f'PodSecurity "{policy.shown(mode)}": {", ".join(complaints)}'
-            if mode == "audit":
-                attributes.annotate(f"{PREFIX}audit-violations", f"would violate {words}")
-            elif mode == "warn":
-                attributes.warn(f"would violate {words}")
-            elif enforce:
-                raise refuse(attributes, f"violates {words}")
+    def _check(self, attributes: AdmissionAttributes, policy: Policy, pod: Object, *, enforce: bool) -> None:
+        found: dict[Asked, list[str]] = {}
+
+        def complaints(asked: Asked) -> str:
+            if asked not in found:
+                found[asked] = violations(*asked, pod.get("spec") or {}, annotations_of(pod))
+            return f'PodSecurity "{asked}": {", ".join(found[asked])}' if found[asked] else ""
+
+        if words := complaints(policy.audit):
+            attributes.annotate(f"{PREFIX}audit-violations", f"would violate {words}")
+        if enforce and (words := complaints(policy.enforce)):
+            raise refuse(attributes, f"violates {words}")
+        if words := complaints(policy.warn):
+            attributes.warn(f"would violate {words}")
 
     async def _namespace(self, attributes: AdmissionAttributes) -> None:
-        new, old = attributes.object or {}, attributes.old_object
+        if attributes.subresource:
+            return
+        new = Policy.of(attributes.object or {})
+        old = Policy.of(attributes.old_object or {}) if attributes.operation == "UPDATE" else None
         check_labels(new, old, attributes.name)
-        if attributes.operation == "UPDATE" and not attributes.subresource and labels_of(new) != labels_of(old or {}):
+        if old is not None and is_tightened(new.enforce, old.enforce):
             await self._reader.fresh(PODS)
-            for warning in existing_pods(Policy.of(new), Policy.of(old or {}), attributes.name, self._reader):
+            for warning in existing_pods(new.enforce, attributes.name, self._reader):
                 attributes.warn(warning)
 
     def _of(self, namespace: str) -> Policy:
@@ -88,14 +101,30 @@ class PodSecurity(Plugin):
         return self._policies[namespace]
 
 
+def _note_wrong(attributes: AdmissionAttributes, policy: Policy) -> None:
+    if policy.wrong:
+        words = [str(one) for one in policy.wrong]
+        shown = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
+        attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {shown}")
+
+
 def _is_minor(attributes: AdmissionAttributes) -> bool:
-    """An update of a pod that runs already, which leaves its images alone: nothing that the levels look at changes."""
-    if attributes.operation != "UPDATE" or attributes.subresource:
+    """An update that leaves images and annotations about seccomp alone, and adds no ephemeral container."""
+    if attributes.operation != "UPDATE":
         return False
+
+    def looked_at(pod: Object, kind: str) -> list[tuple[object, object]]:
+        notes = annotations_of(pod)
+        return [(one.get("image"), notes.get(f"{SECCOMP_ANNOTATION_OF}{one.get('name')}"))
+                for one in dig(pod, "spec", kind, default=())]
+
     new, old = attributes.object or {}, attributes.old_object or {}
+    if any(looked_at(new, kind) != looked_at(old, kind) for kind in ("initContainers", "containers")):
+        return False
+    before = {one.get("name"): one.get("image") for one in dig(old, "spec", "ephemeralContainers", default=())}
     return all(
-        [one.get("image") for one in dig(new, "spec", kind, default=())]
-        == [one.get("image") for one in dig(old, "spec", kind, default=())] for kind in _CONTAINERS
+        one.get("name") in before and before[one.get("name")] == one.get("image")
+        for one in dig(new, "spec", "ephemeralContainers", default=())
     )
 
 

@@ -18,7 +18,6 @@ from sampan.apimachinery.object import Object
 from sampan.scheduler.diagnosis import Diagnosis
 from sampan.scheduler.framework.framework import Framework, PreFiltered
 from sampan.scheduler.framework.interface import CycleState, PreFilterResult
-from sampan.scheduler.framework.per_node import PerNodeFilter
 from sampan.scheduler.framework.row_cache import RankedFilter, RowCache
 from sampan.scheduler.framework.status import Code, Status, unresolvable
 from sampan.scheduler.framework.verdicts import Verdicts
@@ -178,7 +177,7 @@ class _Cycle:
             limited[table.rows_of(self._before.node_names)] = True
             fitting = fitting & limited
         for entry in self._framework.global_filters(self._state):
-            rows: Rows = np.flatnonzero(fitting) if isinstance(entry.plugin, PerNodeFilter) else table.every
+            rows: Rows = np.flatnonzero(fitting) if getattr(entry.plugin, "only_fitting", False) else table.every
             codes = entry.plugin.filter_rows(self._state, self._pod, rows)
             if codes is not None:
                 self._answers.append((entry, rows, codes))

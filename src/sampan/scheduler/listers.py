@@ -14,6 +14,7 @@ from sampan.api.resources import (
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SERVICES,
     STATEFUL_SETS,
     STORAGE_CLASSES,
@@ -50,6 +51,9 @@ class Listers:
         self._selecting = _Versioned(self._factory.informer(SERVICES), lambda obj: dig(obj, "spec", "selector"))
         self._replica_sets = _Versioned(self._factory.informer(REPLICA_SETS), lambda obj: None)
         self._stateful_sets = _Versioned(self._factory.informer(STATEFUL_SETS), lambda obj: None)
+        self._controllers = _Versioned(
+            self._factory.informer(REPLICATION_CONTROLLERS), lambda obj: dig(obj, "spec", "selector")
+        )
         self._budgets = _Versioned(
             self._factory.informer(POD_DISRUPTION_BUDGETS), lambda obj: (obj.get("spec"), obj.get("status"))
         )
@@ -108,11 +112,17 @@ class Listers:
 
     def owners(self, namespace: str) -> Sequence[Object]:
         """What owns pods and selects them by labels."""
-        return [*self._replica_sets.lister.list(namespace), *self._stateful_sets.lister.list(namespace)]
+        return [
+            *self._replica_sets.lister.list(namespace), *self._stateful_sets.lister.list(namespace),
+            *self._controllers.lister.list(namespace),
+        ]
 
     def owners_version(self) -> int:
         """Changes when `services` or `owners` would select otherwise."""
-        return self._selecting.version + self._replica_sets.version + self._stateful_sets.version
+        return (
+            self._selecting.version + self._replica_sets.version + self._stateful_sets.version
+            + self._controllers.version
+        )
 
     def disruption_budgets(self, namespace: str) -> Sequence[Object]:
         return self._budgets.lister.list(namespace)

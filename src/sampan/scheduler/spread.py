@@ -86,6 +86,14 @@ def _compiled(item: Object, pod: Signature) -> SpreadConstraint:
     )
 
 
+def _selector_of(owner: Object) -> Selector:
+    """A ReplicationController's selector is a mapping of labels, everybody else's a LabelSelector."""
+    document = (owner.get("spec") or {}).get("selector") or {}
+    if document.keys() <= {"matchLabels", "matchExpressions"}:
+        return selectors.from_document(document or None)
+    return selectors.from_labels(document)
+
+
 def _default_selector(pod: Signature, services: Sequence[Object], owners: Sequence[Object]) -> Selector:
     """What the Services that select the pod and the controller that owns it select, all at once."""
     requirements: list[Requirement] = []
@@ -95,5 +103,5 @@ def _default_selector(pod: Signature, services: Sequence[Object], owners: Sequen
             requirements += selectors.from_labels(wanted).requirements
     for owner in owners if pod.owner_uid else ():
         if uid_of(owner) == pod.owner_uid:
-            requirements += selectors.from_document((owner.get("spec") or {}).get("selector")).requirements
+            requirements += _selector_of(owner).requirements
     return Selector(list(dict.fromkeys(requirements)))

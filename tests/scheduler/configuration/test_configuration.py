@@ -217,7 +217,7 @@ ARGUMENTS = "profiles[0].pluginConfig[0].args"
     ("NodeResourcesFit", {"scoringStrategy": {
         "type": "RequestedToCapacityRatio",
         "requestedToCapacityRatio": {"shape": [{"utilization": 50, "score": 1}, {"utilization": 50, "score": 2}]},
-    }}, "scoringStrategy.requestedToCapacityRatio.shape[1].utilization: Invalid value: 50: values must be sorted in "
+    }}, "scoringStrategy.shape[1].utilization: Invalid value: 50: values must be sorted in "
         "increasing order"),
     ("NodeResourcesBalancedAllocation", {"resources": [{"name": "cpu", "weight": 2}]},
      "resources[0].weight: Invalid value: 2: must be 1"),

@@ -72,23 +72,32 @@ def best_match(
     reachable: Callable[[Object], bool] | None = None, taken: Collection[str] = (),
 ) -> Object | None:
     """The volume to bind, None if none fits. `taken` are names of volumes that are promised already."""
+    return next((
+        one for one in matches(claim, volumes, only_prebound=only_prebound)
+        if dig(one, "spec", "claimRef") is not None
+        or (name_of(one) not in taken and (reachable is None or reachable(one)))
+    ), None)
+
+
+def matches(claim: Object, volumes: Iterable[Object], *, only_prebound: bool = False) -> list[Object]:
+    """Every volume that fits, the best first; only the one that names the claim if one does."""
     found: list[Object] = []
-    selector = dig(claim, "spec", "selector")
-    matches = selectors.from_document(selector).matches if selector else None
-    for volume in sorted(volumes, key=name_of):
-        if is_being_deleted(volume) or _mode(volume) != _mode(claim) or capacity(volume) < requested(claim):
+    wanted, kind, mode, least = dig(claim, "spec", "selector"), class_of(claim), _mode(claim), requested(claim)
+    selects = selectors.from_document(wanted).matches if wanted else None
+    for volume in volumes:
+        if is_being_deleted(volume) or _mode(volume) != mode or capacity(volume) < least:
             continue
         if dig(volume, "spec", "claimRef") is not None:
             if refers_to(volume, claim):
-                return volume
+                return [volume]
             continue
-        if only_prebound or name_of(volume) in taken or dig(volume, "status", "phase") != "Available":
+        if only_prebound or dig(volume, "status", "phase") != "Available":
             continue
-        if class_of(volume) != class_of(claim) or not _has_modes(volume, claim):
+        if class_of(volume) != kind or not _has_modes(volume, claim):
             continue
-        if (matches is None or matches(labels_of(volume))) and (reachable is None or reachable(volume)):
+        if selects is None or selects(labels_of(volume)):
             found.append(volume)
-    return min(found, key=lambda one: (len(_modes(one)), capacity(one).nanos, name_of(one)), default=None)
+    return sorted(found, key=lambda one: (len(_modes(one)), capacity(one).nanos, name_of(one)))
 
 
 def bound_to(volume: Object, claim: Object) -> Object:

@@ -116,7 +116,7 @@ def _scoring_strategy(fields: Fields) -> Arguments:
     found: Arguments = {"type": kind, "resources": resources}
     if "requestedToCapacityRatio" in fields:
         ratio = fields.object("requestedToCapacityRatio")
-        found["requestedToCapacityRatio"] = {"shape": _shape(ratio)}
+        found["requestedToCapacityRatio"] = {"shape": _shape(ratio, fields.path.child("shape"))}
         ratio.done()
     elif kind == "RequestedToCapacityRatio":
         fields.errors.append(required(fields.path.child("requestedToCapacityRatio"), "the strategy needs a shape"))
@@ -148,9 +148,9 @@ def _resources(fields: Fields) -> list[Arguments]:
     return found or [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]
 
 
-def _shape(fields: Fields) -> list[Arguments]:
-    """Points of a function from utilization (0 to 100) to score (0 to 10)."""
-    path, found = fields.path.child("shape"), list[Arguments]()
+def _shape(fields: Fields, path: Path) -> list[Arguments]:
+    """Points of a function from utilization (0 to 100) to score (0 to 10); `path` is upstream's name for them."""
+    found: list[Arguments] = []
     for point in fields.objects("shape"):
         found.append({"utilization": point.integer("utilization"), "score": point.integer("score")})
         point.done()
@@ -207,7 +207,7 @@ def _volume_binding(fields: Fields) -> Arguments:
     if timeout_s < 0:
         detail = "invalid BindTimeoutSeconds, should not be a negative value"
         fields.errors.append(invalid(fields.path.child("bindTimeoutSeconds"), timeout_s, detail))
-    shape = _shape(fields) if "shape" in fields else [
+    shape = _shape(fields, fields.path.child("shape")) if "shape" in fields else [
         {"utilization": 0, "score": _SHAPE_MAX_SCORE}, {"utilization": 100, "score": 0},
     ]
     fields.raw("shape")

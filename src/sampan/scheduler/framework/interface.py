@@ -105,7 +105,10 @@ class RowLocal(Protocol):
 
 @runtime_checkable
 class RowsFilterPlugin(RowLocal, Protocol):
-    """A FilterPlugin that judges many nodes at once."""
+    """A FilterPlugin that judges many nodes at once.
+
+    With `only_fitting = True` one that is not row-local is asked only about nodes that no filter before it refused.
+    """
 
     def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
         """For each row 0 if the pod can run there, else a positive code for the reason; None if all rows are fine."""

@@ -21,6 +21,7 @@ class PerNodeFilter:
     """A FilterPlugin as a RowsFilterPlugin. Codes are places in a list of statuses that the cycle state holds."""
 
     row_local: ClassVar[bool] = False
+    only_fitting: ClassVar[bool] = True
 
     def __init__(self, name: str, plugin: FilterPlugin, nodes: NodeTable) -> None:
         self._key = f"{name}/statuses"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from sampan.api.core.volume_matching import NO_PROVISIONER, class_of, requested
 from sampan.api.resources import CSI_DRIVERS, CSI_STORAGE_CAPACITIES
 from sampan.apimachinery import selectors
@@ -16,6 +18,8 @@ from sampan.apimachinery.quantity import Quantity
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.status import Status, unresolvable
+from sampan.scheduler.node_masks import NodeMasks
+from sampan.scheduler.node_table import Bools
 
 UNAVAILABLE = unresolvable("node(s) didn't find available persistent volumes to bind")
 FULL = unresolvable("node(s) did not have enough free storage")
@@ -28,6 +32,23 @@ class Provisioning:
         self._handle = handle
         self._drivers = handle.listen(CSI_DRIVERS, ClusterEvent.CSI_DRIVER)
         self._capacities = handle.listen(CSI_STORAGE_CAPACITIES, ClusterEvent.CSI_CAPACITY)
+
+    def rows(self, claim: Object, masks: NodeMasks) -> tuple[Bools, Bools]:
+        """As `refusal`, of all nodes: where a volume can be made, and where only room is missing."""
+        found = self._handle.storage.storage_class(class_of(claim))
+        provisioner = (found or {}).get("provisioner")
+        nowhere = np.zeros(len(masks.every()), np.bool_)
+        if found is None or provisioner in (None, "", NO_PROVISIONER):
+            return nowhere, nowhere
+        allowed = masks.of_topologies(found.get("allowedTopologies") or [])
+        driver = self._drivers.get(str(provisioner))
+        if driver is None or not dig(driver, "spec", "storageCapacity"):
+            return allowed, nowhere
+        wanted, roomy = requested(claim), nowhere.copy()
+        for one in self._capacities.list():
+            if one.get("nodeTopology") is not None and _offers(one, name_of(found), wanted):
+                roomy |= masks.of_label_selector(one["nodeTopology"])
+        return allowed & roomy, allowed & ~roomy
 
     def refusal(self, claim: Object, labels: Mapping[str, str]) -> Status | None:
         """Why no volume can be made for the claim on a node with these labels; None if one can."""
@@ -59,10 +80,15 @@ def _allows(storage_class: Object, labels: Mapping[str, str]) -> bool:
 
 
 def _has_room(capacity: Object, storage_class: str, labels: Mapping[str, str], wanted: Quantity) -> bool:
-    if capacity.get("storageClassName") != storage_class:
-        return False
     topology = capacity.get("nodeTopology")
     if topology is None or not selectors.from_document(topology).matches(labels):
+        return False
+    return _offers(capacity, storage_class, wanted)
+
+
+def _offers(capacity: Object, storage_class: str, wanted: Quantity) -> bool:
+    """Whether it is for the class and has the space, wherever that is."""
+    if capacity.get("storageClassName") != storage_class:
         return False
     limit = capacity.get("maximumVolumeSize") or capacity.get("capacity")
     return limit is not None and Quantity.parse(limit) >= wanted

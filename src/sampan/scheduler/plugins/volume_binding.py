@@ -2,26 +2,28 @@
 
 A bound claim limits the pod to nodes that its volume can be reached from. A claim of a class with
 WaitForFirstConsumer is still free: a node will do if a fitting volume can be reached from it, or if one can be made
-there (`provisioning.py`). Once the node is chosen, before the pod is bound, the volume gets its claimRef, or the claim
-the annotation `volume.kubernetes.io/selected-node`; the pod is bound when all its claims are.
+there (`provisioning.py`). All nodes are judged at once (`node_masks.py`), unless claims compete for volumes. Once the
+node is chosen, before the pod is bound, the volume gets its claimRef, or the claim the annotation
+`volume.kubernetes.io/selected-node`; the pod is bound when all its claims are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import orjson
 
 from sampan.api.core.volume_matching import (
     SELECTED_NODE,
-    best_match,
     bound_to,
     class_of,
     is_bound,
+    matches,
     waits_for_consumer,
 )
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
@@ -33,8 +35,10 @@ from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import CycleState, PreFilterResult
 from sampan.scheduler.framework.status import SKIP, Status, unresolvable, unschedulable
 from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_masks import NodeMasks
 from sampan.scheduler.node_selector import Labels, NodeSelector
-from sampan.scheduler.plugins.provisioning import UNAVAILABLE, Provisioning
+from sampan.scheduler.node_table import Bools, Ints, Rows
+from sampan.scheduler.plugins.provisioning import FULL, UNAVAILABLE, Provisioning
 from sampan.scheduler.pod_claims import claims_of
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
@@ -44,6 +48,10 @@ POLL_S = 0.25
 _UNBOUND = unresolvable("pod has unbound immediate PersistentVolumeClaims")
 _ELSEWHERE = unresolvable("node(s) had volume node affinity conflict")
 _LOST = unresolvable("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)")
+_CODE_LOST, _CODE_ELSEWHERE, _CODE_UNAVAILABLE, _CODE_FULL = 1, 2, 3, 4
+_REFUSALS: Mapping[int, Status] = {
+    _CODE_LOST: _LOST, _CODE_ELSEWHERE: _ELSEWHERE, _CODE_UNAVAILABLE: UNAVAILABLE, _CODE_FULL: FULL,
+}
 
 
 @dataclass(slots=True)
@@ -52,6 +60,14 @@ class _Claims:
 
     volumes: list[Object | None] = field(default_factory=list)
     waiting: list[Object] = field(default_factory=list)
+    candidates: dict[str, list[Object]] = field(default_factory=dict)
+    """By key of those that wait: the volumes that would do, wherever they are, the best first."""
+
+    @property
+    def share_volumes(self) -> bool:
+        """Whether two that wait might want the same volume."""
+        named = [name_of(volume) for volumes in self.candidates.values() for volume in volumes]
+        return len(named) != len(set(named))
 
 
 @dataclass(slots=True)
@@ -64,6 +80,8 @@ class _Choice:
 
 class VolumeBinding:
     name: ClassVar[str] = "VolumeBinding"
+    row_local: ClassVar[bool] = False
+    only_fitting: ClassVar[bool] = True
     events: ClassVar[frozenset[ClusterEvent]] = frozenset(
         (
             ClusterEvent.CLAIM, ClusterEvent.VOLUME, ClusterEvent.STORAGE_CLASS, ClusterEvent.CSI_NODE,
@@ -74,6 +92,8 @@ class VolumeBinding:
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
         self._handle = handle
         self._timeout_s = float(arguments.get("bindTimeoutSeconds", BIND_TIMEOUT_S))
+        self._table = handle.snapshot.table
+        self._masks = NodeMasks(self._table)
         self._promised: dict[str, str] = {}
         self._provisioning = Provisioning(handle)
 
@@ -98,6 +118,53 @@ class VolumeBinding:
                 return _ELSEWHERE
         choice = self._choose(claims, node.name, node.labels)
         return choice if isinstance(choice, Status) else None
+
+    def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
+        claims: _Claims = state[self.name]
+        codes = np.zeros(self._table.size, np.int64)
+        for volume in claims.volumes:
+            refused = _CODE_LOST if volume is None else np.where(self._reaching(volume), 0, _CODE_ELSEWHERE)
+            codes = np.where(codes == 0, refused, codes)
+        codes = codes[rows]
+        if not claims.waiting:
+            return codes
+        asked = codes == 0
+        if claims.share_volumes:  # who takes which is another question on each node
+            for place, info in zip(np.flatnonzero(asked).tolist(), self._infos(rows, asked), strict=True):
+                choice = self._choose(claims, info.name, info.labels)
+                codes[place] = self._code(choice) if isinstance(choice, Status) else 0
+        else:
+            for claim in claims.waiting:
+                codes = np.where(codes == 0, self._waiting_codes(claims, claim)[rows], codes)
+        return codes
+
+    def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:
+        return _REFUSALS[code]
+
+    def _infos(self, rows: Rows, asked: Bools) -> Iterator[NodeInfo]:
+        numbers = np.arange(self._table.size)[rows][asked]
+        return (self._table.info(row) for row in numbers.tolist())
+
+    def _reaching(self, volume: Object) -> Bools:
+        required = dig(volume, "spec", "nodeAffinity", "required")
+        return self._masks.every() if required is None else self._masks.of_node_selector(required)
+
+    def _waiting_codes(self, claims: _Claims, claim: Object) -> Ints:
+        """Of one claim that waits, for all nodes."""
+        chosen = annotations_of(claim).get(SELECTED_NODE)
+        if chosen is not None:
+            codes = np.full(self._table.size, _CODE_UNAVAILABLE)
+            codes[self._table.rows_of(frozenset((chosen,)))] = 0
+            return codes
+        served = np.zeros(self._table.size, np.bool_)
+        for volume in claims.candidates[key_of(claim)]:
+            if self._promised.get(name_of(volume)) in (None, key_of(claim)):
+                served = served | self._reaching(volume)
+        made, full = self._provisioning.rows(claim, self._masks)
+        return np.where(served | made, 0, np.where(full, _CODE_FULL, _CODE_UNAVAILABLE))
+
+    def _code(self, status: Status) -> int:
+        return next(code for code, known in _REFUSALS.items() if known is status)
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         claims: _Claims | None = state.get(self.name)
@@ -172,6 +239,8 @@ class VolumeBinding:
         if dig(claim, "spec", "volumeName") or not (chosen or waits_for_consumer(claim, found)):
             return _UNBOUND
         claims.waiting.append(claim)
+        if not chosen:
+            claims.candidates[key_of(claim)] = matches(claim, storage.volumes())
         return None
 
     def _choose(self, claims: _Claims, node: str, labels: Labels) -> _Choice | Status:
@@ -185,12 +254,12 @@ class VolumeBinding:
                     return UNAVAILABLE
                 choice.provisioned.append(claim)
                 continue
-            promised = {name for name, key in self._promised.items() if key != key_of(claim)}
-            volume = best_match(
-                claim, self._handle.storage.volumes(), reachable=lambda one: _reaches(one, node, labels),
-                taken=promised | taken,
-            )
-            if volume is not None and _reaches(volume, node, labels):
+            volume = next((
+                one for one in claims.candidates[key_of(claim)]
+                if name_of(one) not in taken and self._promised.get(name_of(one)) in (None, key_of(claim))
+                and _reaches(one, node, labels)
+            ), None)
+            if volume is not None:
                 taken.add(name_of(volume))
                 choice.volumes.append((volume, claim))
             elif (refused := self._provisioning.refusal(claim, labels)) is None:

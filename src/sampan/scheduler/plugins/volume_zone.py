@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from sampan.api.core.volume_matching import SELECTED_NODE, class_of, waits_for_consumer
 from sampan.apimachinery.object import annotations_of, dig, labels_of
 from sampan.scheduler.framework.events import ClusterEvent
@@ -16,6 +18,8 @@ from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import CycleState
 from sampan.scheduler.framework.status import SKIP, Status, unresolvable
 from sampan.scheduler.node_info import NodeInfo
+from sampan.scheduler.node_masks import NodeMasks
+from sampan.scheduler.node_table import Ints, Rows
 from sampan.scheduler.pod_claims import claims_of
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
@@ -31,6 +35,7 @@ _ELSEWHERE = unresolvable("node(s) had no available volume zone")
 
 class VolumeZone:
     name: ClassVar[str] = "VolumeZone"
+    row_local: ClassVar[bool] = False
     events: ClassVar[frozenset[ClusterEvent]] = frozenset(
         (
             ClusterEvent.CLAIM, ClusterEvent.VOLUME, ClusterEvent.STORAGE_CLASS, ClusterEvent.NODE_ADDED,
@@ -40,6 +45,7 @@ class VolumeZone:
 
     def __init__(self, handle: Handle, arguments: Mapping[str, Any]) -> None:
         self._handle = handle
+        self._masks = NodeMasks(handle.snapshot.table)
 
     def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | None:
         wanted: list[tuple[str, frozenset[str]]] = []
@@ -63,6 +69,21 @@ class VolumeZone:
             if found not in values:
                 return _ELSEWHERE
         return None
+
+    def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
+        masks = self._masks
+        zoned = masks.has_label(_LABELS[0])
+        for label in _LABELS[1:]:
+            zoned = zoned | masks.has_label(label)
+        good = ~zoned
+        there = np.ones(len(zoned), np.bool_)
+        for label, values in state[self.name]:
+            has, other = masks.has_label(label), _SAME.get(label) or _beta(label)
+            there &= np.where(has, masks.has_value(label, values), masks.has_value(other, values))
+        return np.where(good | there, 0, 1)[rows]
+
+    def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:
+        return _ELSEWHERE
 
     def _places(self, namespace: str, name: str) -> list[tuple[str, frozenset[str]]] | Status:
         """Where the claim's volume is; nothing for one that will be bound only after its pod has a node."""

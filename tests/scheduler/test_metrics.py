@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
+from tests.scheduler.conftest import World
 
 from sampan.scheduler.framework.status import SKIP, Status, unschedulable
 from sampan.scheduler.metrics import SAMPLED_EVERY, SCHEDULED, SchedulerMetrics, measure
@@ -60,6 +62,27 @@ def test_plugins_are_measured_in_one_attempt_of_ten() -> None:
         'extension_point="Filter",plugin="Example",status="Unschedulable"} 3.0',
         'extension_point="PreScore",plugin="Example",status="Skip"} 3.0',
     ]
+
+
+def test_each_extension_point_is_measured_with_its_status(world: World) -> None:
+    metrics = SchedulerMetrics()
+    world.framework.measured = functools.partial(metrics.point, "default-scheduler")
+    for node in ("a", "b"):
+        world.node(node, cpu="2")
+    assert world.where(cpu="1")
+    decision = world.decide(cpu="3")
+    world.framework.post_filter(decision.state, decision.pod, decision.diagnosis.statuses)
+    world.decide(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "missing"}}])
+    name = "scheduler_framework_extension_point_duration_seconds_count"
+    assert {line.partition("{")[2] for line in text(metrics) if line.startswith(name)} == {
+        'extension_point="PreFilter",profile="default-scheduler",status="Success"} 2.0',
+        'extension_point="PreFilter",profile="default-scheduler",status="UnschedulableAndUnresolvable"} 1.0',
+        'extension_point="Filter",profile="default-scheduler",status="Success"} 1.0',
+        'extension_point="Filter",profile="default-scheduler",status="Unschedulable"} 1.0',
+        'extension_point="PreScore",profile="default-scheduler",status="Success"} 1.0',
+        'extension_point="Score",profile="default-scheduler",status="Success"} 1.0',
+        'extension_point="PostFilter",profile="default-scheduler",status="Unschedulable"} 1.0',
+    }
 
 
 class NoRules:

@@ -52,6 +52,7 @@ class Outside:
         return _NOT_ASKED
 
 
+_NOWHERE = Status(Code.UNSCHEDULABLE)
 _NOT_ASKED = Status(Code.UNRESOLVABLE, ("node(s) did not fit yet when extenders were asked",), "Extender")
 
 
@@ -67,11 +68,13 @@ def decide(
         return _rejected(before.rejection, snapshot, pod, state)
     if only is not None:
         before.limit(PreFilterResult(only), "GangScheduling")
+    began = effects.monotonic() - framework.filtering_s
     nominated = _nominated(framework, snapshot, pod, state, before)
     if nominated is not None and (outside is None or outside.refusal(nominated.name) is None):
         return Decision(pod, nominated.name, state, Diagnosis(0), 1)
     cycle = _Cycle(framework, snapshot, pod, state, before, cache)
     fitting = cycle.filter()
+    framework.measured("Filter", None if fitting.any() else _NOWHERE, effects.monotonic() - began)
     if outside is not None:
         fitting = cycle.without_refused(fitting, outside)
     count = int(np.count_nonzero(fitting))

@@ -1,7 +1,8 @@
 """KubeScheduler: the scheduler as a component that is led by one of several replicas and can be looked at.
 
 With leader election it schedules while it holds the Lease (kube-system/kube-scheduler by default) and ends when it
-loses it; whoever started it starts it again. A replica that waits is well, too.
+loses it; whoever started it starts it again. A replica that waits is well, too: it follows the cluster as a leader
+does, so that it can begin at once when it is its turn.
 """
 
 from __future__ import annotations
@@ -43,9 +44,22 @@ class KubeScheduler:
 
     async def run(self) -> None:
         """Until cancelled. Raises LeadershipLost."""
+        config = scheduler_config(self._configuration)
+        instance = f"{config.profiles[0].scheduler_name}-{self._identity}"
+        config = replace(config, reporting_instance=instance[:128])
+        try:
+            async with running(self._client, config, self._metrics) as scheduler:
+                self._scheduler = scheduler
+                self._when_synced()
+                await self._lead(scheduler)
+        finally:
+            self._scheduler = None
+
+    async def _lead(self, scheduler: Scheduler) -> None:
+        """Schedule, once it is this replica's turn."""
         election = self._configuration.leader_election
         if not election.leader_elect:
-            await self._schedule()
+            await scheduler.run()
             return
         times = LeaseTimes(round(election.lease_duration_s), election.renew_deadline_s, election.retry_period_s)
         name = self._configuration.profiles[0].scheduler_name
@@ -54,19 +68,7 @@ class KubeScheduler:
                 self._client, election.resource_name, election.resource_namespace, self._identity, times=times,
                 recorder=recorder,
             )
-            await self._elector.run(self._schedule)
-
-    async def _schedule(self) -> None:
-        config = scheduler_config(self._configuration)
-        instance = f"{config.profiles[0].scheduler_name}-{self._identity}"
-        config = replace(config, reporting_instance=instance[:128])
-        try:
-            async with running(self._client, config, self._metrics) as scheduler:
-                self._scheduler = scheduler
-                self._when_synced()
-                await scheduler.run()
-        finally:
-            self._scheduler = None
+            await self._elector.run(scheduler.run)
 
     @property
     def is_leader(self) -> bool:
@@ -80,7 +82,7 @@ class KubeScheduler:
         return {"informer-sync": self._unsynced}
 
     def _unsynced(self) -> str | None:
-        if not self.is_leader or self._scheduler is not None:
+        if self._scheduler is not None:
             return None
         return "the scheduler does not know the whole cluster yet"
 
@@ -102,6 +104,10 @@ class KubeScheduler:
         yield gauge(
             "scheduler_pending_pods", "Number of pending pods, by the queue type.", "queue",
             {queue: float(count) for queue, count in scheduler.queue.pending().items()},
+        )
+        yield gauge(
+            "scheduler_goroutines", "Number of running goroutines split by the work they do such as binding.",
+            "operation", {operation: float(count) for operation, count in scheduler.tasks().items()},
         )
         sizes = scheduler.sizes()
         yield gauge("scheduler_cache_size", "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.",

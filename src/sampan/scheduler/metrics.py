@@ -33,6 +33,7 @@ def exponential(start: float, factor: float, count: int) -> Bounds:
 ATTEMPT_S: Final = exponential(0.001, 2, 15)
 SLI_S: Final = exponential(0.01, 2, 20)
 PLUGIN_S: Final = exponential(0.00001, 1.5, 20)
+POINT_S: Final = exponential(0.0001, 2, 12)
 VICTIMS: Final = exponential(1, 2, 7)
 ATTEMPTS: Final = exponential(1, 2, 5)
 
@@ -80,6 +81,10 @@ class SchedulerMetrics:
         self._sli_s = Histograms(SLI_S)
         self._tries = Histogram(ATTEMPTS)
         self._plugin_s = Histograms(PLUGIN_S)
+        self._point_s = Histograms(POINT_S)
+        self._permit_wait_s = Histograms(ATTEMPT_S)
+        self._groups: Counter[Labels] = Counter()
+        self._group_s = Histograms(ATTEMPT_S)
         self._victims = Histogram(VICTIMS)
         self._preemptions = 0
         self._began = 0
@@ -107,6 +112,20 @@ class SchedulerMetrics:
         """Room is made for a pod, at the cost of others."""
         self._preemptions += 1
         self._victims.observe(victims)
+
+    def group_attempt(self, result: str, profile: str, seconds: float) -> None:
+        """An attempt to place a pod group ended."""
+        self._groups[result, profile] += 1
+        self._group_s[result, profile].observe(seconds)
+
+    def permit_waited(self, result: str, seconds: float) -> None:
+        """A pod was held by Permit until this came of it."""
+        self._permit_wait_s[(result,)].observe(seconds)
+
+    def point(self, profile: str, name: str, status: Status | None, seconds: float) -> None:
+        """All plugins of an extension point ran; no status is success."""
+        told = "Success" if status is None else status.code.value
+        self._point_s[name, told, profile].observe(seconds)
 
     def plugin(self, name: str, point: str, status: str, seconds: float) -> None:
         self._plugin_s[name, point, status].observe(seconds)
@@ -145,6 +164,23 @@ class SchedulerMetrics:
         )
         yield _histogram(
             "scheduler_preemption_victims", "Number of selected preemption victims", (), {(): self._victims}
+        )
+        yield _histogram(
+            "scheduler_framework_extension_point_duration_seconds",
+            "Latency for running all plugins of a specific extension point.",
+            ("extension_point", "status", "profile"), self._point_s,
+        )
+        yield _histogram(
+            "scheduler_permit_wait_duration_seconds", "Duration of waiting on permit.", ("result",),
+            self._permit_wait_s,
+        )
+        yield _counter(
+            "scheduler_podgroup_schedule_attempts", "Number of attempts to schedule pod group, by the result.",
+            ("result", "profile"), self._groups,
+        )
+        yield _histogram(
+            "scheduler_podgroup_scheduling_attempt_duration_seconds",
+            "Pod group scheduling attempt latency in seconds", ("result", "profile"), self._group_s,
         )
         yield _histogram(
             "scheduler_plugin_execution_duration_seconds",

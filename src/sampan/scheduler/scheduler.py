@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
@@ -47,7 +48,10 @@ log = logging.getLogger(__name__)
 
 DECISIONS_IN_A_ROW = 8
 """Then others get their turn: answers of the API server, changes of the cluster."""
-_ACTIONS = {"Scheduled": "Binding", "FailedScheduling": "Scheduling", "Preempted": "Preempting"}
+_ACTIONS = {
+    "Scheduled": "Binding", "FailedScheduling": "Scheduling", "Preempted": "Preempting",
+    "BindingConditionsPending": "Scheduling",
+}
 """What was being done when there was a reason for an Event."""
 
 
@@ -93,7 +97,8 @@ class Scheduler:
         self.attempts = Attempts()
         self._reports = Reports(client, lambda: self.is_busy, self._waiting_document)
         self.profiles = Profiles(config.profiles, self._handle)
-        for framework in self.profiles.frameworks.values():
+        for profile, framework in self.profiles.frameworks.items():
+            framework.measured = functools.partial(metrics.point, profile)
             framework.handle.trial = CycleTrial(framework, self.snapshot)
             for plugin in framework.plugins.values():
                 measure(plugin, metrics)
@@ -106,6 +111,10 @@ class Scheduler:
     def is_busy(self) -> bool:
         """Whether pods are being placed at present: what can wait should wait."""
         return len(self._tasks) > self._held or not self.queue.is_idle
+
+    def tasks(self) -> Mapping[str, int]:
+        """What goes on beside the decisions."""
+        return {"binding": len(self._tasks)}
 
     def sizes(self) -> Mapping[str, int]:
         """How much is known: nodes, pods on them, and those of the pods that are only assumed there."""
@@ -245,12 +254,15 @@ class Scheduler:
                 return None
             outcome = cycle.run()
             if not outcome.enough:
+                self._note_group(first, UNSCHEDULABLE)
                 return self._refuse_gang(cycle, outcome, waiting)
         except Exception as error:
             log.exception("deciding on pod group %s", gang.key)
+            self._note_group(first, ERROR)
             for queued in waiting.values():
                 self._erred(queued, f"{type(error).__name__}: {error}")
             return None
+        self._note_group(first, SCHEDULED)
         bindings = [self._settle(framework, waiting[decision.pod.key], decision) for decision in outcome.placed]
         for decision, status in outcome.refused:
             if status is None:
@@ -347,10 +359,15 @@ class Scheduler:
             return None
         self._slots.release()
         self._held += 1
+        held, since, status = self._waiting.get(pod.uid), effects.monotonic(), None
         try:
-            return await framework.prepare(state, pod, node_name)
+            status = await framework.prepare(state, pod, node_name)
+            return status
         finally:
             self._held -= 1
+            if held is not None:
+                told = "Success" if status is None else status.code.value
+                self._metrics.permit_waited(told, effects.monotonic() - since)
             await self._slots.acquire()
 
     def _take_back(self, framework: Framework, decision: Decision) -> None:
@@ -389,6 +406,11 @@ class Scheduler:
         self.queue.failed(queued, frozenset(), error=True)
         self.attempts.note(queued, message)
         self._report(queued.pod, "SchedulerError", message)
+
+    def _note_group(self, first: QueuedPod, result: str) -> None:
+        self._metrics.group_attempt(
+            result, first.pod.signature.scheduler_name, effects.monotonic() - first.tried_at
+        )
 
     def _note(self, queued: QueuedPod, result: str) -> None:
         self._metrics.attempt(

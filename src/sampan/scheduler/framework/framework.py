@@ -7,10 +7,11 @@ answers of row-local plugins are kept per pod spec (`row_cache.py`); the others 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from sampan import effects
 from sampan.scheduler.framework.candidates import Candidates
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.handle import Handle
@@ -49,6 +50,15 @@ from sampan.scheduler.pod_info import PodInfo
 
 SKIPPED = "skipped filters"
 _CACHED_SPECS = 128
+_NOTHING_HELPED = Status(Code.UNSCHEDULABLE)
+_WAITS = Status(Code.WAIT)
+
+Measured: TypeAlias = Callable[[str, Status | None, float], None]
+"""Told the extension point, its status (None: success) and seconds."""
+
+
+def _nobody_measures(point: str, status: Status | None, seconds: float) -> None:
+    """The usual case in tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,10 @@ class Framework:
 
     def __init__(self, enabled: Sequence[Enabled], handle: Handle) -> None:
         self.handle = handle
+        self.measured: Measured = _nobody_measures
+        """Told how long each extension point took."""
+        self.filtering_s = 0.0
+        """How much of the last `pre_filter` was filtering already, by the row-local plugins."""
         self.snapshot = handle.snapshot
         self.waiting = handle.waiting
         self.plugins: Mapping[str, Plugin] = {item.plugin.name: item.plugin for item in enabled}
@@ -149,6 +163,7 @@ class Framework:
 
     def pre_filter(self, state: CycleState, pod: PodInfo) -> tuple[PreFiltered, RowCache]:
         """Run the PreFilter plugins; what they say, and what the row-local filters say about each row."""
+        began = effects.monotonic()
         known = self._spec(pod)
         before = PreFiltered(known.before.rejection, known.before.node_names, list(known.before.limited_by))
         skipped = state[SKIPPED] = set(known.skipped)
@@ -158,8 +173,11 @@ class Framework:
                     continue
                 if not before.take(name, plugin.pre_filter(state, pod, self.snapshot), skipped):
                     break
+        ran = effects.monotonic()
+        self.measured("PreFilter", before.rejection, ran - began)
         if before.rejection is None:
             known.cache.refresh(pod)
+        self.filtering_s = effects.monotonic() - ran
         return before, known.cache
 
     def global_filters(self, state: CycleState) -> list[RankedFilter]:
@@ -205,22 +223,27 @@ class Framework:
 
     def post_filter(self, state: CycleState, pod: PodInfo, verdicts: Verdicts) -> PostFilterResult:
         """What the plugins can do about it; their messages joined."""
-        messages = []
+        messages, began = list[str](), effects.monotonic()
+        found = PostFilterResult()
         for _, plugin in self._post_filter:
             result = plugin.post_filter(state, pod, verdicts)
             if result.nominated_node:
-                return result
+                found = result
+                break
             if result.message:
                 messages.append(result.message)
-        return PostFilterResult("", ", ".join(messages))
+        self.measured("PostFilter", None if found.nominated_node else _NOTHING_HELPED, effects.monotonic() - began)
+        return found if found.nominated_node else PostFilterResult("", ", ".join(messages))
 
     def score(self, state: CycleState, pod: PodInfo, cache: RowCache, rows: Rows) -> Ints:
         """Each row's total: the weighted sum of the plugins' normalized scores."""
-        skipped = set()
+        skipped, began = set(), effects.monotonic()
         for name, prepare in self._pre_score:
             status = prepare.pre_score(state, pod, Candidates(self.snapshot.table, rows))
             if status is not None and status.code is Code.SKIP:
                 skipped.add(name)
+        prepared = effects.monotonic()
+        self.measured("PreScore", None, prepared - began)
         total = cache.total[rows]
         for entry, column in zip(cache.scaled, cache.raw, strict=True):
             if entry.name not in skipped:
@@ -228,15 +251,19 @@ class Framework:
         for entry in self._scores:
             if not entry.plugin.row_local and entry.name not in skipped:
                 total = total + self._scaled(entry, state, pod, rows, entry.plugin.score_rows(state, pod, rows))
+        self.measured("Score", None, effects.monotonic() - prepared)
         return total
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        began, refused = effects.monotonic(), None
         for name, plugin in self._reserve:
             status = plugin.reserve(state, pod, node_name)
             if status is not None:
                 self.unreserve(state, pod, node_name)
-                return status.of(name)
-        return None
+                refused = status.of(name)
+                break
+        self.measured("Reserve", refused, effects.monotonic() - began)
+        return refused
 
     def unreserve(self, state: CycleState, pod: PodInfo, node_name: str) -> None:
         for _, plugin in reversed(self._reserve):
@@ -245,15 +272,18 @@ class Framework:
     def permit(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         """The first rejection. The pod is held if a plugin wants it to wait."""
         timeouts: dict[str, float] = {}
+        began, refused = effects.monotonic(), None
         for name, plugin in self._permit:
             answer = plugin.permit(state, pod, node_name)
             if isinstance(answer, Wait):
                 timeouts[name] = answer.timeout_s
             elif answer is not None:
-                return answer.of(name)
-        if timeouts:
+                refused = answer.of(name)
+                break
+        self.measured("Permit", refused or (_WAITS if timeouts else None), effects.monotonic() - began)
+        if timeouts and refused is None:
             self.waiting.hold(pod, node_name, timeouts)
-        return None
+        return refused
 
     def may_wait(self, state: CycleState, pod: PodInfo, node_name: str) -> bool:
         """Whether `prepare` has something to do that takes time."""
@@ -268,23 +298,32 @@ class Framework:
         status = await self.waiting.verdict(pod)
         if status is not None:
             return status
+        began, refused = effects.monotonic(), None
         for name, pre_bind in self._pre_bind:
             status = await pre_bind.pre_bind(state, pod, node_name)
             if status is not None:
-                return status.of(name)
-        return None
+                refused = status.of(name)
+                break
+        self.measured("PreBind", refused, effects.monotonic() - began)
+        return refused
 
     async def bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         """Bind, PostBind; why not, or None when the pod is bound."""
+        began, refused = effects.monotonic(), None
         for name, plugin in self._bind:
             status = await plugin.bind(state, pod, node_name)
             if status is None:
                 break
             if status.code is not Code.SKIP:
-                return status.of(name)
-        for _, post_bind in self._post_bind:
-            post_bind.post_bind(state, pod, node_name)
-        return None
+                refused = status.of(name)
+                break
+        bound = effects.monotonic()
+        self.measured("Bind", refused, bound - began)
+        if refused is None and self._post_bind:
+            for _, post_bind in self._post_bind:
+                post_bind.post_bind(state, pod, node_name)
+            self.measured("PostBind", None, effects.monotonic() - bound)
+        return refused
 
     def _scaled(self, entry: WeightedScore, state: CycleState, pod: PodInfo, rows: Rows, scores: Ints) -> Ints:
         if entry.normalize is not None:

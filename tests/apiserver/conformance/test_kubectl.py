@@ -372,6 +372,60 @@ def test_custom_resources_are_validated_and_explained(kubectl: Call, sort: str) 
     kubectl("delete", "crd", f"{plural}.cli.example.com")
 
 
+def test_an_applyset_prunes_what_it_holds_no_more(kubectl: Call) -> None:
+    def manifest(*names: str) -> str:
+        return "---\n".join(
+            yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}) for name in names
+        )
+
+    def names() -> list[str]:
+        return [one["metadata"]["name"] for one in found(kubectl, "configmaps")["items"]]
+
+    for wanted in (("cm1", "cm2"), ("cm1",), ("cm1",)):
+        kubectl("apply", "--prune", "--applyset=applyset1", "-f", "-", given=manifest(*wanted), KUBECTL_APPLYSET="true")
+        assert names() == list(wanted)
+
+
+def test_waiting_for_the_end_of_what_is_not_there(kubectl: Call) -> None:
+    kubectl("wait", "--for=delete", "pod/doesnotexist")
+    kubectl("wait", "--for=delete", "pod", "--selector=app.kubernetes.io/name=noexist")
+
+
+def test_a_subresource_is_got_of_one_object(kubectl: Call) -> None:
+    kubectl("create", "-f", "-", given=POD)
+    shape = "jsonpath={.metadata.name}{.status.phase}"
+    whole = kubectl("get", "pod", "pause", "-o", shape)
+    assert kubectl("get", "pod", "pause", "-o", shape, "--subresource=status") == whole == "pausePending"
+    refused = kubectl("get", "pods", "--subresource=status", code=1)
+    assert "subresource cannot be used when bulk resources are specified" in refused
+
+
+def test_unknown_metadata_is_refused_where_it_stands(kubectl: Call) -> None:
+    plural = "embedded" + os.urandom(2).hex()
+    template = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"metadata": {
+        "type": "object", "properties": {"name": {"type": "string"}},
+    }}}
+    spec = {"type": "object", "properties": {"template": template}}
+    kubectl("create", "-f", "-", given=crd(plural, plural.title(), {"type": "object", "properties": {"spec": spec}}))
+    kubectl("wait", "--for=condition=Established", f"crd/{plural}.cli.example.com", "--timeout=10s")
+
+    def made(root: Any, inner: Any) -> Any:
+        return {
+            "apiVersion": "cli.example.com/v1", "kind": plural.title(), "metadata": {"name": "x", **root},
+            "spec": {"template": {"apiVersion": "foo/v1", "kind": "Sub", "metadata": {
+                "name": "subobject", "namespace": "default", **inner,
+            }}},
+        }
+
+    refused = kubectl("create", "--validate=true", "-f", "-", given=made({"unknownMeta": "foo"}, {}), code=1)
+    assert 'unknown field "metadata.unknownMeta"' in refused and 'metadata.namespace"' not in refused
+    refused = kubectl("create", "--validate=true", "-f", "-", given=made({}, {"unknownMetaEmbedded": "bar"}), code=1)
+    assert 'unknown field "spec.template.metadata.unknownMetaEmbedded"' in refused
+    assert 'metadata.namespace"' not in refused
+    kubectl("create", "--validate=true", "-f", "-", given=made({}, {}))
+    kubectl("delete", "crd", f"{plural}.cli.example.com")
+
+
 def test_a_proxy_answers_on_a_port_and_on_a_socket(program: list[str], tmp_path: Any) -> None:
     path = str(tmp_path / "proxy.sock")
     for arguments in (["--port=0", "--disable-filter"], [f"--unix-socket={path}"]):

@@ -92,7 +92,7 @@ class Board:
     async def _told(self, client: Client, story: Story, nodes: list[str]) -> None:
         made = await client.create(NAMESPACES, {"metadata": {"generateName": "conformance-"}})
         name: str = made["metadata"]["name"]
-        space = Space(client, kubeconfig.load(self._config), name, nodes)
+        space = Space(client, kubeconfig.load(self._config), name, nodes, self._config)
         try:
             await space.until(SERVICE_ACCOUNTS, "default", bool, "the default ServiceAccount")
             await story(space)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -82,15 +84,29 @@ def waiting(shown: Object, index: int = 0) -> str:
 class Space:
     """One test's namespace."""
 
-    def __init__(self, client: Client, credentials: Credentials, name: str, nodes: list[str]) -> None:
+    def __init__(
+        self, client: Client, credentials: Credentials, name: str, nodes: list[str], config: Path | None = None
+    ) -> None:
         self.client = client
         self.name = name
         self.nodes = nodes
+        self.config = config
         self._credentials = credentials
 
     def beside(self, name: str) -> Space:
         """The same for another namespace."""
-        return Space(self.client, self._credentials, name, self.nodes)
+        return Space(self.client, self._credentials, name, self.nodes, self.config)
+
+    async def kubectl(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
+        """What kubectl prints, standard output and error, and with this exit code."""
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("kubectl")), "--kubeconfig", str(self.config), "-n", self.name,
+            *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate(stdin.encode())
+        assert process.returncode == code, (arguments, process.returncode, out.decode())
+        return out.decode()
 
     # --- objects ---
 

@@ -20,7 +20,9 @@ DEMO_RC: dict[str, Any] = {
     "spec": {"replicas": 2, "selector": DEMO, "template": {
         "metadata": {"labels": DEMO},
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [
-            program("netexec", "8080", name="update-demo", ports=[{"containerPort": 8080}]),
+            program("netexec", "8080", name="update-demo", ports=[{"containerPort": 8080}], readinessProbe={
+                "httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1,
+            }),
         ]},
     }},
 }
@@ -73,7 +75,6 @@ async def test_a_replication_controller_is_created_scaled_exposed_and_stopped(sp
 @case
 async def test_commands_in_pods_with_input_and_exit_codes(space: Space) -> None:
     await space.start(pod("web", program("netexec", "8080")))
-    await space.ready("web")
     assert await space.kubectl("exec", "web", "--", "echo", "running in container") == "running in container\n"
     assert await space.kubectl("exec", "-i", "web", "--", "cat", stdin="abcd1234") == "abcd1234"
     assert await space.kubectl("exec", "pod/web", "-c", "main", "--", "sh", "-c", "exit 0") == ""
@@ -97,7 +98,6 @@ async def test_commands_in_pods_with_input_and_exit_codes(space: Space) -> None:
 @case
 async def test_files_go_there_and_back(space: Space) -> None:
     await space.start(pod("box", "mkdir -p /root/foo; echo foobar > /root/foo/foo.bar; exec sleep 1000"))
-    await space.ready("box")
     with tempfile.TemporaryDirectory() as directory:
         here = Path(directory, "copied")
         # the image has no tar, which `kubectl cp` asks for by name; busybox is one
@@ -115,7 +115,7 @@ async def test_logs_are_filtered(space: Space) -> None:
     made = pod("logs", {"name": "container-1", "image": IMAGE, "command": ["sh", "-c", lines.format(10, "GET ")]},
                {"name": "container-2", "image": IMAGE, "command": ["sh", "-c", lines.format(20, "PUT ")]},
                annotations={"kubectl.kubernetes.io/default-container": "container-2"}, restartPolicy="Never")
-    await space.start(made)
+    await space.create(PODS, made)
     await space.ended("logs")
     assert len((await space.kubectl("logs", "logs", "-c", "container-1")).splitlines()) == 10
     everything = await space.kubectl("logs", "logs", "--all-containers")
@@ -178,7 +178,7 @@ async def test_a_node_and_a_namespace_are_described(space: Space) -> None:
     described = await space.kubectl("describe", "node", space.nodes[0])
     for words in ("Name:", "Labels:", "Annotations:", "CreationTimestamp:", "Conditions:", "LastHeartbeatTime",
                   "Addresses:", "Capacity:", "Kernel Version:", "OS Image:", "Container Runtime Version:",
-                  "Kubelet Version:", "Kube-Proxy Version:", "Allocated resources:"):
+                  "Kubelet Version:", "Allocated resources:"):
         assert words in described, f"{words} is missing in\n{described}"
     described = await space.kubectl("describe", "namespace", space.name)
     assert "Status:       Active" in described

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from datetime import datetime
+
+from cryptography import x509
 
 from sampan import effects
 from sampan.api.certificates.signer_name import validate_signer_name
@@ -13,7 +16,7 @@ from sampan.api.kind import Column, Kind, Subresource
 from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS
 from sampan.api.strategy import drop_status, ensure, keep_all_but_status, keep_status, setdefault
 from sampan.apimachinery.duration import human_duration
-from sampan.apimachinery.field import FieldError, Path, duplicate, forbidden, invalid, not_supported, required
+from sampan.apimachinery.field import OMITTED, FieldError, Path, duplicate, forbidden, invalid, not_supported, required
 from sampan.apimachinery.object import Object, dig
 
 _USAGES = (
@@ -23,6 +26,7 @@ _USAGES = (
     "server auth", "signing", "timestamping",
 )
 _DECISIONS = ("Approved", "Denied")
+_PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\n(.*?)-----END \1-----", re.DOTALL)
 
 
 def default(obj: Object) -> None:
@@ -132,6 +136,41 @@ def validate_conditions(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def validate_status(new: Object, old: Object) -> list[FieldError]:
+    """What a signer writes: a certificate, once, and conditions."""
+    path, before = Path("status").child("certificate"), dig(old, "status", "certificate")
+    given = dig(new, "status", "certificate")
+    errors = validate_conditions(new, old)
+    if before and given != before:
+        errors.append(forbidden(path, "updates may not modify existing certificate content"))
+    elif given and not before:
+        why = wrong_with_certificates(given)
+        if why:
+            errors.append(invalid(path, OMITTED, why))
+    return errors
+
+
+def wrong_with_certificates(text: str) -> str:
+    """Why base64 of PEM is no chain of certificates; empty if it is one. Text around the blocks may say anything."""
+    try:
+        pem = base64.b64decode(text).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return "must be base64"
+    blocks = _PEM_BLOCK.findall(pem)
+    if not blocks:
+        return "must contain at least one CERTIFICATE PEM block"
+    for label, body in blocks:
+        if label != "CERTIFICATE":
+            return f'only CERTIFICATE PEM blocks are allowed, found "{label}"'
+        if ":" in body:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_der_x509_certificate(base64.b64decode("".join(body.split())))
+        except (binascii.Error, ValueError) as error:
+            return f"found CERTIFICATE PEM block that is none: {error}"
+    return ""
+
+
 def selectable(obj: Object) -> dict[str, str]:
     return {"spec.signerName": dig(obj, "spec", "signerName", default="")}
 
@@ -177,7 +216,7 @@ CERTIFICATE_SIGNING_REQUEST = Kind(
         Column("Condition", "string", condition_text, doc="certificates.v1.CertificateSigningRequestStatus#conditions"),
     ),
     subresources={
-        "status": Subresource("status", prepare_update=prepare_status, validate_update=validate_conditions),
+        "status": Subresource("status", prepare_update=prepare_status, validate_update=validate_status),
         "approval": Subresource("approval", prepare_update=prepare_approval, validate_update=validate_conditions),
     },
 )

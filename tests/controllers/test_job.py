@@ -230,6 +230,15 @@ def test_restarts_in_place_count_those_of_init_containers_too(make, flat) -> Non
     assert [one.name for one in of(Delete, flat(plan(owner, [pod], make.now)))] == ["a"]
 
 
+def test_failed_pods_count_also_where_containers_are_restarted_in_place(make, flat) -> None:
+    owner = job(make, backoffLimit=1)
+    owner["spec"]["template"]["spec"]["restartPolicy"] = "OnFailure"
+    evicted = [job_pod(make, owner, name, phase="Failed") for name in ("a", "b")]
+    writes = flat(plan(owner, evicted, make.now))
+    [update] = of(Update, writes)
+    assert [one["reason"] for one in update.obj["status"]["conditions"]] == ["BackoffLimitExceeded"]
+
+
 def test_the_delay_counts_failures_since_the_last_success(make) -> None:
     owner = job(make)
 

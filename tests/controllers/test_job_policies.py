@@ -152,6 +152,14 @@ def test_the_success_policy_says_when_it_is_enough(make, flat, rule, done, met) 
     assert found == ({"SuccessCriteriaMet": "SuccessPolicy"} if met else {})
 
 
+def test_the_success_policy_is_the_reason_also_where_all_completions_are_reached(make, flat) -> None:
+    rules = {"rules": [{"succeededCount": 3}]}
+    owner = job(make, completionMode="Indexed", completions=3, successPolicy=rules)
+    owner["status"] = {"completedIndexes": "0-2"}
+    assert reasons(status_in(flat(plan(owner, [], make.now)))) == {
+        "SuccessCriteriaMet": "SuccessPolicy", "Complete": "SuccessPolicy"}
+
+
 def test_a_pod_that_goes_is_waited_for_when_only_failed_ones_are_replaced(make, flat) -> None:
     owner = job(make, completions=1, parallelism=1)
     going = make.pod("a", owner, finalizers=[TRACKING], deletionTimestamp=make.now_text)

@@ -91,8 +91,14 @@ def _clean_up(cron_job: Object, jobs: Sequence[Object], decision: Decision) -> N
         if keep is None:
             continue
         over = [job for job in jobs if finished(job) == kind and not is_being_deleted(job)]
-        over.sort(key=lambda job: (dig(job, "status", "startTime", default=""), name_of(job)))
+        over.sort(key=_began)
         decision.steps += [_delete(cron_job, job) for job in over[: max(len(over) - int(keep), 0)]]
+
+
+def _began(job: Object) -> tuple[bool, str, str]:
+    """When the Job began; one that never did comes last."""
+    moment = dig(job, "status", "startTime", default="")
+    return not moment, moment, name_of(job)
 
 
 def _observe(cron_job: Object, jobs: Sequence[Object], decision: Decision) -> Object:

@@ -109,16 +109,7 @@ def _failure(job: Object, tally: Tally, now: datetime) -> Condition | None:
     spec = job["spec"]
     if tally.verdict is not None:
         return Condition("Failed", True, "PodFailurePolicy", tally.verdict.message)
-    limit = int(dig(spec, "backoffLimit", default=6))
-    if dig(spec, "template", "spec", "restartPolicy") == "OnFailure":
-        restarts = sum(
-            status.get("restartCount", 0) for pod in tally.active for field in _STATUSES
-            for status in dig(pod, "status", field, default=())
-        )
-        too_many = restarts >= limit if limit else restarts > 0
-    else:
-        too_many = tally.failed > limit
-    if too_many:
+    if _has_tried_enough(job, tally):
         return Condition("Failed", True, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
     left = _deadline_in(job, job.get("status") or {}, now)
     if left is not None and left <= 0.001 and not spec.get("suspend"):
@@ -132,13 +123,27 @@ def _failure(job: Object, tally: Tally, now: datetime) -> Condition | None:
     return None
 
 
+def _has_tried_enough(job: Object, tally: Tally) -> bool:
+    """More pods have failed, or containers been started again in their pods, than the Job allows."""
+    limit = int(dig(job, "spec", "backoffLimit", default=6))
+    if tally.failed > limit:
+        return True
+    if dig(job, "spec", "template", "spec", "restartPolicy") != "OnFailure":
+        return False
+    restarts = sum(
+        status.get("restartCount", 0) for pod in tally.active for field in _STATUSES
+        for status in dig(pod, "status", field, default=())
+    )
+    return restarts >= limit if limit else restarts > 0
+
+
 def _success(job: Object, tally: Tally) -> Condition | None:
+    if is_indexed(job) and (text := success(job, tally.done_indexes)) is not None:
+        return Condition("Complete", True, "SuccessPolicy", text)
     completions = job["spec"].get("completions")
     complete = tally.succeeded > 0 and not tally.active if completions is None else tally.succeeded >= completions
-    if complete:
-        return Condition("Complete", True, "CompletionsReached", "Reached expected number of succeeded pods")
-    text = success(job, tally.done_indexes)
-    return Condition("Complete", True, "SuccessPolicy", text) if text is not None else None
+    text = "Reached expected number of succeeded pods"
+    return Condition("Complete", True, "CompletionsReached", text) if complete else None
 
 
 def _manage(job: Object, tally: Tally, pods: Sequence[Object], now: datetime) -> tuple[list[Step], float | None]:

@@ -74,3 +74,15 @@ def test_the_page_names_every_loops_file_and_no_other() -> None:
     assert missing == []
     loops = set(re.findall(r"^from sampan\.controllers\.(\w+) import", Path(table.__file__).read_text(), re.M))
     assert {f"{one}.py" for one in loops - {"config", "names"}} <= named
+
+
+def test_each_loops_file_opens_with_what_is_observed_and_what_is_desired() -> None:
+    folder = Path(table.__file__).parent
+    loops = set(re.findall(r"^from sampan\.controllers\.(\w+) import", Path(table.__file__).read_text(), re.M))
+    silent = []
+    for name in sorted(loops - {"config", "names"}):
+        text = (folder / f"{name}.py").read_text()
+        opening = text.split('"""')[1]
+        if not (re.search(r"\bObserved\b", opening) and re.search(r"\bDesired:", opening)):
+            silent.append(name)
+    assert silent == []

@@ -1,8 +1,9 @@
 """Attach/detach: a CSI volume is attached to a node while pods there use it, and to no other.
 
 Observed: pods with a node, their claims and volumes, CSIDrivers, VolumeAttachments, nodes. The work on the storage is
-the driver's; this loop only says what is to be attached where, by VolumeAttachment objects, one for a volume and node
-with a name that follows from both. A driver whose CSIDriver says `attachRequired: false` needs none.
+the driver's; this loop only says what is to be attached where. Desired: a VolumeAttachment, with a name that follows
+from both, for each volume and node that use each other. A driver whose CSIDriver says `attachRequired: false` needs
+none.
 
 An attachment that somebody else made, under another name, is left alone. A volume is detached when no pod on the node
 uses it and the kubelet has unmounted it (`status.volumesInUse`), or after six minutes if the node is not ready, or at

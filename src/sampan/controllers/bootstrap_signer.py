@@ -2,8 +2,11 @@
 
 Whoever joins a cluster knows a token and nothing else. It reads cluster-info, which anybody may, and believes it if its
 entry `jws-kubeconfig-ID` is the signature of the entry `kubeconfig` by its own token (a JWS, HS256, without the
-content). Signatures of tokens that are gone, have expired or are not for signing are taken away. Where nobody made a
-cluster-info there is nothing to sign.
+content).
+
+Observed: that ConfigMap and the bootstrap tokens. Desired: a true signature for each token that is for signing and has
+not expired. Missing and wrong ones are written, those of other tokens taken away. Where nobody made a cluster-info
+there is nothing to sign.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Deletes bootstrap tokens (Secrets of kube-system) when they have expired."""
+"""Bootstrap token cleaner: deletes bootstrap tokens when they have expired.
+
+Observed: Secrets of kube-system of the type bootstrap.kubernetes.io/token. Desired: none whose `expiration` is over;
+one without, or with one that cannot be read, stays. A token is deleted when its time comes.
+"""
 
 from __future__ import annotations
 

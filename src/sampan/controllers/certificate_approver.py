@@ -1,8 +1,9 @@
 """Approves the client certificates that kubelets ask for, if whoever asks may have them.
 
-A request of the signer `kubernetes.io/kube-apiserver-client-kubelet` that has a kubelet's form is approved when the
-authorizer allows its author `create` on `certificatesigningrequests/selfnodeclient` (a kubelet that renews its own) or
-`.../nodeclient` (one that joins). Everything else, serving certificates too, waits for a person.
+Observed: requests that nobody has decided on. Desired: those of the signer `kube-apiserver-client-kubelet` that have a
+kubelet's form are approved, if the authorizer allows their author `create` on
+`certificatesigningrequests/selfnodeclient` (a kubelet that renews its own) or `.../nodeclient` (one that joins). The
+authorizer is asked, then the condition Approved written. All else, serving certificates too, waits for a person.
 """
 
 from __future__ import annotations

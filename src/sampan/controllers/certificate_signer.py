@@ -5,9 +5,9 @@
     kubernetes.io/kube-apiserver-client           anybody's client certificate (system:masters: see admission)
     kubernetes.io/legacy-unknown                  whatever was approved
 
-Subject and alternative names are those of the request, usages those of its spec. A certificate holds for
-`expirationSeconds`, a year at most, and never longer than the CA. A request that does not have its signer's form gets
-the condition Failed.
+Observed: approved requests of these signers. Desired: each has its certificate in `status.certificate`. Subject and
+alternative names are those of the request, usages those of its spec; it holds for `expirationSeconds`, a year at most,
+and never longer than the CA. A request that does not have its signer's form gets the condition Failed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """ClusterRole aggregation: a role with an `aggregationRule` has the rules of all roles that its selectors match.
 
-Rules are taken selector by selector and role by role in the order of names, each once. Whoever labels a role with, say,
+Observed: ClusterRoles and their labels. Desired: the rules of an aggregated role are those of the others, selector by
+selector and role by role in the order of names, each once; else they are written. Whoever labels a role with, say,
 `rbac.authorization.k8s.io/aggregate-to-edit` thereby adds to what `edit` allows.
 """
 

@@ -1,8 +1,8 @@
 """CronJob: makes a Job at each time of its schedule.
 
-Observed: the CronJob and the Jobs that it controls. When a time of the schedule has come since the last one that was
-served, a Job is made for the latest such time; its name ends in that time (minutes since 1970), so the same time is
-never served twice, whatever crashes. Times older than `startingDeadlineSeconds` are let go.
+Observed: the CronJob and the Jobs that it controls. Desired: the latest time of the schedule that has come is served.
+When one has come since the last that was, a Job is made for it; its name ends in that time (minutes since 1970), so the
+same time is never served twice, whatever crashes. Times older than `startingDeadlineSeconds` are let go.
 
 `concurrencyPolicy` decides what happens while an earlier Job still runs: Allow starts another, Forbid skips, Replace
 deletes it first. Finished Jobs beyond the history limits are deleted, oldest first. A suspended CronJob only observes.

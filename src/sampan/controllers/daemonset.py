@@ -1,7 +1,8 @@
 """DaemonSet: one pod on every node that the template selects and whose taints it tolerates.
 
-Observed: the set, its pods, all nodes, its ControllerRevisions. Each pod is made for one node and says so in its node
-affinity; the scheduler puts it there. The tolerations that let such pods run on troubled nodes are added to them.
+Observed: the set, its pods, all nodes, its ControllerRevisions. Desired: one available pod of the present template for
+each node that fits. Each pod is made for one node and says so in its node affinity; the scheduler puts it there. The
+tolerations that let such pods run on troubled nodes are added to them.
 
 A node that should have the pod and has none gets one; one that should not loses it; a failed or finished pod is
 replaced, on each node later and later (a second, doubling up to 15 minutes) while its pods keep ending, so that the

@@ -1,7 +1,8 @@
 """Deployment: rolls pods from one template to the next, by making one ReplicaSet grow and the others shrink.
 
-Observed: the Deployment, its ReplicaSets (orphans that match are adopted) and, for Recreate, their pods. One call of
-`plan` takes one step of the rollout; its result changes the ReplicaSets, whose changes lead to the next call.
+Observed: the Deployment, its ReplicaSets (orphans that match are adopted) and, for Recreate, their pods. Desired:
+`spec.replicas` available pods of the present template, and none of another. One call of `plan` takes one step there;
+its result changes the ReplicaSets, whose changes lead to the next call.
 
 1. Being deleted, paused, or `spec.replicas` changed: only sizes and status follow (`deployment_scaling.scale`).
 2. No ReplicaSet has the present template: create it. Its name ends in the template's hash; if that name is taken by

@@ -1,8 +1,9 @@
 """Endpoints: the older form of EndpointSlices, one object of the Service's own name, for clients that still read it.
 
-Pods with the same ports share a subset; in it, ready pods are `addresses` and the others `notReadyAddresses`. A pod
-that is being deleted is in neither, unless the Service publishes not-ready addresses. Beyond 1000 addresses the rest
-is left out and an annotation says so.
+Observed: a Service with a selector, the pods it selects, its Endpoints. Desired: pods with the same ports share a
+subset; in it, ready pods are `addresses` and the others `notReadyAddresses`. A pod that is being deleted is in neither,
+unless the Service publishes not-ready addresses. Beyond 1000 addresses the rest is left out and an annotation says so.
+The object is made, changed, or deleted with its Service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Generic ephemeral volumes: makes the claim that a pod's volume describes, owned by the pod and deleted with it.
 
-The claim of volume `scratch` of pod `web-0` is `web-0-scratch`. If a claim of that name exists that is not the pod's,
-it is left alone and the pod waits: nobody gets another's data by a coincidence of names.
+Observed: pods with volumes of the kind `ephemeral`, and claims. Desired: each such volume has its claim: that of volume
+`scratch` of pod `web-0` is `web-0-scratch`. A missing one is made. If a claim of that name exists that is not the
+pod's, it is left alone and the pod waits: nobody gets another's data by a coincidence of names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Garbage collector: deletes what belongs to owners that are gone.
 
-It follows the metadata of every resource that can be deleted (found by discovery, again every 30 seconds) and keeps it
-as a graph (`gc_graph.py`). What the graph makes suspicious is checked on the server before anything is done:
+Observed: the metadata of every resource that can be deleted (found by discovery, again every 30 seconds), kept as a
+graph (`gc_graph.py`). Desired: nothing outlives its owners, unless it was orphaned. What the graph makes suspicious is
+checked on the server before anything is done:
 
 - all owners gone: delete the object, in the way its own finalizers ask for, else in the background;
 - some owners gone: take only those references out;

@@ -1,9 +1,9 @@
 """HorizontalPodAutoscaler: sets the number of replicas so that metrics come near their targets.
 
-Every 15 seconds, for each autoscaler: read the scale of its target; ask each metric how many replicas it wants (see
-`hpa_replicas`) and take the most; stay within minReplicas and maxReplicas, the stabilisation windows and the policies
-(see `hpa_behavior`); write the scale if it changes. A metric that cannot be read never makes the target smaller: with
-any such, only what the others want more than now is done.
+Observed, every 15 seconds for each autoscaler: the scale of its target, the target's pods, and its metrics. Desired: as
+many replicas as the metric that wants most of them asks for (`hpa_replicas`), within minReplicas and maxReplicas, the
+stabilisation windows and the policies (`hpa_behavior`). If that differs, the scale is written. A metric that cannot be
+read never makes the target smaller: with any such, only what the others want more than now is done.
 
 Conditions say what holds: AbleToScale (the scale can be read and written), ScalingActive (the metrics say something),
 ScalingLimited (a bound or a rate held it back).

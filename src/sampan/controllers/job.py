@@ -5,11 +5,11 @@ vanish uncounted: a finished pod's uid is first written into `status.uncountedTe
 taken away, and only then it moves from there into the counts. A crash at any point counts every pod exactly once.
 
 Desired: `parallelism` active pods, fewer when fewer completions are left. With completionMode Indexed each completion
-has an index of its own, which its pod knows from annotation, label, host name and JOB_COMPLETION_INDEX. After a
-failure the next pod waits ten seconds, doubling up to ten minutes; with `backoffLimitPerIndex` each index waits and
-fails for itself. A Job fails beyond `backoffLimit`, `activeDeadlineSeconds` or `maxFailedIndexes`, or by its failure
-policy; it is complete with enough successes, or by its success policy. Its active pods are then deleted. A suspended
-Job has no active pods.
+has an index of its own, which its pod knows from annotation, label, host name and JOB_COMPLETION_INDEX. After a failure
+the next pod waits ten seconds, doubling up to ten minutes; with `backoffLimitPerIndex` each index waits and fails for
+itself. A Job fails beyond `backoffLimit`, `activeDeadlineSeconds` or `maxFailedIndexes`, or by its failure policy; it
+is complete with enough successes, or by its success policy. Its active pods are then deleted. A suspended Job has no
+active pods.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _has_tried_enough(job: Object, tally: Tally) -> bool:
         status.get("restartCount", 0) for pod in tally.active for field in _STATUSES
         for status in dig(pod, "status", field, default=())
     )
-    return restarts >= limit if limit else restarts > 0
+    return bool(restarts >= limit if limit else restarts > 0)
 
 
 def _success(job: Object, tally: Tally) -> Condition | None:

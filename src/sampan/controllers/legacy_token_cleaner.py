@@ -1,8 +1,9 @@
 """Removes ServiceAccount token Secrets of the old, generated kind that nobody has used for a year.
 
-A token counts as unused when it carries no `legacy-token-last-used` label younger than a year and tracking itself is
-older than that. It is first marked with `legacy-token-invalid-since`, which the API server refuses; after another year
-it is deleted. Tokens that a pod mounts, and tokens that people made themselves (no ServiceAccount lists them), stay.
+Observed: token Secrets, the accounts that list them, the pods that mount them. Desired: none that nobody uses. A token
+counts as unused when it carries no `legacy-token-last-used` label younger than a year and tracking itself is older than
+that. It is first marked with `legacy-token-invalid-since`, which the API server refuses; after another year it is
+deleted. Tokens that a pod mounts, and tokens that people made themselves (no ServiceAccount lists them), stay.
 """
 
 from __future__ import annotations

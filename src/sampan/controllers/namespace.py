@@ -1,9 +1,10 @@
 """Namespace: empties a namespace that is being deleted, and then lets it go.
 
-A namespace has the finalizer `kubernetes` in its spec. Once deletion is asked for, every resource that discovery finds
-in namespaces is deleted in it: first the pods, and when none is left the rest, so that nothing a pod may need on its
-way out goes before it. What remains (finalizers, pods that take their time) is said in the status' conditions, and
-looked at again later. When nothing is left, the finalizer is removed, and with it the namespace.
+Observed: a namespace with the finalizer `kubernetes` in its spec, and, once its deletion is asked for, every resource
+that discovery finds in it. Desired: nothing. First the pods are deleted, and when none is left the rest, so that
+nothing a pod may need on its way out goes before it. What remains (finalizers, pods that take their time) is said in
+the status' conditions, and looked at again later. When nothing is left, the finalizer is removed, and with it the
+namespace.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Node lifecycle: notices nodes that fell silent, and marks nodes so that nothing is put where it cannot run.
 
-A node is alive while its kubelet renews its Lease in kube-node-lease or its status. Only *changes* are timed, and by
-this controller's own clock, so clocks of nodes do not matter. After `node_monitor_grace_s` without any, every condition
-that the kubelet reports becomes Unknown, and the node's pods are marked not ready, which takes them out of Services.
+Observed: nodes, their Leases in kube-node-lease, the pods on them. Desired: a node's conditions, taints and the
+readiness of its pods say what is known of it. It is alive while its kubelet renews its Lease or its status. Only
+*changes* are timed, and by this controller's own clock, so clocks of nodes do not matter. After `node_monitor_grace_s`
+without any, every condition that the kubelet reports becomes Unknown, and the node's pods are marked not ready, which
+takes them out of Services.
 
 From the conditions follow taints: NoSchedule at once; NoExecute, which evicts pods (see `taint_eviction.py`), at a pace
 that depends on how the node's zone is (see `node_zones.py`), and not at all while no node of the cluster is ready: then

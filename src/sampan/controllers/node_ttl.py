@@ -1,7 +1,8 @@
 """TTL: tells every kubelet how long it may go on using Secrets and ConfigMaps that it has read.
 
-That is the node's annotation `node.alpha.kubernetes.io/ttl`, in seconds: 0 in a small cluster, more the more nodes ask.
-The steps up and down are apart, so that a node that comes and goes does not change every other.
+Observed: the nodes. Desired: the time that fits their number; where another is written, it is changed. It is the node's
+annotation `node.alpha.kubernetes.io/ttl`, in seconds: 0 in a small cluster, more the more nodes ask. The steps up and
+down are apart, so that a node that comes and goes does not change every other.
 """
 
 from __future__ import annotations

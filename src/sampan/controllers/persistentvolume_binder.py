@@ -1,10 +1,11 @@
 """The PersistentVolume binder: brings claims and volumes together, and says what becomes of a volume afterwards.
 
-Keys with a slash are claims (see `persistentvolume_claims`), the others volumes. A volume without a claim is Available,
-one whose claim has it is Bound. When its claim is gone, which the server and not a copy must confirm, it is Released:
-with the reclaim policy Retain it stays so until an administrator decides; with Delete its provisioner deletes it; with
-Recycle a pod empties it (`volume_recycler`). What no provisioner made this controller cannot delete, because it sees no
-node's disk: such a volume becomes Failed and says so.
+Observed: claims, volumes, StorageClasses. Desired: each claim has a volume that fits and is nobody else's, and each
+volume's phase is true. Keys with a slash are claims (see `persistentvolume_claims`), the others volumes. A volume
+without a claim is Available, one whose claim has it is Bound. When its claim is gone, which the server and not a copy
+must confirm, it is Released: with the reclaim policy Retain it stays so until an administrator decides; with Delete its
+provisioner deletes it; with Recycle a pod empties it (`volume_recycler`). What no provisioner made this controller
+cannot delete, because it sees no node's disk: such a volume becomes Failed and says so.
 """
 
 from __future__ import annotations

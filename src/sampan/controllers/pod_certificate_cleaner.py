@@ -1,4 +1,8 @@
-"""Deletes PodCertificateRequests a quarter of an hour after they were made: by then the kubelet has asked anew."""
+"""Pod certificate cleaner: deletes the requests that kubelets make for pods' certificates.
+
+Observed: PodCertificateRequests. Desired: none older than a quarter of an hour, for by then the kubelet has asked anew.
+Each is deleted when that is due.
+"""
 
 from __future__ import annotations
 

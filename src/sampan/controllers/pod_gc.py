@@ -1,6 +1,6 @@
 """Pod garbage collection: removes pods that nobody else will.
 
-Every 20 seconds:
+Observed, every 20 seconds: all pods and nodes. Desired: no pod that nobody will ever finish or look at. Deleted are:
 - finished pods beyond `terminated_pod_threshold`, evicted ones first, then the oldest;
 - pods on nodes that have been gone for 40 seconds (and are, asked again, gone on the server): they are marked Failed;
 - pods that are being deleted and were never put on a node: no kubelet will finish that;

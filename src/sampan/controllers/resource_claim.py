@@ -1,7 +1,8 @@
 """ResourceClaim (dynamic resource allocation): claims are made for pods, kept for their users, and freed after them.
 
-Observed: pods that have `spec.resourceClaims`, claims, claim templates. Pods that name a template get a claim of their
-own (see `resource_claim_pods.py`). A pod that has a node without having passed the scheduler is entered into
+Observed: pods that have `spec.resourceClaims`, claims, claim templates. Desired: a claim for each pod that names a
+template, and reservations that are those of pods that run or will. Pods that name a template get a claim of their own
+(see `resource_claim_pods.py`). A pod that has a node without having passed the scheduler is entered into
 `status.reservedFor` of its allocated claims, as the scheduler would have done. Entries of pods that are gone or have
 finished are taken out; with the last one the allocation is given back and the finalizer
 `resource.kubernetes.io/delete-protection` removed. A claim made for a pod that has finished is deleted.

@@ -1,9 +1,10 @@
 """ResourceQuota: keeps `status.used` true.
 
-Admission counts for itself when something is created, so limits hold without this loop; but what is deleted, finishes
-or is changed is counted only here. For each quota the objects of the kinds that it names are counted, those in its
-scopes only. Pods, Services and claims are counted by content; everything else by number, so that metadata is enough,
-and the copies of it are those that the garbage collector has anyway.
+Observed: quotas, and the objects that they count. Desired: `used` is what there is; else it is written. Admission
+counts for itself when something is created, so limits hold without this loop; but what is deleted, finishes or is
+changed is counted only here. For each quota the objects of the kinds that it names are counted, those in its scopes
+only. Pods, Services and claims are counted by content; everything else by number, so that metadata is enough, and the
+copies of it are those that the garbage collector has anyway.
 """
 
 from __future__ import annotations

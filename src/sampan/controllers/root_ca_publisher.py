@@ -1,6 +1,7 @@
 """Root CA publisher: every namespace has the ConfigMap `kube-root-ca.crt`, by which pods know the API server.
 
-A changed or deleted one is put right; the kubelet projects it into every pod beside the ServiceAccount's token.
+Observed: namespaces and those ConfigMaps. Desired: each that is not going has one with the CA's certificate. A changed
+or deleted one is put right; the kubelet projects it into every pod beside the ServiceAccount's token.
 """
 
 from __future__ import annotations

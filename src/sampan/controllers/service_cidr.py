@@ -1,7 +1,8 @@
 """ServiceCIDR: says that a range is ready for use, and keeps it while Services have addresses of it.
 
-A range carries a finalizer. One that is being deleted is not Ready any more, so that no new address is taken from it;
-it goes once every address in it (of a Service, or of an IPAddress object) is gone, or lies in another range that stays
+Observed: ServiceCIDRs, IPAddresses, Services. Desired: a range that is there is Ready, one that nothing needs can go. A
+range carries a finalizer. One that is being deleted is not Ready any more, so that no new address is taken from it; it
+goes once every address in it (of a Service, or of an IPAddress object) is gone, or lies in another range that stays
 too.
 """
 

@@ -1,4 +1,8 @@
-"""ServiceAccounts: every namespace that is not going has one called `default`."""
+"""ServiceAccounts: every namespace has one called `default`.
+
+Observed: namespaces and ServiceAccounts. Desired: that account in each namespace that is not going. It is made, and
+made again when someone deletes it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """ServiceAccount token Secrets: fills those that people make to get a token that does not expire.
 
-A Secret of type kubernetes.io/service-account-token names its account in an annotation; it gets `token`, `ca.crt` and
-`namespace`. When the account is gone, or is another one of the name, the Secret goes too.
+Observed: Secrets of the type kubernetes.io/service-account-token, and the accounts that they name in an annotation.
+Desired: each has `token`, `ca.crt` and `namespace`. What is missing is written. When the account is gone, or is another
+one of the name, the Secret is deleted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Storage version migrator: writes all objects of a resource again, as a StorageVersionMigration asks for.
 
-What is stored in an old version, or sealed with an old key, is stored anew when it is written; so each object gets an
-empty patch, page by page. One that is gone, or that somebody else wrote meanwhile, needs none. The status tells how it
+Observed: a StorageVersionMigration. Desired: every object of its resource has been written since it was made. What is
+stored in an old version, or sealed with an old key, is stored anew when it is written; so each object gets an empty
+patch, page by page. One that is gone, or that somebody else wrote meanwhile, needs none. The status tells how it
 stands: Running, then Succeeded, or Failed with the reason; a migration that was interrupted begins again.
 """
 

@@ -1,9 +1,10 @@
 """Taint eviction: deletes pods from nodes whose NoExecute taints they do not tolerate, or tolerate no longer.
 
-A pod that answers every NoExecute taint of its node stays for the shortest `tolerationSeconds` among the tolerations
-used (of each taint, the first that answers it), counted from when the taint was added, or first seen where it does not
-say; without such a time it stays for ever. If the node recovers in between, the eviction is called off. Before a pod is
-deleted its condition DisruptionTarget says why.
+Observed: pods and the nodes that they are on. Desired: no pod on a node whose taints it does not answer. A pod that
+answers every NoExecute taint of its node stays for the shortest `tolerationSeconds` among the tolerations used (of each
+taint, the first that answers it), counted from when the taint was added, or first seen where it does not say; without
+such a time it stays for ever. If the node recovers in between, the eviction is called off. Before a pod is deleted its
+condition DisruptionTarget says why.
 """
 
 from __future__ import annotations

@@ -87,7 +87,8 @@ def _by_share(ready: Sequence[Object], shares: Mapping[str, float]) -> str:
     desired = {zone: share * len(ready) for zone, share in shares.items()}
     fewest = {zone: math.ceil(wanted / (1 + OVERLOAD)) for zone, wanted in desired.items()}
     if sum(fewest.values()) > len(ready):
-        return "Unable to allocate minimum required endpoints to each zone without exceeding overload threshold (20%)"
+        text = "Unable to allocate minimum required endpoints to each zone without exceeding overload threshold"
+        return f"{text} ({len(ready)} endpoints, {len(shares)} zones)"
     members: dict[str, list[Object]] = {zone: [] for zone in desired}
     for endpoint in ready:
         members.setdefault(endpoint["zone"], []).append(endpoint)

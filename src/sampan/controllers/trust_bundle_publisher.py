@@ -1,7 +1,7 @@
 """Publishes the CA of the API server's certificate as a ClusterTrustBundle, which pods may project as a volume.
 
-The bundle's name ends in a hash of its content, so a new CA makes a new bundle; older ones of the signer
-`kubernetes.io/kube-apiserver-serving` are then deleted.
+Observed: the bundles of the signer `kubernetes.io/kube-apiserver-serving`. Desired: one, with the present CA. Its name
+ends in a hash of its content, so a new CA makes a new bundle; older ones are then deleted.
 """
 
 from __future__ import annotations

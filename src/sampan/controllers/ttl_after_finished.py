@@ -1,7 +1,7 @@
 """TTL after finished: deletes a Job `ttlSecondsAfterFinished` seconds after it has completed or failed.
 
-The Job's dependents go with it (foreground deletion). Before it deletes, it asks the server and not its copy, for the
-time may have been changed a moment ago.
+Observed: Jobs. Desired: none that has been over for longer than it says. The Job's dependents go with it (foreground
+deletion). Before it deletes, it asks the server and not its copy, for the time may have been changed a moment ago.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """ValidatingAdmissionPolicy status: tells which expressions of a policy cannot fit the kinds that it matches.
 
-Each generation of a policy is type-checked once and the warnings written to `status.typeChecking`; with
-`observedGeneration` that also says that the policy is looked at at all. The check itself is the API server's knowledge
-of CEL and is given from outside; without one a policy is only marked as seen.
+Observed: policies. Desired: each generation has been type-checked once and its warnings are in `status.typeChecking`;
+`observedGeneration` says that the policy is looked at at all. A status that is behind is written. The check itself is
+the API server's knowledge of CEL and is given from outside; without one a policy is only marked as seen.
 """
 
 from __future__ import annotations

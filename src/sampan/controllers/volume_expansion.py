@@ -1,5 +1,6 @@
 """Volume expansion: hands a claim that asks for more to whoever can enlarge its volume.
 
+Observed: bound claims and their volumes. Desired: a claim whose request is beyond its capacity is known to a resizer.
 That is always somebody else here, the resizer of a CSI driver: the claim is marked as that driver's (annotation
 `volume.kubernetes.io/storage-resizer`) and an Event says what it waits for.
 """

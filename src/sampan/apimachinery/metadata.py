@@ -56,9 +56,9 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     if (fresh.get("generation") or 0) < (stored.get("generation") or 0):
         errors.append(invalid(_ROOT.child("generation"), fresh.get("generation") or 0, "must not be decremented"))
     for name, absent in _KEPT:
-        found, before = fresh.get(name) or absent, stored.get(name) or absent
+        found, before = fresh.get(name), stored.get(name)
         if found != before:
-            errors += immutable(found, before, _ROOT.child(name))
+            errors += immutable(found or absent, before or absent, _ROOT.child(name))
     for name, validate, path in _VALIDATED:
         found = fresh.get(name)
         if found and found != stored.get(name):  # what is stored was valid

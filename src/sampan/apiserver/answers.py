@@ -15,6 +15,7 @@ from sampan.apimachinery.protobuf.wire import MAGIC
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.negotiation import JSON, PROTOBUF, YAML, Accepted, prefers_protobuf
 from sampan.apiserver.registry.entry import Entry
+from sampan.apiserver.registry.keys import local_key
 
 _JSON_HEADERS: Final = {"content-type": JSON, "cache-control": "no-cache, private"}
 _FALSE: Final = ("false", "0")
@@ -70,6 +71,26 @@ def as_asked(response: Response, request: Request) -> Response:
 def json(data: bytes) -> Response:
     """A JSON document in bytes, as it is."""
     return Response(200, _JSON_HEADERS.copy(), data)
+
+
+def stored(
+    backend: Backend, kind: Kind, obj: Object, asked: tuple[Accepted, Request], status: int = 200
+) -> Response:
+    """As `written`, of an object that was stored just now: mostly the cache holds its bytes already."""
+    accepted, request = asked
+    entry = None if accepted.shown_as or request.query.get("dryRun") else _cached(backend, kind, obj)
+    if entry is None:
+        return written(backend, kind, obj, asked, status)
+    return encoded(entry.data, accepted, request, status)
+
+
+def _cached(backend: Backend, kind: Kind, obj: Object) -> Entry | None:
+    """The state of an object in the watch cache, if that is the version that `obj` is and kept as it is served."""
+    if kind.custom is not None or kind.storage_resource is not None or kind.from_storage is not None:
+        return None
+    cache, metadata = backend.hub.cache(kind.resource), obj["metadata"]
+    entry = cache.get(local_key(metadata.get("namespace") or "", metadata["name"])) if cache is not None else None
+    return entry if entry is not None and str(entry.revision) == metadata.get("resourceVersion") else None
 
 
 def written(

@@ -109,10 +109,10 @@ def update_managers(
     changed, removed = _owned_by_write(difference.changed, write), difference.removed
     managers = owners.without(managers, changed | removed, keep=me)
     known = managers.get(me, NOTHING)
-    add = [path for path in changed if not known.owns(path)]
-    lost = [path for path in removed if known.owns(path)]
+    add = [path for path in changed if not known.owns(path)] if known.trie else changed
+    lost = [path for path in removed if known.owns(path)] if known.trie else ()
     if add or lost:
-        managers[me] = Owned(fieldset.changed(known.trie, add=sorted(add), remove=lost), write.now, me.api_version)
+        managers[me] = Owned(fieldset.changed(known.trie, add=add, remove=lost), write.now, me.api_version)
     return owners.write(managers)
 
 

@@ -64,20 +64,31 @@ def changed(trie: Trie, *, add: Iterable[FieldPath] = (), remove: Iterable[Field
     copied: Trie = orjson.loads(orjson.dumps(trie))
     for path in remove:
         _remove(copied, path)
-    for path in add:
-        _add(copied, path)
+    _add(copied, sorted(add))
     return copied
 
 
-def _add(trie: Trie, path: FieldPath) -> None:
-    node, is_new = trie, True
-    for depth, element in enumerate(path):
-        if depth and not node and not is_new:
-            node["."] = {}  # it was a leaf, and now has something below it
-        is_new = element not in node
-        node = node.setdefault(element, {})
-    if node and not is_new:
-        node["."] = {}
+def _add(trie: Trie, paths: list[FieldPath]) -> None:
+    """Sorted paths: each begins where the one before it went another way."""
+    nodes, before = [trie], FieldPath()
+    for path in paths:
+        depth = min(len(path), len(nodes)) - 1
+        while before[:depth] != path[:depth]:
+            depth -= 1
+        del nodes[depth + 1 :]
+        node, is_new = nodes[depth], False
+        for element in path[depth:]:
+            if not node and not is_new and node is not trie:
+                node["."] = {}  # it was a leaf, and now has something below it
+            found = node.get(element)
+            is_new = found is None
+            if found is None:
+                found = node[element] = {}
+            node = found
+            nodes.append(node)
+        if node and not is_new:
+            node["."] = {}
+        before = path
 
 
 def _remove(trie: Trie, path: FieldPath) -> None:

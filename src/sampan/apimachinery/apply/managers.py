@@ -93,8 +93,10 @@ def others(managers: Mapping[Manager, Owned], who: Manager) -> FieldSet:
 def without(managers: Mapping[Manager, Owned], fields: Collection[FieldPath], *, keep: Manager) -> Managers:
     """The managers after all but `keep` lost these fields."""
     left: Managers = {}
+    roots = {path[0] for path in fields}
     for who, owned in managers.items():
-        lost = [path for path in fields if owned.owns(path)] if who != keep else []
+        may_lose = not roots.isdisjoint(owned.trie) and who != keep
+        lost = [path for path in fields if owned.owns(path)] if may_lose else []
         left[who] = Owned(fieldset.changed(owned.trie, remove=lost), owned.time, owned.api_version) if lost else owned
     return left
 

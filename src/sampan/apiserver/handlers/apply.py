@@ -54,14 +54,14 @@ async def apply(ctx: RequestContext, backend: Backend) -> Response:
     for _ in range(3):
         try:
             stored = await backend.writes.update(request, change)
-            return answers.written(backend, kind, stored, (accepted, ctx.request))
+            return answers.stored(backend, kind, stored, (accepted, ctx.request))
         except NotFound:
             if ctx.subresource or applied["metadata"].get("uid"):
                 raise
         await check_may_create(ctx, backend)
         try:
             stored = await _create(backend, request, applied, (write, schema))
-            return answers.written(backend, kind, stored, (accepted, ctx.request), 201)
+            return answers.stored(backend, kind, stored, (accepted, ctx.request), 201)
         except AlreadyExists:
             continue
     raise errors.conflict(kind.resource, ctx.name, errors.OPTIMISTIC_LOCK)

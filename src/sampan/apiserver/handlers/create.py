@@ -21,4 +21,4 @@ async def create(ctx: RequestContext, backend: Backend) -> Response:
     if obj["metadata"].get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
     created = await backend.writes.create(request, obj)
-    return answers.written(backend, kind, created, (accepted, ctx.request), 201)
+    return answers.stored(backend, kind, created, (accepted, ctx.request), 201)

@@ -103,7 +103,7 @@ async def patch(ctx: RequestContext, backend: Backend) -> Response:
     updated = await backend.writes.update(request, change)
     if view is not None and view.to_view is not None:
         return answers.view(view, updated, accepted, ctx.request)
-    return answers.written(backend, kind, updated, (accepted, ctx.request))
+    return answers.stored(backend, kind, updated, (accepted, ctx.request))
 
 
 def _parse(ctx: RequestContext, schema: Schema | None) -> Patch:

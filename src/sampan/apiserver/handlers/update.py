@@ -48,8 +48,8 @@ async def update(ctx: RequestContext, backend: Backend) -> Response:
             raise
         await check_may_create(ctx, backend)
         created = await backend.writes.create(request, obj)
-        return answers.written(backend, kind, created, (accepted, ctx.request), 201)
-    return answers.written(backend, kind, updated, (accepted, ctx.request))
+        return answers.stored(backend, kind, created, (accepted, ctx.request), 201)
+    return answers.stored(backend, kind, updated, (accepted, ctx.request))
 
 
 async def _update_view(ctx: RequestContext, backend: Backend) -> Response:

@@ -23,8 +23,9 @@ class Entry:
 
     __slots__ = ("data", "fields", "key", "labels", "message", "namespace", "revision")
 
-    def __init__(self, kind: Kind, key: str, stored: bytes, revision: int) -> None:
-        obj: Object = orjson.loads(stored)
+    def __init__(self, kind: Kind, key: str, stored: bytes, revision: int, known: Object | None = None) -> None:
+        """`known` is the object that `stored` was encoded from, where it is at hand."""
+        obj: Object = orjson.loads(stored) if known is None else known
         if kind.custom is not None and kind.custom.on_read(obj):
             stored = codec.encode(obj)
         metadata = obj["metadata"]
@@ -34,7 +35,8 @@ class Entry:
         self.data = codec.served(stored, revision)
         self.message: bytes | None = None
         """In protobuf, once someone asked for it."""
-        self.labels: Mapping[str, str] = metadata.get("labels") or _NO_STRINGS
+        labels = metadata.get("labels")
+        self.labels: Mapping[str, str] = (labels if known is None else labels.copy()) if labels else _NO_STRINGS
         self.fields: Mapping[str, str] = kind.fields(obj) if kind.field_names else _NO_STRINGS
 
     @classmethod

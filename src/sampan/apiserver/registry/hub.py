@@ -14,13 +14,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from sampan.api.kind import Kind
+from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.registry.keys import ROOT
 from sampan.apiserver.registry.watch_cache import WatchCache
-from sampan.storage.store import Event, KeyValue, Store, StoreError
+from sampan.storage.store import Event, EventKind, KeyValue, Store, StoreError
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.5
+EXPECTED, EXPECTED_BYTES = 64, 32 * 1024
 
 
 class Hub:
@@ -33,6 +35,7 @@ class Hub:
         self._caches: dict[tuple[str, str], WatchCache] = {}
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._expected: dict[int, tuple[bytes, Object]] = {}
         self.revision = 0
         for kind in kinds:
             if kind.storage_resource is None:
@@ -93,6 +96,19 @@ class Hub:
                 break  # otherwise the cache is ahead of what was listed
         cache.kind = kind
         cache.load(listing.items, listing.revision)
+
+    def expect(self, stored: bytes, obj: Object) -> None:
+        """The write path is about to store these very bytes, of this object, which it does not change any more but for
+        its resourceVersion: so they need not be decoded again when the store tells of them."""
+        if len(stored) > EXPECTED_BYTES:
+            return
+        if len(self._expected) >= EXPECTED:
+            self._expected.clear()  # of writes that failed, or of a store that gives other bytes
+        self._expected[id(stored)] = stored, obj
+
+    def _known(self, stored: bytes) -> Object | None:
+        expected = self._expected.pop(id(stored), None)
+        return expected[1] if expected is not None and expected[0] is stored else None
 
     def remove(self, resource: Resource) -> None:
         """The kind is gone; its watches end."""
@@ -162,7 +178,7 @@ class Hub:
         for event in batch:
             cache = self._by_prefix.get(_prefix(event.kv.key))
             if cache is not None:
-                cache.apply(event)
+                cache.apply(event, self._known(event.kv.value) if event.kind is EventKind.PUT else None)
                 touched[cache] = None
         self._advance(batch[-1].kv.mod_revision)
         for cache in touched:

@@ -18,6 +18,7 @@ from sortedcontainers import SortedList
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import Expired
+from sampan.apimachinery.object import Object
 from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.keys import local_key, prefix_of
 from sampan.apiserver.registry.selection import Selection
@@ -92,8 +93,9 @@ class WatchCache:
                 self.apply(event)
         self.flush()
 
-    def apply(self, event: Event) -> None:
-        """Take in one change of the store and queue it with the watchers whom it concerns; `flush` sends it."""
+    def apply(self, event: Event, known: Object | None = None) -> None:
+        """Take in one change of the store and queue it with the watchers whom it concerns; `flush` sends it. `known`
+        is the object, where somebody has it decoded."""
         if self._held is not None:
             self._held.append(event)
             return
@@ -108,7 +110,7 @@ class WatchCache:
             self._keys.remove(key)
             self._count(old.namespace, -1)
         else:
-            new = Entry(self.kind, key, kv.value, kv.mod_revision)
+            new = Entry(self.kind, key, kv.value, kv.mod_revision, known)
             self._entries[key] = new
             if old is None:
                 self._keys.add(key)

@@ -104,7 +104,7 @@ class WritePath:
             self._refuse(kind, name, found + kind.validate(obj))
             await self._admission.validate(attributes)
             key = self._key(request)
-            stored = codec.encode(await self._to_storage(kind, obj))
+            stored = await self._encoded(kind, obj)
             if request.dry_run:
                 if await self._store.get(key) is not None:
                     raise errors.already_exists(kind.resource, name)
@@ -213,7 +213,7 @@ class WritePath:
             return new
         if new == old or request.dry_run:
             return new
-        stored = codec.encode(await self._to_storage(kind, new))
+        stored = await self._encoded(kind, new)
         written = await self._store.update(self._key(request), stored, expected=revision)
         new["metadata"]["resourceVersion"] = str(written)
         return new
@@ -249,7 +249,7 @@ class WritePath:
                 obj["metadata"]["resourceVersion"] = str(gone)
             return obj, True
         if not request.dry_run:
-            stored = codec.encode(await self._to_storage(kind, decision.obj))
+            stored = await self._encoded(kind, decision.obj)
             written = await self._store.update(self._key(request), stored, expected=revision)
             decision.obj["metadata"]["resourceVersion"] = str(written)
         return decision.obj, False
@@ -259,12 +259,15 @@ class WritePath:
         where = request.kind.storage_resource or request.kind.resource
         return prefix_of(where) + local_key(request.namespace, request.name)
 
-    @staticmethod
-    async def _to_storage(kind: Kind, obj: Object) -> Object:
+    async def _encoded(self, kind: Kind, obj: Object) -> bytes:
+        """As it is stored."""
         custom = kind.custom
         if custom is not None and custom.convert is not None:
             [obj] = await custom.convert([obj], custom.storage_version)
-        return obj if kind.to_storage is None else kind.to_storage(obj)
+        stored = codec.encode(obj if kind.to_storage is None else kind.to_storage(obj))
+        if custom is None and kind.to_storage is None:
+            self._hub.expect(stored, obj)
+        return stored
 
     @staticmethod
     async def _from_storage(kind: Kind, obj: Object) -> Object:

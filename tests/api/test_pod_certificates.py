@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,20 @@ from sampan.apimachinery.object import Object
 
 P256 = ec.generate_private_key(ec.SECP256R1())
 NO_NAME = x509.Name([])
+COLLECTED = effects.now()
+
+
+class Standing(effects.SystemSource):
+    """The time at which the tests were collected and their certificates made, which may be minutes ago."""
+
+    def now(self) -> datetime:
+        return COLLECTED
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    with effects.use(Standing()):
+        yield
 
 
 def stub(key: Any) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sampan import effects
 from sampan.api.resources import ENDPOINTS, PODS, SERVICES
 from sampan.apimachinery.object import (
     Object,
@@ -23,11 +22,9 @@ from sampan.apimachinery.object import (
     split_key,
     uid_of,
 )
-from sampan.controllers import times
 from sampan.controllers.pods import is_ready
 from sampan.controllers.service_backends import (
     HEADLESS_LABEL,
-    TRIGGER_TIME,
     addresses_of,
     belongs,
     families_of,
@@ -40,6 +37,7 @@ from sampan.controllers.service_backends import (
     services_of_pod,
     target_of,
 )
+from sampan.controllers.trigger_times import TriggerTimes, stamped
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Create, Delete, Plan, Update
 
@@ -51,8 +49,10 @@ CAPACITY = 1000
 PortKey = tuple[tuple[str, str, int, str], ...]
 
 
-def plan(service: Object, pods: tuple[Object, ...], existing: Object | None, now: datetime) -> Plan:
-    """Make the Service's Endpoints list `pods`."""
+def plan(
+    service: Object, pods: tuple[Object, ...], existing: Object | None, trigger: datetime | None = None
+) -> Plan:
+    """Make the Service's Endpoints list `pods`. `trigger` is the moment that a change goes back to."""
     subsets, cut = _within_capacity(subsets_of(service, pods))
     labels = {**labels_of(service), MANAGED_BY: MANAGER}
     labels.pop(HEADLESS_LABEL, None)
@@ -60,7 +60,7 @@ def plan(service: Object, pods: tuple[Object, ...], existing: Object | None, now
         labels[HEADLESS_LABEL] = ""
     capacity = {OVER_CAPACITY: "truncated"} if cut else {}
     if existing is None:
-        annotations = {TRIGGER_TIME: times.text(now), **capacity}
+        annotations = stamped(capacity, trigger)
         metadata: Object = {
             "name": name_of(service), "namespace": namespace_of(service), "labels": labels, "annotations": annotations,
         }
@@ -70,7 +70,7 @@ def plan(service: Object, pods: tuple[Object, ...], existing: Object | None, now
     if (existing.get("subsets") or []) == subsets and labels_of(existing) == labels and known == capacity:
         return NOTHING
     annotations = {key: value for key, value in annotations_of(existing).items() if key != OVER_CAPACITY}
-    annotations |= {TRIGGER_TIME: times.text(now), **capacity}
+    annotations = stamped({**annotations, **capacity}, trigger)
     metadata = {**meta(existing), "labels": labels, "annotations": annotations}
     return Plan((Update(ENDPOINTS, {**existing, "metadata": metadata, "subsets": subsets}),))
 
@@ -148,15 +148,18 @@ class EndpointsReconciler:
         self._services = wiring.watch(SERVICES)
         self._pods = wiring.watch(PODS, services_of_pod(self._services))
         self._endpoints = wiring.watch(ENDPOINTS)
+        self._triggers = TriggerTimes()
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         service, existing = self._services.get(name, namespace), self._endpoints.get(name, namespace)
         if service is None:
+            self._triggers.forget(key)
             made_here = existing is not None and labels_of(existing).get(MANAGED_BY) == MANAGER
             if existing is None or not made_here:
                 return NOTHING
             return Plan((Delete(ENDPOINTS, name, namespace, uid=uid_of(existing)),))
         if not is_ours(service):
             return NOTHING
-        return plan(service, selected_by(service, self._pods), existing, effects.now())
+        pods = selected_by(service, self._pods)
+        return plan(service, pods, existing, self._triggers.of(key, service, pods))

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sampan import effects
 from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from sampan.apimachinery.object import (
     Object,
+    annotations_of,
     dig,
     is_being_deleted,
     key_of,
@@ -29,12 +29,10 @@ from sampan.apimachinery.object import (
     uid_of,
 )
 from sampan.client.events import NORMAL, WARNING
-from sampan.controllers import times
 from sampan.controllers.ownership import reference_to
 from sampan.controllers.pods import is_ready
 from sampan.controllers.service_backends import (
     HEADLESS_LABEL,
-    TRIGGER_TIME,
     addresses_of,
     belongs,
     families_of,
@@ -49,6 +47,7 @@ from sampan.controllers.service_backends import (
     without_reserved,
 )
 from sampan.controllers.topology_hints import DISABLED, ENABLED, Topology, add_hints, is_automatic, node_facts
+from sampan.controllers.trigger_times import TriggerTimes, stamped
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update
 
@@ -79,13 +78,13 @@ class Observed:
         return tuple(pod for pod in self.pods if dig(pod, "spec", "nodeName") in self.topology.zones)
 
 
-def plan(observed: Observed, now: datetime) -> Plan:
-    """What to write so that the Service's slices tell the truth."""
+def plan(observed: Observed, trigger: datetime | None = None) -> Plan:
+    """What to write so that the Service's slices tell the truth. `trigger` is the moment that changes go back to."""
     families = families_of(observed.service)
     steps: list[Step] = [_deletion(one) for one in observed.slices if one.get("addressType") not in families]
     notes: list[Note] = []
     for family in families:
-        found, why = _family(observed, family, now)
+        found, why = _family(observed, family, trigger)
         steps += found
         if found and is_automatic(observed.service):
             notes.append(_told(observed.service, family, why))
@@ -100,7 +99,7 @@ def _told(service: Object, family: str, why: str) -> Note:
     return Note(service, NORMAL, ENABLED, f"Topology Aware Hints has been enabled, addressType: {family}")
 
 
-def _family(observed: Observed, family: str, now: datetime) -> tuple[list[Step], str]:
+def _family(observed: Observed, family: str, trigger: datetime | None) -> tuple[list[Step], str]:
     """What to write for one family, and why endpoints have no hints if they should."""
     topology = observed.topology or Topology()
     wanted: dict[PortKey, dict[str, Object]] = {}
@@ -121,7 +120,7 @@ def _family(observed: Observed, family: str, now: datetime) -> tuple[list[Step],
     steps: list[Step] = []
     for ports in sorted(wanted.keys() | there.keys()):
         placed = _place(there.get(ports, []), wanted.get(ports), keep_one=len(wanted) == 1 and ports in wanted)
-        steps += _writes(observed.service, family, ports, placed, now)
+        steps += _writes(observed.service, family, ports, placed, trigger)
     return steps, why
 
 
@@ -152,7 +151,9 @@ def _place(slices: Sequence[Object], wanted: Mapping[str, Object] | None, *, kee
     return placed
 
 
-def _writes(service: Object, family: str, ports: PortKey, placed: list[Placed], now: datetime) -> list[Step]:
+def _writes(
+    service: Object, family: str, ports: PortKey, placed: list[Placed], trigger: datetime | None
+) -> list[Step]:
     steps: list[Step] = []
     for one in placed:
         if one.endpoints is None:
@@ -160,14 +161,14 @@ def _writes(service: Object, family: str, ports: PortKey, placed: list[Placed], 
                 steps.append(_deletion(one.slice))
             continue
         document = _document(service, family, ports, one.endpoints)
-        stamp = {TRIGGER_TIME: times.text(now)}
         if one.slice is None:
-            document["metadata"]["annotations"] = stamp
+            if stamp := stamped({}, trigger):
+                document["metadata"]["annotations"] = stamp
             steps.append(Create(ENDPOINT_SLICES, document))
         elif _differs(one.slice, document):
             metadata = {
                 **meta(one.slice), "labels": document["metadata"]["labels"],
-                "annotations": {**(meta(one.slice).get("annotations") or {}), **stamp},
+                "annotations": stamped(annotations_of(one.slice), trigger),
             }
             changed = {**one.slice, "metadata": metadata}
             changed |= {"endpoints": document["endpoints"], "ports": document["ports"]}
@@ -243,16 +244,20 @@ class EndpointSliceReconciler:
         self._slices.add_index("service", _service_of_slice)
         self._nodes = wiring.watch(NODES, self._node_changed, node_facts)
         self._topology: Topology | None = None
+        self._triggers = TriggerTimes()
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         service = self._services.get(name, namespace)
+        if service is None:
+            self._triggers.forget(key)
         if service is None or not is_ours(service) or is_being_deleted(service):
             return NOTHING
         slices = tuple(sorted(self._slices.by_index("service", key), key=key_of))
         if self._topology is None:
             self._topology = Topology.of(self._nodes.list())
-        return plan(Observed(service, selected_by(service, self._pods), slices, self._topology), effects.now())
+        pods = selected_by(service, self._pods)
+        return plan(Observed(service, pods, slices, self._topology), self._triggers.of(key, service, pods))
 
     def _node_changed(self, node: Object) -> tuple[str, ...]:
         """What is known of the nodes is worked out anew with the next Service; none is looked at because of it."""

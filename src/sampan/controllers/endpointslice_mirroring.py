@@ -29,9 +29,10 @@ from sampan.apimachinery.object import (
     uid_of,
 )
 from sampan.client.events import WARNING
+from sampan.controllers import trigger_times
 from sampan.controllers.endpointslice import MANAGED_BY, SERVICE_NAME
 from sampan.controllers.ownership import reference_to
-from sampan.controllers.service_backends import TRIGGER_TIME, without_reserved
+from sampan.controllers.service_backends import without_reserved
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update
 
@@ -39,6 +40,7 @@ MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_NOT_COPIED = (trigger_times.ANNOTATION, LAST_APPLIED)
 LIMIT = 1000
 
 Shape: TypeAlias = tuple[str, tuple[tuple[str, int, str], ...]]
@@ -128,7 +130,7 @@ def mirrored(endpoints: Object, groups: Mapping[Shape, Group]) -> Iterator[Objec
     """A slice for each group."""
     labels = without_reserved(labels_of(endpoints).items(), SERVICE_NAME, MANAGED_BY)
     labels |= {SERVICE_NAME: name_of(endpoints), MANAGED_BY: MANAGER}
-    kept = {key: text for key, text in annotations_of(endpoints).items() if key not in (TRIGGER_TIME, LAST_APPLIED)}
+    kept = {key: text for key, text in annotations_of(endpoints).items() if key not in _NOT_COPIED}
     for shape in sorted(groups):
         group = groups[shape]
         metadata: Object = {

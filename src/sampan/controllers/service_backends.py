@@ -18,7 +18,6 @@ from sampan.controllers.pods import is_finished
 from sampan.reconcile.controller import Keys
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
-TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 def is_ours(service: Object) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.scheduler.conftest import World
 
 from sampan.scheduler import attempts
 from sampan.scheduler.attempts import Attempts
+from sampan.scheduler.framework.status import unschedulable
+from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.pod_info import parse
 from sampan.scheduler.queue import QueuedPod
 
@@ -36,7 +39,7 @@ def test_each_node_has_its_verdict(world: World) -> None:
     assert (found["attempt"], found["uid"]) == (3, "uid-p")
     assert sorted((one["plugin"], one["reasons"][0], one["nodes"]) for one in found["verdicts"]) == [
         ("NodeResourcesFit", "Insufficient cpu", ["a", "b"]),
-        ("TaintToleration", "node(s) had untolerated taint {dedicated: db}", ["c"]),
+        ("TaintToleration", "node(s) had untolerated taint(s)", ["c"]),
     ]
 
 
@@ -58,14 +61,26 @@ def test_a_verdict_on_the_pod_itself_is_that_of_all_nodes(world: World) -> None:
     assert one["nodes"] == ["a"] and one["plugin"]
 
 
-def test_many_different_reasons_are_all_kept(world: World) -> None:
+def test_several_reasons_of_a_node_are_told_together(world: World) -> None:
     for number in range(40):
-        world.node(f"n{number}", taints=[{"key": f"k{number}", "effect": "NoSchedule"}])
+        world.node(f"n{number}", cpu="1" if number % 2 else "4", memory="1Gi")
     kept = Attempts()
-    failed(world, kept)
-    found = told(kept)["verdicts"]
-    assert len(found) == 40
-    assert all(one["reasons"] == [f"node(s) had untolerated taint {{k{one['nodes'][0][1:]}: }}"] for one in found)
+    failed(world, kept, cpu="2", memory="2Gi")
+    reasons = {one["nodes"][0]: one["reasons"] for one in told(kept)["verdicts"]}
+    assert sorted(reasons.values()) == [["Insufficient cpu", "Insufficient memory"], ["Insufficient memory"]]
+
+
+def test_however_many_reasons_there_are_each_row_keeps_its_own() -> None:
+    codes = np.array([row % 50 for row in range(200)])
+    found = Verdicts(
+        tuple(f"n{row}" for row in range(200)), np.where(codes > 0, 1, 0), codes,
+        lambda by, code: unschedulable(f"reason {code}"),
+    )
+    statuses, index = found.indexed()
+    assert len(statuses) == 49
+    assert [statuses[place - 1].message if place else "" for place in index.tolist()] == [
+        f"reason {code}" if code else "" for code in codes.tolist()
+    ]
 
 
 def test_thousands_of_nodes_take_little(world: World) -> None:

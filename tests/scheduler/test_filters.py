@@ -18,7 +18,7 @@ def test_the_message_counts_nodes_by_reason(world: Any) -> None:
     world.node("b", cpu="1")
     world.node("c", cpu="1", memory="1Gi")
     assert world.why(cpu="2", memory="2Gi") == (
-        "0/3 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint {dedicated: db}, "
+        "0/3 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint(s), "
         "2 Insufficient cpu."
     )
 

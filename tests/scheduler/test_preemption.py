@@ -36,6 +36,7 @@ def test_equals_are_never_victims(world: Any) -> None:
     world.node("b", taints=[{"key": "k", "effect": "NoSchedule"}])
     world.run("a", cpu="1", priority=5)
     assert preempt(world, cpu="1", priority=5).message == (
+        "no new claims to deallocate, "
         "preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, "
         "1 Preemption is not helpful for scheduling."
     )
@@ -73,7 +74,9 @@ def test_a_policy_of_never_is_respected(world: Any) -> None:
     world.node("a", cpu="1")
     world.run("a", cpu="1", priority=1)
     result = preempt(world, cpu="1", priority=10, preemptionPolicy="Never")
-    assert result == PostFilterResult("", "preemption: not eligible due to preemptionPolicy=Never.")
+    assert result == PostFilterResult(
+        "", "no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never."
+    )
 
 
 def test_while_victims_end_no_more_are_taken(world: Any) -> None:
@@ -81,7 +84,9 @@ def test_while_victims_end_no_more_are_taken(world: Any) -> None:
     world.run("a", cpu="1", priority=1, meta={"deletionTimestamp": "2026-01-01T00:00:00Z"})
     world.run("a", cpu="1", priority=1)
     result = preempt(world, cpu="1", priority=10, status={"nominatedNodeName": "a"})
-    assert result.message == "preemption: not eligible due to a terminating pod on the nominated node."
+    assert result.message == (
+        "no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node."
+    )
 
 
 def test_room_that_is_made_for_one_is_not_given_to_a_lesser(world: Any) -> None:

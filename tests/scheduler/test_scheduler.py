@@ -100,8 +100,8 @@ def test_an_unschedulable_pod_says_why_and_is_placed_when_room_appears() -> None
 
         await cluster.until(is_refused)
         message = (
-            "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: "
-            "3 No preemption victims found for incoming pod."
+            "0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, "
+            "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
         )
         assert (await condition(cluster, "p"))["message"] == message
         await cluster.until(lambda: has_failed_event(cluster, message))

@@ -1,6 +1,6 @@
 """Why a pod could not be placed, in the words of upstream's FailedScheduling event.
 
-    0/3 nodes are available: 1 node(s) had untolerated taint {k: v}, 2 Insufficient cpu. preemption: 0/3 nodes …
+    0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to …, preemption: …
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 NOT_HELPFUL = Status(Code.UNRESOLVABLE, ("Preemption is not helpful for scheduling",))
 WAITING = Status(Code.UNRESOLVABLE, ("waiting for the preemption for this pod to be finished",))
-PARALLEL_EVICTIONS = 16
+PARALLEL_EVICTIONS = 32
 NO_VICTIMS = Status(Code.UNSCHEDULABLE, ("No preemption victims found for incoming pod",))
 
 

@@ -161,7 +161,7 @@ class DynamicResources:
             if not users or [user.get("uid") for user in users] == [pod.uid]:
                 self._handle.background(self._free(claim))
                 return PostFilterResult("", "deallocation of ResourceClaim completed")
-        return PostFilterResult("", "still not schedulable" if known is not None else "")
+        return PostFilterResult("", "still not schedulable" if known is not None else "no new claims to deallocate")
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         known: _State | None = state.get(self.name)

@@ -1,6 +1,7 @@
 """TaintToleration: NoSchedule and NoExecute taints refuse what does not tolerate them, PreferNoSchedule is a cost.
 
-Nodes with the same taints share a number in the node table, so each set of taints is looked at once.
+Nodes with the same taints share a number in the node table, so each set of taints is looked at once. Which taint it was
+is not told: its key and value may be nobody's business who only sees the pod (as upstream since 1.35).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sampan.scheduler.taints import tolerated
 
 _HARD = ("NoSchedule", "NoExecute")
 _SOFT = "PreferNoSchedule"
-_MOST_TAINTS = 1 << 10
+_REFUSED = unresolvable("node(s) had untolerated taint(s)")
 
 
 class TaintToleration:
@@ -38,32 +39,25 @@ class TaintToleration:
 
     def hint(self, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
         taints = tuple(((new or {}).get("spec") or {}).get("taints") or ())
-        return _untolerated(pod, taints) is None
+        return _tolerates(pod, taints)
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
-        position = _untolerated(pod, node.taints)
-        return None if position is None else _refused(node.taints[position])
+        return None if _tolerates(pod, node.taints) else _REFUSED
 
     def code(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
-        if not node.taints:
-            return 0
-        position = _untolerated(pod, node.taints)
-        return 0 if position is None else int(self._nodes.taint_set[node.row]) * _MOST_TAINTS + position
+        return 0 if not node.taints or _tolerates(pod, node.taints) else 1
 
     def filter_rows(self, state: CycleState, pod: PodInfo, rows: Rows) -> Ints | None:
-        """The code tells which taint of which set."""
         sets = self._nodes.taint_set[rows]
         codes = None
         for number in _present(sets):
-            position = _untolerated(pod, self._nodes.taint_sets[number])
-            if position is not None:
+            if not _tolerates(pod, self._nodes.taint_sets[number]):
                 codes = np.zeros(len(sets), np.int64) if codes is None else codes
-                codes[sets == number] = number * _MOST_TAINTS + position
+                codes[sets == number] = 1
         return codes
 
     def refusal(self, state: CycleState, pod: PodInfo, code: int) -> Status:
-        number, position = divmod(code, _MOST_TAINTS)
-        return _refused(self._nodes.taint_sets[number][position])
+        return _REFUSED
 
     def pre_score(self, state: CycleState, pod: PodInfo, nodes: Candidates) -> Status | None:
         return None if self._nodes.has_soft_taints else SKIP
@@ -91,18 +85,10 @@ def _present(sets: Ints) -> list[int]:
     return found[1:] if found[0] == 0 else found
 
 
-def _untolerated(pod: PodInfo, taints: tuple[Object, ...]) -> int | None:
-    """The place of the first taint that keeps the pod away."""
-    for position, taint in enumerate(taints):
-        if taint.get("effect") in _HARD and not tolerated(taint, pod.tolerations):
-            return position
-    return None
+def _tolerates(pod: PodInfo, taints: tuple[Object, ...]) -> bool:
+    return all(taint.get("effect") not in _HARD or tolerated(taint, pod.tolerations) for taint in taints)
 
 
 def _cost(pod: PodInfo, taints: tuple[Object, ...]) -> int:
     tolerations = [t for t in pod.tolerations if (t.get("effect") or _SOFT) == _SOFT]
     return sum(taint.get("effect") == _SOFT and not tolerated(taint, tolerations) for taint in taints)
-
-
-def _refused(taint: Object) -> Status:
-    return unresolvable(f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}")

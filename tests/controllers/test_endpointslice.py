@@ -120,3 +120,15 @@ def test_endpoints_beyond_their_capacity_are_cut_and_marked(make) -> None:
     [create] = endpoints.plan(make.service(), pods, None, make.now).steps
     assert sum(len(subset["addresses"]) for subset in create.obj["subsets"]) == 1000
     assert create.obj["metadata"]["annotations"]["endpoints.kubernetes.io/over-capacity"] == "truncated"
+
+
+def test_what_cannot_be_written_is_told(make) -> None:
+    pods = (make.pod("a", ready=True, ip="10.244.0.5"),)
+    [create] = plan(Observed(make.service(), pods, ())).steps
+    assert (create.failed.about["kind"], create.failed.reason) == ("Service", "FailedToUpdateEndpointSlices")
+    [update] = plan(Observed(make.service(), (), (stored(create),))).steps
+    assert update.failed.message.startswith("Error updating Endpoint Slices for Service default/web: failed to update ")
+    [create] = endpoints.plan(make.service(), pods, None).steps
+    assert (create.failed.about["kind"], create.failed.reason) == ("Endpoints", "FailedToCreateEndpoint")
+    [update] = endpoints.plan(make.service(), (), create.obj).steps
+    assert update.failed.reason == "FailedToUpdateEndpoint"

@@ -22,6 +22,7 @@ from sampan.apimachinery.object import (
     split_key,
     uid_of,
 )
+from sampan.client.events import WARNING
 from sampan.controllers.pods import is_ready
 from sampan.controllers.service_backends import (
     HEADLESS_LABEL,
@@ -39,7 +40,7 @@ from sampan.controllers.service_backends import (
 )
 from sampan.controllers.trigger_times import TriggerTimes, stamped
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, Delete, Plan, Update
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Update
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
@@ -65,14 +66,18 @@ def plan(
             "name": name_of(service), "namespace": namespace_of(service), "labels": labels, "annotations": annotations,
         }
         document: Object = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets}
-        return Plan((Create(ENDPOINTS, document, exists_ok=True),))
+        text = f"Failed to create endpoint for service {namespace_of(service)}/{name_of(service)}: {{error}}"
+        failed = Note(document, WARNING, "FailedToCreateEndpoint", text)
+        return Plan((Create(ENDPOINTS, document, failed=failed, exists_ok=True),))
     known = {key: value for key, value in annotations_of(existing).items() if key == OVER_CAPACITY}
     if (existing.get("subsets") or []) == subsets and labels_of(existing) == labels and known == capacity:
         return NOTHING
     annotations = {key: value for key, value in annotations_of(existing).items() if key != OVER_CAPACITY}
     annotations = stamped({**annotations, **capacity}, trigger)
     metadata = {**meta(existing), "labels": labels, "annotations": annotations}
-    return Plan((Update(ENDPOINTS, {**existing, "metadata": metadata, "subsets": subsets}),))
+    changed = {**existing, "metadata": metadata, "subsets": subsets}
+    text = f"Failed to update endpoint {namespace_of(service)}/{name_of(service)}: {{error}}"
+    return Plan((Update(ENDPOINTS, changed, failed=Note(existing, WARNING, "FailedToUpdateEndpoint", text)),))
 
 
 def subsets_of(service: Object, pods: tuple[Object, ...]) -> list[Object]:

@@ -164,7 +164,7 @@ def _writes(
         if one.slice is None:
             if stamp := stamped({}, trigger):
                 document["metadata"]["annotations"] = stamp
-            steps.append(Create(ENDPOINT_SLICES, document))
+            steps.append(Create(ENDPOINT_SLICES, document, failed=_failed(service, "create")))
         elif _differs(one.slice, document):
             metadata = {
                 **meta(one.slice), "labels": document["metadata"]["labels"],
@@ -172,8 +172,16 @@ def _writes(
             }
             changed = {**one.slice, "metadata": metadata}
             changed |= {"endpoints": document["endpoints"], "ports": document["ports"]}
-            steps.append(Update(ENDPOINT_SLICES, changed))
+            steps.append(Update(ENDPOINT_SLICES, changed, failed=_failed(service, f"update {name_of(changed)}")))
     return steps
+
+
+def _failed(service: Object, what: str) -> Note:
+    who = f"{namespace_of(service)}/{name_of(service)}"
+    problem = f"failed to {what} EndpointSlice for Service {who}: {{error}}"
+    return Note(
+        service, WARNING, "FailedToUpdateEndpointSlices", f"Error updating Endpoint Slices for Service {who}: {problem}"
+    )
 
 
 def endpoint_of(pod: Object, service: Object, family: str, zones: Mapping[str, str]) -> Object:

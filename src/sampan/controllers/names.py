@@ -29,6 +29,7 @@ ALIASES: Mapping[str, str] = {
 QUEUES: Mapping[str, str] = {
     "certificatesigningrequest-approving-controller": "certificate",
     "clusterrole-aggregation-controller": "ClusterRoleAggregator",
+    "device-taint-eviction-controller": "device-taint-eviction-controller",
     "endpoints-controller": "endpoint",
     "endpointslice-controller": "endpoint_slice",
     "endpointslice-mirroring-controller": "endpoint_slice_mirroring",

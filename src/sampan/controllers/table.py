@@ -19,6 +19,7 @@ from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.cronjob import CronJobReconciler
 from sampan.controllers.daemonset import DaemonSetReconciler
 from sampan.controllers.deployment import DeploymentReconciler
+from sampan.controllers.device_taint_eviction import DeviceTaintEviction
 from sampan.controllers.disruption import DisruptionReconciler
 from sampan.controllers.endpoints import EndpointsReconciler
 from sampan.controllers.endpointslice import EndpointSliceReconciler
@@ -239,6 +240,10 @@ CONTROLLERS: tuple[Loop, ...] = (
     Loop(
         "taint-eviction-controller", "node-controller",
         lambda wiring, config: TaintEvictionReconciler(wiring),
+    ),
+    Loop(
+        "device-taint-eviction-controller", "device-taint-eviction-controller",
+        lambda wiring, config: DeviceTaintEviction(wiring),
     ),
     Loop("ttl-controller", "ttl-controller", lambda wiring, config: NodeTTLReconciler(wiring)),
     Loop(

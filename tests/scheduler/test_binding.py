@@ -38,5 +38,10 @@ def test_pods_that_wait_for_their_volumes_hold_up_no_others() -> None:
         await cluster.client.create(PODS, pod("quick", cpu="10m"))
         await placed(cluster, "quick", within_s=5)
         assert not await node_of(cluster, "waits0")
+        waiting_pod = await cluster.client.get(PODS, "waits0", "default")
+        claim = await cluster.client.get(PERSISTENT_VOLUME_CLAIMS, "c0", "default")
+        chosen = claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"]
+        assert waiting_pod["status"]["nominatedNodeName"] == chosen, "where it is about to go is told"
+        assert "nominatedNodeName" not in (await cluster.client.get(PODS, "quick", "default"))["status"]
 
     play(scenario)

@@ -85,6 +85,17 @@ def test_each_extension_point_is_measured_with_its_status(world: World) -> None:
     }
 
 
+def test_plugins_are_counted_where_they_took_part(world: World) -> None:
+    world.node("a", cpu="2")
+    world.node("b", cpu="2")
+    assert world.where(cpu="1")
+    world.decide(cpu="3")
+    found = world.framework.evaluations()
+    assert found["NodeResourcesFit", "Filter"] == 2 and found["NodeResourcesFit", "Score"] == 1
+    assert found["VolumeBinding", "PreFilter"] == 2
+    assert not found["VolumeBinding", "Filter"], "it had nothing to say about a pod without volumes"
+
+
 class NoRules:
     """One plugin that only waits."""
 

@@ -29,6 +29,18 @@ async def report_failure(client: Client, pod: Object, reason: str, message: str,
         log.warning("pod %s: the condition %s was not written: %s", key_of(pod), CONDITION, error)
 
 
+async def report_expectation(client: Client, key: str, node_name: str) -> None:
+    """Write where the pod is about to be bound, for who makes or removes nodes (KEP-5278)."""
+    namespace, _, name = key.partition("/")
+    try:
+        patch: Object = {"status": {"nominatedNodeName": node_name}}
+        await client.patch(PODS, name, patch, namespace, type="strategic", subresource="status")
+    except errors.NotFound:
+        log.debug("pod %s was deleted before it was bound", key)
+    except errors.APIError as error:
+        log.warning("pod %s: its node %s was not written: %s", key, node_name, error)
+
+
 async def report_group(client: Client, group: Object, message: str) -> None:
     """Write the group's condition: placed (an empty message), or why not. Once it was placed, that stays."""
     conditions = (group.get("status") or {}).get("conditions") or []

@@ -17,7 +17,7 @@ from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.leader_election import LeaderElector, LeaseTimes
 from sampan.scheduler.configuration.configuration import Configuration, scheduler_config
-from sampan.scheduler.metrics import SchedulerMetrics, gauge
+from sampan.scheduler.metrics import SchedulerMetrics, evaluations, gauge
 from sampan.scheduler.scheduler import Scheduler, running
 
 if TYPE_CHECKING:
@@ -113,6 +113,10 @@ class KubeScheduler:
         yield gauge("scheduler_cache_size", "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.",
                     "type", {kind: float(size) for kind, size in sizes.items()})
         yield self._unschedulable(scheduler.queue.refused_by())
+        yield evaluations({
+            (plugin, point, profile): count for profile, framework in scheduler.profiles.frameworks.items()
+            for (plugin, point), count in framework.evaluations().items()
+        })
 
     def _unschedulable(self, counts: Counter[tuple[str, str]]) -> Metric:
         from prometheus_client.core import GaugeMetricFamily

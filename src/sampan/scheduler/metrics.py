@@ -199,6 +199,14 @@ def gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> Metr
     return made
 
 
+def evaluations(counts: Mapping[Labels, int]) -> Metric:
+    """By plugin, extension point and profile."""
+    return _counter(
+        "scheduler_plugin_evaluation", "Number of attempts to schedule pods by each plugin and the extension point "
+        "(available only in PreFilter, Filter, PreScore, and Score).", ("plugin", "extension_point", "profile"), counts,
+    )
+
+
 def _counter(name: str, text: str, labels: Labels, counts: Mapping[Any, int]) -> Metric:
     from prometheus_client.core import CounterMetricFamily
 

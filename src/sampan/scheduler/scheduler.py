@@ -26,7 +26,7 @@ from sampan.scheduler.config import SchedulerConfig
 from sampan.scheduler.cycle import CycleTrial, Decision, Outside, decide, feasible
 from sampan.scheduler.extenders.extender import Extender, ExtenderError
 from sampan.scheduler.extenders.extenders import Extenders
-from sampan.scheduler.failure import report_group
+from sampan.scheduler.failure import report_expectation, report_group
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.framework import Framework
 from sampan.scheduler.framework.handle import Handle
@@ -353,7 +353,7 @@ class Scheduler:
         self._not_placed(queued, decision, status)
 
     async def _prepare(self, framework: Framework, decision: Decision) -> Status | None:
-        """What may have to wait, for volumes or for other pods, gives its slot away meanwhile."""
+        """What may have to wait, for volumes or other pods, gives its slot away meanwhile and says where it goes."""
         state, pod, node_name = decision.state, decision.pod, decision.node_name
         if not framework.may_wait(state, pod, node_name):
             return None
@@ -361,6 +361,9 @@ class Scheduler:
         self._held += 1
         held, since, status = self._waiting.get(pod.uid), effects.monotonic(), None
         try:
+            if pod.nominated_node != node_name:
+                await self._reports.settled(pod.key)
+                await report_expectation(self._client, pod.key, node_name)
             status = await framework.prepare(state, pod, node_name)
             return status
         finally:

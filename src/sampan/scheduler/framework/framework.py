@@ -6,7 +6,7 @@ answers of row-local plugins are kept per pod spec (`row_cache.py`); the others 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -52,6 +52,7 @@ SKIPPED = "skipped filters"
 _CACHED_SPECS = 128
 _NOTHING_HELPED = Status(Code.UNSCHEDULABLE)
 _WAITS = Status(Code.WAIT)
+_NOBODY: frozenset[str] = frozenset()
 
 Measured: TypeAlias = Callable[[str, Status | None, float], None]
 """Told the extension point, its status (None: success) and seconds."""
@@ -139,6 +140,19 @@ class Framework:
         self._global_filters = [entry for entry in self.filters if not entry.plugin.row_local]
         self._local_names = {entry.name for entry in self._local_filters}
         self._known: OrderedDict[bytes, _KnownSpec] = OrderedDict()
+        self._asked: Counter[tuple[str, frozenset[str]]] = Counter()
+        """How often the plugins of a point were asked, all but these."""
+
+    def evaluations(self) -> Counter[tuple[str, str]]:
+        """How many attempts each plugin took part in, by plugin and extension point."""
+        of_point = {
+            "PreFilter": [name for name, _ in self._pre_filter], "Filter": [name for name, _ in self._filter],
+            "PreScore": [name for name, _ in self._pre_score], "Score": [entry.name for entry in self._scores],
+        }
+        found: Counter[tuple[str, str]] = Counter()
+        for (point, skipped), count in self._asked.items():
+            found.update({(name, point): count for name in of_point[point] if name not in skipped})
+        return found
 
     def concerns(self, plugin: str, event: ClusterEvent) -> bool:
         """Whether the event is one of those of a plugin; of an unknown plugin every event is."""
@@ -175,8 +189,10 @@ class Framework:
                     break
         ran = effects.monotonic()
         self.measured("PreFilter", before.rejection, ran - began)
+        self._asked["PreFilter", _NOBODY] += 1
         if before.rejection is None:
             known.cache.refresh(pod)
+            self._asked["Filter", frozenset(skipped)] += 1
         self.filtering_s = effects.monotonic() - ran
         return before, known.cache
 
@@ -244,6 +260,8 @@ class Framework:
                 skipped.add(name)
         prepared = effects.monotonic()
         self.measured("PreScore", None, prepared - began)
+        self._asked["PreScore", _NOBODY] += 1
+        self._asked["Score", frozenset(skipped)] += 1
         total = cache.total[rows]
         for entry, column in zip(cache.scaled, cache.raw, strict=True):
             if entry.name not in skipped:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-CHUNK_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)

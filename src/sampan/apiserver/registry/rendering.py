@@ -7,7 +7,8 @@ renderings apart from others, so that one encoded event serves every watcher tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from operator import attrgetter
+from typing import Final, Protocol
 
 import orjson
 
@@ -39,6 +40,9 @@ class Rendering(Protocol):
         """A watch event around an object as `item` gives it."""
 
 
+_DATA: Final = attrgetter("data")
+
+
 class Plain:
     """The object as stored."""
 
@@ -53,7 +57,7 @@ class Plain:
         return entry.data
 
     def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
-        return self._list([entry.data for entry in entries], page)
+        return self._list(list(map(_DATA, entries)), page)
 
     def _list(self, items: list[bytes], page: Page) -> Pieces:
         kind = self._kind

@@ -112,3 +112,10 @@ def _without_refs(raw: Json) -> Json:
 
 def _no_references(name: str) -> Schema:
     raise LookupError(name)
+
+
+def has_rules(raw: Any) -> bool:
+    """Whether there is a rule in CEL anywhere; most schemas have none, and then CEL is never loaded."""
+    if isinstance(raw, dict):
+        return bool(raw.get("x-kubernetes-validations")) or any(has_rules(item) for item in raw.values())
+    return isinstance(raw, list) and any(has_rules(item) for item in raw)

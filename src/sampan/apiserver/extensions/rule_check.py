@@ -6,7 +6,7 @@ from sampan.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from sampan.apimachinery import errors
 from sampan.apimachinery.field import FieldError, Path
 from sampan.apimachinery.object import Object, dig, name_of
-from sampan.apiserver.extensions.validator import has_rules
+from sampan.apimachinery.schema.structural import has_rules
 
 
 class RuleCheck:

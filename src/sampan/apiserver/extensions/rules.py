@@ -15,9 +15,9 @@ from sampan.apimachinery.cel.environment import BOOL, STRING, Environment, Progr
 from sampan.apimachinery.cel.errors import CELError, CompileError
 from sampan.apimachinery.field import ErrorType, FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.schema.structural import has_rules
 from sampan.apimachinery.schema.values import MISSING, key_of
 from sampan.apiserver.extensions import rule_values
-from sampan.apiserver.extensions.validator import has_rules
 
 _REASONS: Final = {
     "FieldValueInvalid": ErrorType.INVALID, "FieldValueForbidden": ErrorType.FORBIDDEN,

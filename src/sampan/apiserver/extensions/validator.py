@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sampan.apimachinery import metadata as metadata_rules
 from sampan.apimachinery.field import ErrorType, FieldError, Path, required
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.schema.structural import has_rules
 from sampan.apimachinery.schema.values import MISSING, Node, compile_values
 
 if TYPE_CHECKING:  # loaded with the first rule, since it brings CEL
@@ -56,13 +57,6 @@ class Validator:
             from sampan.apiserver.extensions.rules import RuleTree
 
             self._rules = RuleTree(self._raw, is_resource=True)
-
-
-def has_rules(raw: Any) -> bool:
-    """Whether there is a rule in CEL anywhere; most schemas have none, and then CEL is never loaded."""
-    if isinstance(raw, dict):
-        return bool(raw.get("x-kubernetes-validations")) or any(has_rules(item) for item in raw.values())
-    return isinstance(raw, list) and any(has_rules(item) for item in raw)
 
 
 def _embeds(raw: Any) -> bool:

@@ -46,7 +46,7 @@ async def test_it_lists_then_follows_changes(server, factory, until) -> None:
     assert log.calls == ["+a", "+b", "~a", "-b"]
     assert informer.lister.get("a", "default")["spec"] == {"x": 1}
     assert informer.lister.get("b", "default") is None
-    assert server.requests[0].param("resourceVersion") == "0"
+    assert server.requests[0].param("resourceVersion") == ""
 
 
 class Names:

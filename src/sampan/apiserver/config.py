@@ -11,6 +11,8 @@ class APIServerConfig:
 
     hostname: str = ""
     """Where this server runs; under that name it keeps its identity Lease. Without one it keeps none."""
+    shares_store: bool = False
+    """Whether other API servers may use the same store: then they agree there on node ports."""
     advertise_address: str = "127.0.0.1"
     advertise_port: int = 6443
     service_cidr: str = "10.96.0.0/16"

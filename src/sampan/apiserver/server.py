@@ -45,6 +45,7 @@ from sampan.apiserver.registry.hooks import Hook
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.kind_table import KindTable
 from sampan.apiserver.registry.periodic import Periodic
+from sampan.apiserver.registry.port_claims import PortClaims
 from sampan.apiserver.registry.reader import CacheReader
 from sampan.apiserver.registry.reading import ReadPath
 from sampan.apiserver.registry.service_addresses import ServiceAddresses
@@ -121,7 +122,8 @@ class APIServer:
     def _hooks(self) -> dict[tuple[str, str], Hook]:
         """What needs other objects to complete a write."""
         ranges = ServiceRanges(self.config.service_cidr, self._reader)
-        addresses = ServiceAddresses(ranges, self.config.node_ports, self._ledger)
+        claims = PortClaims(self._store, self.hub) if self.config.shares_store else None
+        addresses = ServiceAddresses(ranges, self.config.node_ports, self._ledger, claims)
         for resource, listener in ((SERVICES, addresses), (IP_ADDRESSES, self._ledger)):
             cache = self.hub.cache(resource)
             assert cache is not None

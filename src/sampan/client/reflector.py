@@ -1,6 +1,7 @@
 """Reflector: keeps a local copy equal to a list on the server, for ever.
 
-It lists once (resourceVersion=0: any state the server has at hand), hands that to its sink, then watches from the
+It lists once, asking for the most recent state: of several API servers the one at hand may be behind, and a process
+that was restarted must not see less than it had already acted on. It hands that to its sink, then watches from the
 list's resourceVersion and hands over every change. The watch is renewed from the last resourceVersion seen (bookmarks
 advance it when nothing changes), so nothing is lost between two watches. When the server no longer has that version
 (Expired), it lists again, at least as new as before. Errors are retried with exponential back-off and jitter.
@@ -105,7 +106,7 @@ class Reflector:
         log.log(logging.DEBUG if expected else logging.WARNING, "watching %s: %s", self._resource.qualified, error)
 
     async def _list(self) -> None:
-        version = "" if self._version_is_gone or self._page_size else self._version or "0"
+        version = "" if self._version_is_gone or self._page_size else self._version
         items: list[Any] = []
         token = found = ""
         while True:

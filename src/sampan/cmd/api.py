@@ -36,7 +36,7 @@ def config(cluster: ClusterLayout) -> APIServerConfig:
     """How the cluster's API server is set up."""
     pki = cluster.pki_dir
     return APIServerConfig(
-        hostname=cluster.first_node.name,
+        hostname=cluster.first_node.name, shares_store=cluster.store == "etcd",
         advertise_address=cluster.first_node.address, advertise_port=cluster.node_port,
         service_cidr=cluster.service_range, cluster_domain=cluster.domain, client_ca_file=str(pki / "ca.crt"),
         requestheader_client_ca_file=str(pki / "front-proxy-ca.crt"),

@@ -22,7 +22,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sampan import effects
-from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.http import UserInfo
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.server import APIServer
@@ -37,10 +36,11 @@ from sampan.sim.loop import VirtualLoop
 from sampan.sim.metrics import SimMetrics
 from sampan.sim.network import Network
 from sampan.sim.node import Fleet, NodeSpec, node_specs
+from sampan.sim.server import SimServer
 from sampan.sim.source import SeededSource
-from sampan.sim.store import SimStore
+from sampan.sim.store import SimStore, StoreView
 from sampan.sim.webhooks import SimWebhooks
-from sampan.storage.store import Event, StoreError
+from sampan.storage.store import Event
 
 log = logging.getLogger(__name__)
 POLL_S = 0.25
@@ -52,8 +52,9 @@ class SimConfig:
     """What a simulated cluster consists of.
 
     `apart` names control loops that are components of their own, each with its own copies of what it watches; the
-    others share the component `controllers`. `managers` above 1 are replicas of it that elect a leader. `quiet`
-    promises that there will be no faults: then there is no network either, and a request is a call.
+    others share the component `controllers`. `managers` above 1 are replicas of it that elect a leader. `servers` are
+    API servers on the one store, among which the components are spread. `quiet` promises that there will be no faults:
+    then there is no network either, and a request is a call.
     """
 
     nodes: Sequence[NodeSpec]
@@ -62,6 +63,7 @@ class SimConfig:
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     apart: Sequence[str] = ()
     managers: int = 1
+    servers: int = 1
     quiet: bool = True
 
 
@@ -72,14 +74,13 @@ class SimCluster:
         self.seed = seed
         self.config = config or SimConfig(node_specs(nodes))
         self.store = SimStore(seed)
-        self.network = Network(seed, quiet=self.config.quiet)
+        self.network = Network(seed, servers=self.config.servers, quiet=self.config.quiet)
+        self.servers: list[SimServer] = []
         self.fleet = Fleet(self.config.nodes)
         self.metrics = SimMetrics()
         self.webhooks = SimWebhooks(seed)
         self.components: dict[str, Component] = {}
         self._user = Life("user")
-        self._servers_down = 0
-        self._starting: asyncio.Task[None] | None = None
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> SimCluster:
@@ -89,8 +90,12 @@ class SimCluster:
         try:
             self._stack.enter_context(effects.use(self.source))
             self._stack.push_async_callback(self.store.close)
-            self._stack.push_async_callback(self._stop_server)
-            await self._start_server()
+            for number in range(self.config.servers):
+                view = StoreView(self.store)
+                server = SimServer(number, view, self.network, self._build_server, self.metrics.before)
+                self.servers.append(server)
+                self._stack.push_async_callback(server.stop)
+                await server.start()
             self.client = self.client_of("kubernetes-admin", "system:masters")
             self._stack.push_async_callback(self._stop_components)
             for component in self._parts():
@@ -108,6 +113,12 @@ class SimCluster:
         """A client that acts as a user, over the link of a component's life or over one of its own."""
         identity = UserInfo(user, groups=(*groups, "system:authenticated"))
         return Client(self.network.connect(life or self._user, identity))
+
+    def administrator_at(self, server: int) -> Client:
+        """An administrator's client that talks to one of the API servers, as long as that one answers."""
+        life = Life(f"user of server {server}")
+        self.network.link(life.component).home = server
+        return self.client_of("kubernetes-admin", "system:masters", life=life)
 
     async def until(
         self, condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 600.0, what: str = ""
@@ -138,39 +149,10 @@ class SimCluster:
         """A fingerprint of the whole history: every key, value and revision."""
         return self.store.fingerprint()
 
-    # The API server's crashes
-
-    def crash_server(self) -> None:
-        """It dies in the midst of everything. The store survives."""
-        self._servers_down += 1
-        self.network.hang_up("connection reset by peer")
-        if self._starting is not None:
-            self._starting.cancel()
-
-    def revive_server(self) -> None:
-        self._servers_down -= 1
-        if not self._servers_down:
-            self._starting = asyncio.create_task(self._restart_server(), name="apiserver")
-
-    async def _restart_server(self) -> None:
-        while not self._servers_down and self.network.server is None:
-            await self._stop_server()
-            try:
-                await self._start_server()
-            except (StoreError, APIError) as error:
-                log.info("the API server does not start: %s", error)
-                await asyncio.sleep(POLL_S)
-
-    async def _start_server(self) -> None:
-        self.server = APIServer(self.store, self.config.server)
-        self.webhooks.answer_for(self.server)
-        await self.server.start()
-        if not self._servers_down:
-            self.network.server = self.metrics.before(self.server)
-
-    async def _stop_server(self) -> None:
-        self.network.server = None
-        await self.server.stop()
+    def _build_server(self, view: StoreView) -> APIServer:
+        server = APIServer(view, replace(self.config.server, shares_store=self.config.servers > 1))
+        self.webhooks.answer_for(server)
+        return server
 
     # The other components
 

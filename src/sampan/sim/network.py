@@ -22,6 +22,7 @@ from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.client.transport import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from sampan.effects.seeded import Generator, generator
 from sampan.sim.cause import CAUSE, Cause, Life
+from sampan.sim.reads import Reads
 from sampan.sim.stream import SimStream
 
 Handle: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -42,13 +43,25 @@ class Trouble(Protocol):
     def holds(self, path: str) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a stream is: a watch of this path at that server."""
+
+    path: str
+    server: int
+
+
 @dataclass(slots=True)
 class Link:
     """One component's way to the API server. `troubles` are the faults that are active on it."""
 
     name: str
     troubles: list[Trouble] = field(default_factory=list)
-    streams: dict[SimStream, str] = field(default_factory=dict)
+    home: int = 0
+    """The API server that it is connected to."""
+    moves: list[int] = field(default_factory=list)
+    """Those that it was moved to meanwhile; the last holds."""
+    streams: dict[SimStream, Carried] = field(default_factory=dict)
     expires: list[str] = field(default_factory=list)
     """Path endings of collections whose next watch is told that its version is gone."""
     troubled_since_s: float | None = None
@@ -60,9 +73,10 @@ class Link:
     def held(self, path: str) -> bool:
         return any(trouble.cuts() or trouble.holds(path) for trouble in self.troubles)
 
-    def break_streams(self, why: str, ending: str = "") -> None:
-        for stream, path in list(self.streams.items()):
-            if path.endswith(ending):
+    def break_streams(self, why: str, ending: str = "", server: int | None = None) -> None:
+        """Those of paths with that ending, and from that server."""
+        for stream, carried in list(self.streams.items()):
+            if carried.path.endswith(ending) and server in (None, carried.server):
                 stream.break_off(why)
 
     def note(self, now_s: float) -> None:
@@ -83,46 +97,59 @@ class Link:
 
 
 class Network:
-    """All links, and the server at their other end (None: nobody listens). `quiet` promises that no fault will come."""
+    """All links, and the servers at their other end (None: nobody listens). `quiet` promises that no fault will come.
 
-    def __init__(self, seed: int, *, quiet: bool = True) -> None:
+    Links are spread over the servers; who finds its own away goes to another.
+    """
+
+    def __init__(self, seed: int, *, servers: int = 1, quiet: bool = True) -> None:
         self.rng = generator(seed, "network")
         self.quiet = quiet
         self.links: dict[str, Link] = {}
-        self.server: Handle | None = None
+        self.servers: list[Handle | None] = [None] * servers
         self.requests = 0
-        self._serving: dict[asyncio.Task[None], asyncio.Future[Response]] = {}
+        self.reads: Reads | None = None
+        """What everyone has read, if somebody wants to know whether it ever goes back in time."""
+        self._serving: dict[asyncio.Task[None], tuple[int, asyncio.Future[Response]]] = {}
 
     def link(self, name: str) -> Link:
         if name not in self.links:
-            self.links[name] = Link(name)
+            self.links[name] = Link(name, home=len(self.links) % len(self.servers))
         return self.links[name]
+
+    def server_of(self, link: Link) -> int:
+        """Where the link's next request goes."""
+        wanted = link.moves[-1] if link.moves else link.home
+        order = [wanted, *(number for number in range(len(self.servers)) if number != wanted)]
+        return next((number for number in order if self.servers[number] is not None), wanted)
 
     def connect(self, life: Life, user: UserInfo, link: str = "") -> SimTransport:
         """A transport for one life of a component."""
         return SimTransport(self, self.link(link or life.component), life, user)
 
-    def hang_up(self, why: str) -> None:
-        """The server is gone: every stream breaks, everything it was doing stops where it is."""
-        self.server = None
-        for task, answer in self._serving.items():
-            task.cancel()
-            _fail(answer, errors.ServiceUnavailable("connection reset by peer"))
-        self._serving.clear()
+    def hang_up(self, server: int, why: str) -> None:
+        """A server is gone: every stream from it breaks, everything it was doing stops where it is."""
+        self.servers[server] = None
+        for task, (at, answer) in list(self._serving.items()):
+            if at == server:
+                del self._serving[task]
+                task.cancel()
+                _fail(answer, errors.ServiceUnavailable("connection reset by peer"))
         for link in self.links.values():
-            link.break_streams(why)
+            link.break_streams(why, server=server)
 
-    def serve(self, request: Request) -> asyncio.Future[Response]:
-        """Let the server handle a request by itself; it goes on if nobody waits for the answer any more.
+    def serve(self, server: int, request: Request) -> asyncio.Future[Response]:
+        """Let a server handle a request by itself; it goes on if nobody waits for the answer any more.
 
         Raises ServiceUnavailable if nobody listens, and the future does when the server goes meanwhile.
         """
-        if self.server is None:
+        handle = self.servers[server]
+        if handle is None:
             raise errors.ServiceUnavailable("connection refused")
         self.requests += 1
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._serve(self.server, request, answer))
-        self._serving[task] = answer
+        task = asyncio.create_task(self._serve(handle, request, answer))
+        self._serving[task] = server, answer
         return answer
 
     async def _serve(self, server: Handle, request: Request, answer: asyncio.Future[Response]) -> None:
@@ -162,10 +189,11 @@ class SimTransport:
         try:
             if not network.quiet:
                 return await self._carry(request, cause)
-            if network.server is None:
+            handle = network.servers[network.server_of(self._link)]
+            if handle is None:
                 raise errors.ServiceUnavailable("connection refused")
             network.requests += 1
-            response = await network.server(request)
+            response = await handle(request)
             cause.acknowledged = True
             return response
         finally:
@@ -185,6 +213,7 @@ class SimTransport:
 
     async def _there_and_back(self, request: Request, cause: Cause) -> Response:
         network, link = self._network, self._link
+        known = network.reads.known(link.name, request.path) if network.reads is not None else 0
         await self._may_die("before", request)
         if link.troubles:
             await self._wait_while_cut(CONNECT_TIMEOUT_S)
@@ -193,19 +222,23 @@ class SimTransport:
             raise errors.ServiceUnavailable("connection reset by peer")
         if self._life.over:
             raise errors.ServiceUnavailable("the process is gone")
-        if network.server is None:
+        server = network.server_of(link)
+        if network.servers[server] is None:
             await asyncio.sleep(REFUSED_AFTER_S)
-        answer = network.serve(request)
+            server = network.server_of(link)
+        answer = network.serve(server, request)
         await self._may_die("inside", request)
         response = await answer
         if response.stream is not None:
-            return self._streaming(request, response)
+            return self._streaming(request, response, server)
         await self._may_die("after", request)
         await asyncio.sleep(network.latency_s(link))
         if link.troubles:
             await self._wait_while_cut(READ_TIMEOUT_S)
         if link.troubles and any(trouble.loses_answer(network.rng) for trouble in link.troubles):
             raise errors.ServiceUnavailable("unexpected EOF")
+        if network.reads is not None and request.method == "GET":
+            network.reads.listed(link.name, request.path, response.body, known)
         return response
 
     async def _may_die(self, phase: str, request: Request) -> None:
@@ -224,7 +257,7 @@ class SimTransport:
             await asyncio.sleep(RECHECK_S)
             waited_s += RECHECK_S
 
-    def _streaming(self, request: Request, response: Response) -> Response:
+    def _streaming(self, request: Request, response: Response, server: int) -> Response:
         assert response.stream is not None
         network, link, path = self._network, self._link, request.path
         inner = response.stream
@@ -235,8 +268,11 @@ class SimTransport:
                     inner = _gone(inner)
                     break
         stream = SimStream(inner, lambda: network.latency_s(link), lambda: link.held(path))
-        link.streams[stream] = path
-        return Response(response.status, response.headers, stream=_registered(stream, link))
+        link.streams[stream] = Carried(path, server)
+        chunks = _registered(stream, link)
+        if network.reads is not None:
+            chunks = network.reads.watched(link.name, path, chunks)
+        return Response(response.status, response.headers, stream=chunks)
 
 
 def _fail(answer: asyncio.Future[Response], error: Exception) -> None:

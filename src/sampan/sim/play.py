@@ -18,6 +18,7 @@ from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.faults.plan import FaultPlan, Field, draw
 from sampan.sim.invariants import table
 from sampan.sim.observer import Observer, Violation
+from sampan.sim.reads import Reads
 from sampan.sim.scenario import Scenario, Stage
 from sampan.sim.world import Change, World
 
@@ -87,12 +88,16 @@ async def _play(trial: Trial) -> Outcome:
     nodes = scenario.node_specs()
     quiet = trial.plan.network is False if trial.plan is not None else trial.level == "none"
     apart = () if quiet else scenario.apart
-    config = SimConfig(nodes, apart=apart, managers=scenario.managers, quiet=quiet)
+    config = SimConfig(nodes, apart=apart, managers=scenario.managers, servers=scenario.servers, quiet=quiet)
     cluster = SimCluster(trial.seed, config=config)
     world = World(lambda component, now: _informed_until(cluster, component, now))
     stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     observer = Observer(world, table.make(), lambda violation: None if stop.done() else stop.set_result(None))
     cluster.store.listeners.append(observer.committed)
+    if scenario.servers > 1:
+        cluster.network.reads = Reads(
+            lambda message: observer.report(Violation("reads", message, effects.monotonic()))
+        )
     async with _booted(cluster, observer):
         plan = trial.plan or _drawn(trial, cluster)
         campaign = Campaign(plan.faults)
@@ -135,7 +140,7 @@ def _drawn(trial: Trial, cluster: SimCluster) -> FaultPlan:
 def _field(cluster: SimCluster, trial: Trial) -> Field:
     scenario = trial.scenario
     components = tuple(scenario.struck) or tuple(cluster.components)
-    return Field(components, tuple(cluster.fleet.nodes), tuple(scenario.without))
+    return Field(components, tuple(cluster.fleet.nodes), scenario.servers, tuple(scenario.without))
 
 
 async def _course(trial: Trial, cluster: SimCluster, observer: Observer, campaign: Campaign) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from sampan.effects.seeded import Generator, generator
 from sampan.sim.cause import CAUSE, Cause
@@ -26,6 +26,42 @@ class Trouble(Protocol):
     def store_latency_s(self, rng: Generator) -> float: ...
     def finds_conflict(self, rng: Generator) -> bool: ...
     def is_down(self) -> bool: ...
+
+
+HOLD_S: Final = 0.1
+
+
+class StoreView:
+    """The store as one API server sees it: all is the store's, but what it watches comes late while it is `held`."""
+
+    def __init__(self, store: SimStore) -> None:
+        self.held = 0
+        self._store = store
+        self.get, self.list, self.create, self.update = store.get, store.list, store.create, store.update
+        self.delete, self.revision, self.compact = store.delete, store.revision, store.compact
+        self.snapshot, self.close = store.snapshot, store.close
+
+    def watch(self, prefix: str, *, after: int) -> Watch:
+        return _LateWatch(self, self._store.watch(prefix, after=after))
+
+
+class _LateWatch:
+    def __init__(self, view: StoreView, inner: Watch) -> None:
+        self._view = view
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[list[Event]]:
+        async for batch in self._inner:
+            while self._view.held:  # noqa: ASYNC110  # several holds may overlap
+                await asyncio.sleep(HOLD_S)
+            yield batch
+
+    async def __aenter__(self) -> _LateWatch:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._inner.__aexit__(*exc)
 
 
 class SimStore:

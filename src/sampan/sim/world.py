@@ -23,7 +23,7 @@ GroupResource: TypeAlias = tuple[str, str]
 Present: TypeAlias = dict[str, Object]
 
 PODS: Final = ("core", "pods")
-UNREAD: Final = frozenset({("core", "events"), ("events.k8s.io", "events")})
+UNREAD: Final = frozenset({("core", "events"), ("events.k8s.io", "events"), ("core", "nodeportclaims")})
 """Kinds that no invariant reads."""
 FINISHED: Final = ("Succeeded", "Failed")
 RECENT_WRITES: Final = 4000

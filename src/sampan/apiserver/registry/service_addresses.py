@@ -22,6 +22,7 @@ from sampan.apimachinery.field import FieldError, Path, invalid
 from sampan.apimachinery.object import Object, name_of, namespace_of
 from sampan.apiserver.registry.address_ledger import AddressLedger
 from sampan.apiserver.registry.entry import Entry
+from sampan.apiserver.registry.port_claims import PortClaims
 from sampan.apiserver.registry.service_ranges import ServiceRanges
 from sampan.apiserver.registry.watcher import Change
 
@@ -45,11 +46,18 @@ class Reservation:
     def addresses(self) -> list[str]:
         return [str(value) for kind, value in self.taken if kind == _IP]
 
+    def ports(self) -> set[Taken]:
+        return {one for one in self.taken if one[0] != _IP}
+
 
 class ServiceAddresses:
-    """A `Hook` on Services, and a listener of their cache."""
+    """A `Hook` on Services, and a listener of their cache. `claims` where the store has other servers."""
 
-    def __init__(self, ranges: ServiceRanges, node_ports: tuple[int, int], ledger: AddressLedger) -> None:
+    def __init__(
+        self, ranges: ServiceRanges, node_ports: tuple[int, int], ledger: AddressLedger,
+        claims: PortClaims | None = None,
+    ) -> None:
+        self._claims = claims
         self._ranges = ranges
         self._ledger = ledger
         self._ports = node_ports
@@ -90,15 +98,21 @@ class ServiceAddresses:
         return reservation
 
     async def secure(self, reserved: object, obj: Object) -> None:
-        """Claim the addresses. Raises Invalid if another took one meanwhile."""
-        if not isinstance(reserved, Reservation) or not reserved.addresses():
+        """Claim the addresses, and the ports. Raises Invalid if another took one meanwhile."""
+        if not isinstance(reserved, Reservation):
             return
+        if self._claims is not None and (ports := reserved.ports()):
+            lost = await self._claims.claim(ports) | (ports & self._used.keys())
+            if lost:
+                raise errors.invalid(SERVICES, name_of(obj), [_refused_port(obj, *min(lost, key=str))])
         reserved.service = namespace_of(obj), name_of(obj)
         for address in reserved.addresses():
             if not await self._ledger.claim(address, *reserved.service):
                 raise errors.invalid(SERVICES, name_of(obj), [_refused(address, _ALLOCATED)])
 
     def finish(self, reserved: object, *, written: bool) -> None:
+        if isinstance(reserved, Reservation) and self._claims is not None:
+            self._claims.release(reserved.ports())
         if isinstance(reserved, Reservation) and not written:
             self._reserved -= reserved.taken
             if reserved.service[1]:
@@ -242,6 +256,15 @@ def _refused(address: str, why: str) -> FieldError:
 
 
 _RANGE_FULL: Final = invalid(_SPEC.child("clusterIPs"), [], "failed to allocate a serviceIP: range is full")
+
+
+def _refused_port(service: Object, protocol: str, number: int | str) -> FieldError:
+    """The error of a port that another has taken, at its place in the Service."""
+    for position, port in enumerate(service["spec"].get("ports") or ()):
+        if (port.get("protocol", "TCP"), port.get("nodePort")) == (protocol, number):
+            path = _SPEC.child("ports").index(position).child("nodePort")
+            return invalid(path, number, "provided port is already allocated")
+    return invalid(_SPEC.child("healthCheckNodePort"), number, "provided port is already allocated")
 
 
 def _candidates(first: int, middle: int, last: int) -> Iterable[int]:

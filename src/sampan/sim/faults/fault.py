@@ -14,6 +14,7 @@ from sampan.effects.seeded import Generator
 from sampan.sim.component import Component
 from sampan.sim.network import Link, Network
 from sampan.sim.node import Fleet
+from sampan.sim.server import SimServer
 from sampan.sim.source import SeededSource
 from sampan.sim.store import SimStore
 from sampan.sim.webhooks import SimWebhooks
@@ -28,9 +29,7 @@ class Target(Protocol):
     source: SeededSource
     webhooks: SimWebhooks
     components: dict[str, Component]
-
-    def crash_server(self) -> None: ...
-    def revive_server(self) -> None: ...
+    servers: list[SimServer]
 
 
 @dataclass(frozen=True, slots=True)

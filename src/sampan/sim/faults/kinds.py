@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sampan.effects.seeded import Generator
 from sampan.sim.faults.fault import Fault, LinkFault, StoreFault, Target
+from sampan.sim.server import SimServer
 
 LATEST_CRASH_S = 20.0
 
@@ -125,23 +127,68 @@ class BrokenWatch(LinkFault):
         LinkFault.begin(self, target)
         link = target.network.link(self.component)
         if self.expired:
-            link.expires.extend({path for path in sorted(link.streams.values()) if path.endswith(self.resource)})
+            paths = {carried.path for carried in link.streams.values()}
+            link.expires.extend(path for path in paths if path.endswith(self.resource))
             link.expires.sort()
         link.break_streams("connection reset by peer", self.resource)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCrash(LinkFault):
-    """The API server dies in the midst of everything; another starts on the same store after `for_s`."""
+    """The API servers, or one of them, die in the midst of everything; others start on the same store after `for_s`."""
 
     component: str = "*"
+    server: int | None = None
 
     def begin(self, target: Target) -> None:
         LinkFault.begin(self, target)
-        target.crash_server()
+        for server in self._struck(target):
+            server.crash()
 
     def end(self, target: Target) -> None:
-        target.revive_server()
+        for server in self._struck(target):
+            server.revive()
+        LinkFault.end(self, target)
+
+    def _struck(self, target: Target) -> Sequence[SimServer]:
+        return target.servers if self.server is None else [target.servers[self.server]]
+
+
+@dataclass(frozen=True, slots=True)
+class StaleServer(LinkFault):
+    """What one of several API servers knows falls behind: no change of the store reaches its caches."""
+
+    component: str = "*"
+    server: int = 0
+
+    def begin(self, target: Target) -> None:
+        LinkFault.begin(self, target)
+        target.servers[self.server].view.held += 1
+
+    def end(self, target: Target) -> None:
+        target.servers[self.server].view.held -= 1
+        LinkFault.end(self, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved(LinkFault):
+    """The component's requests go to another API server. Its watches break and follow, or stay where they are."""
+
+    server: int = 0
+    breaks: bool = True
+
+    def begin(self, target: Target) -> None:
+        LinkFault.begin(self, target)
+        link = target.network.link(self.component)
+        link.moves.append(self.server)
+        if self.breaks:
+            link.break_streams("connection reset by peer")
+
+    def end(self, target: Target) -> None:
+        link = target.network.link(self.component)
+        link.moves.remove(self.server)
+        if self.breaks:
+            link.break_streams("connection reset by peer")
         LinkFault.end(self, target)
 
 

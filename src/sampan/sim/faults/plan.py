@@ -13,6 +13,7 @@ from sampan.sim.faults.kinds import (
     ClockJump,
     Crash,
     Lossy,
+    Moved,
     NodeDown,
     NodeReboot,
     Partition,
@@ -20,6 +21,7 @@ from sampan.sim.faults.kinds import (
     ServerCrash,
     Slow,
     SlowStore,
+    StaleServer,
     StaleWatch,
     StoreConflicts,
     StoreDown,
@@ -62,6 +64,7 @@ class Field:
 
     components: tuple[str, ...]
     nodes: tuple[str, ...]
+    servers: int = 1
     without: tuple[str, ...] = ()
     """Kinds of faults that are left out."""
 
@@ -127,11 +130,26 @@ def _clock(rng: Generator, at: float, most: float, field: Field) -> Fault:
     return ClockJump(at, _tenths(rng.uniform(1, most)), rng.choice((-3600.0, -30.0, 30.0, 3600.0)))
 
 
+def _stale_server(rng: Generator, at: float, most: float, field: Field) -> Fault:
+    return StaleServer(at, _tenths(rng.uniform(1, most)), server=rng.randrange(field.servers))
+
+
+def _moved(rng: Generator, at: float, most: float, field: Field) -> Fault:
+    component, server = rng.choice(field.components), rng.randrange(field.servers)
+    return Moved(at, _tenths(rng.uniform(1, most)), component, server, rng.random() < 0.7)
+
+
+def _one_server(rng: Generator, at: float, most: float, field: Field) -> Fault:
+    return ServerCrash(at, _tenths(rng.uniform(0.5, most)), server=rng.randrange(field.servers))
+
+
 DRAWS: Final[tuple[tuple[int, Draw], ...]] = (
     (6, _crash), (1, _restart), (3, _slow), (2, _lossy), (2, _partition), (4, _stale), (3, _broken), (2, _server),
     (1, _slow_store), (2, _conflicts), (1, _store_down), (2, _node_down), (1, _node_reboot), (1, _clock),
 )
 """How often each kind comes, relative to the others."""
+SERVER_DRAWS: Final[tuple[tuple[int, Draw], ...]] = ((6, _stale_server), (8, _moved), (2, _one_server))
+"""What comes to these where there are several API servers."""
 
 
 def draw(seed: int, level: str, duration_s: float, field: Field) -> FaultPlan:
@@ -142,11 +160,12 @@ def draw(seed: int, level: str, duration_s: float, field: Field) -> FaultPlan:
         level = "heavy" if seed % 2 else "light"
     bad = LEVELS[level]
     rng = generator(seed, "faults", level)
-    weights = [weight for weight, _ in DRAWS]
+    draws = DRAWS if field.servers == 1 else (*DRAWS, *SERVER_DRAWS)
+    weights = [weight for weight, _ in draws]
     faults: list[Fault] = []
     at = rng.expovariate(1 / bad.every_s)
     while at < duration_s:
-        kind = rng.choices(DRAWS, weights)[0][1]
+        kind = rng.choices(draws, weights)[0][1]
         fault = kind(rng, _tenths(at), bad.most_s, field)
         if type(fault).__name__ not in field.without:
             faults.append(fault)

@@ -74,9 +74,10 @@ class StatefulSetOrder:
 
 
 def _is_outdated(pod: Object, owner: Object) -> bool:
-    """Of an old revision, by what the status says."""
+    """Of an old revision: by what the status says, or by the template, of which the status may not know yet."""
     update = dig(owner, "status", "updateRevision")
-    return labels_of(pod).get("controller-revision-hash") != update or is_finished(pod)
+    image, wanted = (dig(one, "spec", "containers", 0, "image") for one in (pod, dig(owner, "spec", "template")))
+    return labels_of(pod).get("controller-revision-hash") != update or image != wanted or is_finished(pod)
 
 
 class DaemonPerNode:

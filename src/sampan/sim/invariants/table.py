@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sampan.sim.invariants import jobs, objects, pods, policies, replicas, sets
+from sampan.sim.invariants import jobs, objects, pods, policies, replicas, services, sets
 from sampan.sim.observer import Invariant
 
 INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
@@ -34,6 +34,7 @@ INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
     policies.Autoscalers,
     policies.Leadership,
     policies.VolumeBinding,
+    services.ServiceAddresses,
 )
 
 

@@ -18,6 +18,7 @@ from sampan.sim.scenarios import (
     namespaces,
     quotas,
     scheduling,
+    servers,
     statefulsets,
     volumes,
     webhooks,
@@ -28,6 +29,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     module.SCENARIO.name: module.SCENARIO
     for module in (
         deployments, statefulsets, jobs, cronjobs, daemonsets, autoscaling, budgets, namespaces, garbage, quotas,
-        volumes, zones, scheduling, leaders, webhooks, churn,
+        volumes, zones, scheduling, leaders, webhooks, servers, churn,
     )
 }

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sampan import effects
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.flowcontrol.limit_metrics import LimitMetrics
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.watcher import Change
+from sampan.apiserver.seams import Reader
 
 if TYPE_CHECKING:  # loaded by the first scrape, not while the server starts
     from prometheus_client.core import Metric
@@ -98,7 +100,7 @@ def _labels(ctx: RequestContext, status: int) -> Labels:
     return (verb, ctx.group, ctx.version, ctx.resource, ctx.subresource if known else "")
 
 
-def exposition(metrics: RequestMetrics) -> Callable[[], bytes]:
+def exposition(metrics: RequestMetrics, reader: Reader) -> Callable[[], bytes]:
     """What makes the whole text; the process's own figures (memory, CPU, garbage collection) are in it."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.gc_collector import GCCollector
@@ -106,6 +108,7 @@ def exposition(metrics: RequestMetrics) -> Callable[[], bytes]:
 
     registry = CollectorRegistry()
     registry.register(metrics)
+    registry.register(LimitMetrics(reader))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return lambda: generate_latest(registry)

@@ -174,7 +174,7 @@ class APIServer:
     async def _scrape(self, ctx: RequestContext, backend: Backend) -> Response:
         """`/metrics`"""
         if self._exposition is None:
-            self._exposition = exposition(self._metrics)
+            self._exposition = exposition(self._metrics, self._reader)
         headers = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
         return Response(200, headers, self._exposition())
 

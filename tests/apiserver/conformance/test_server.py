@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.apiserver.serving import call, document, pod, serving
 
-from sampan.api.resources import POD_TEMPLATES, PODS
+from sampan.api.resources import FLOW_SCHEMAS, POD_TEMPLATES, PODS, PRIORITY_LEVEL_CONFIGURATIONS
+from sampan.apimachinery.http import Request
+from sampan.apiserver.flowcontrol import fairness
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V2BETA1 = V2.replace("v=v2", "v=v2beta1")
@@ -172,3 +175,37 @@ async def test_a_request_may_say_how_long_it_waits(timeout: str, status: int) ->
             if status == 400:
                 words = 'invalid timeout specified in the request URL - time: invalid duration "invalid"'
                 assert document(answer)["message"] == words
+
+
+async def test_requests_are_classified_by_a_schema_and_level_of_ones_own(tmp_path: Path) -> None:
+    """Its steady state is a condition and a metric; then answers bear the uids of both."""
+    (tmp_path / "tokens.csv").write_text("noxu-token,noxu,1,devs\nfoo-token,foo,2,devs\n")
+    async with serving(authorization=True, token_file=str(tmp_path / "tokens.csv")) as (server, client):
+        level = await client.create(PRIORITY_LEVEL_CONFIGURATIONS, {
+            "metadata": {"name": "e2e-testing-prioritylevel"}, "spec": {"type": "Limited", "limited": {
+                "nominalConcurrencyShares": 4, "lendablePercent": 0, "limitResponse": {"type": "Reject"},
+            }},
+        })
+        rule = {"subjects": [{"kind": "User", "user": {"name": "noxu"}}], "nonResourceRules": [
+            {"verbs": ["*"], "nonResourceURLs": ["*"]},
+        ]}
+        schema = await client.create(FLOW_SCHEMAS, {"metadata": {"name": "e2e-testing-flowschema"}, "spec": {
+            "matchingPrecedence": 1000, "priorityLevelConfiguration": {"name": "e2e-testing-prioritylevel"},
+            "distinguisherMethod": {"type": "ByUser"}, "rules": [rule],
+        }})
+        await client.list(FLOW_SCHEMAS)
+        text = (await call(server, "GET", "/metrics")).body.decode()
+        found = re.search(
+            r'apiserver_flowcontrol_nominal_limit_seats\{priority_level="e2e-testing-prioritylevel"\} ([0-9.]+)', text
+        )
+        assert found and float(found[1]) >= 1
+        await fairness.mark_dangling(client, server.reader)
+        [condition] = (await client.get(FLOW_SCHEMAS, "e2e-testing-flowschema"))["status"]["conditions"]
+        assert (condition["type"], condition["status"]) == ("Dangling", "False")
+        seen = {}
+        for name in ("noxu", "foo"):
+            answer = await server.handle(Request("GET", "/version", {}, {"authorization": f"Bearer {name}-token"}))
+            seen[name] = (answer.headers["x-kubernetes-pf-flowschema-uid"],
+                          answer.headers["x-kubernetes-pf-prioritylevel-uid"])
+        assert seen["noxu"] == (schema["metadata"]["uid"], level["metadata"]["uid"])
+        assert all(seen["foo"]) and seen["foo"] != seen["noxu"]

@@ -68,6 +68,28 @@ def test_a_rule_that_cannot_be_evaluated_fails():
         'spec: Invalid value: "object": no such key: min evaluating rule: self.min > 0']
 
 
+def test_a_rule_of_mixed_types_says_so():
+    raw = {"type": "object", "properties": {"port": {"x-kubernetes-int-or-string": True}},
+           "x-kubernetes-validations": [{"rule": "self.port + 1 > 2"}]}
+    assert errors(raw, {"port": 2}) == []
+    assert errors(raw, {"port": "http"}) == [
+        "spec: Invalid value: \"object\": 'no such overload': call arguments did not match a supported operator, "
+        "function or macro signature for rule: self.port + 1 > 2"]
+
+
+def test_a_rule_that_takes_too_long_is_given_up():
+    """Upstream's expensive rule on upstream's data."""
+    numbers = {"type": "array", "maxItems": 725, "items": {"type": "integer"}}
+    rule = "self.largeArray.all(x, self.largeArray.all(y, y == x))"
+    raw = {"type": "object", "properties": {"largeArray": numbers}, "x-kubernetes-validations": [{"rule": rule}]}
+    assert errors(raw, {"largeArray": [20] * 20}) == []
+    [error] = errors(raw, {"largeArray": [20] * 725})
+    assert error.endswith(
+        "'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call cost "
+        f"exceeds limit for rule: {rule}"
+    )
+
+
 def test_a_transition_rule_needs_something_before():
     raw = ruled("self.min >= oldSelf.min")
     assert errors(raw, {"min": 1}) == []

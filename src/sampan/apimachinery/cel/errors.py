@@ -42,4 +42,6 @@ def evaluation_error(text: str) -> EvaluationError:
         return EvaluationError(f"no such key: {missing.group(1)}")
     if index:
         return EvaluationError(f"index out of bounds: {index.group(1)}")
+    if text.startswith("No matching overloads found"):
+        return EvaluationError("no such overload")
     return EvaluationError(_PLAIN.get(text, text))

@@ -61,7 +61,7 @@ class Rule:
             if self._program.evaluate(activation) is True:
                 return None
         except CELError as error:
-            return invalid(path, type_name, f"{error} evaluating rule: {self._message or self.text}")
+            return invalid(path, type_name, _failure(str(error), self._message or self.text))
         where = Path(f"{path}{self._path}".removeprefix(".")) if self._path else path
         return FieldError(self._type, str(where), type_name, self._says(activation))
 
@@ -74,6 +74,16 @@ class Rule:
             if isinstance(text, str) and text.strip() and "\n" not in text and len(text) <= _MAX_MESSAGE:
                 return text.strip()
         return self._message or f"failed rule: {self.text}"
+
+
+def _failure(error: str, rule: str) -> str:
+    """Why a rule has no value, in upstream's words."""
+    if error.startswith("no such overload"):
+        why = "call arguments did not match a supported operator, function or macro signature"
+        return f"'{error}': {why} for rule: {rule}"
+    if error.startswith("operation cancelled: actual cost limit exceeded"):
+        return f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule}"
+    return f"{error} evaluating rule: {rule}"
 
 
 class RuleTree:

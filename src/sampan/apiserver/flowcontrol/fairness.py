@@ -56,6 +56,11 @@ class Fairness:
         finally:
             level.leave(seat)
 
+    def configured(self) -> dict[str, PriorityLevel]:
+        """The levels by name, as their objects are now."""
+        self._current()
+        return self.levels
+
     def _current(self) -> Classifier:
         if self._classifier is None or self._watched.stale:
             self._watched.stale = False

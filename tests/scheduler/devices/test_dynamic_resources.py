@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from tests.scheduler.conftest import World
 from tests.scheduler.devices.test_allocator import CLASSES, DRIVER, asking, claim, device, exactly, shared, slice_of
 from tests.scheduler.test_scheduler import condition, node_of, placed, play, pod
+from tests.scheduler.volumes import known
 
 from sampan.api.resources import DEVICE_CLASSES, PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS, RESOURCE_SLICES
 from sampan.apimachinery.object import Object
@@ -232,3 +234,24 @@ def test_pods_share_a_device_as_far_as_its_capacity_goes() -> None:
         assert len({one["shareID"] for one in results}) == 2
 
     play(scenario)
+
+
+def test_no_more_pods_use_a_claim_whose_device_was_tainted(world: World) -> None:
+    world.node("n1")
+    taint = {"key": "broken", "effect": "NoExecute"}
+    published = slice_of(device("a", taints=[taint]), pool="n1") | {"kind": "ResourceSlice"}
+    result = {"request": "r0", "driver": DRIVER, "pool": "n1", "device": "a"}
+
+    def decided(**status: Any) -> str:
+        allocation = {"devices": {"results": [{**result, **status.pop("result", {})}]}}
+        held = {
+            "kind": "ResourceClaim", **claim({"exactly": exactly()}), "status": {"allocation": allocation, **status},
+        }
+        known(world, held, published)
+        decision = world.decide(name="p", resourceClaims=[{"name": "gpu", "resourceClaimName": "c"}])
+        return decision.node_name or decision.diagnosis.message
+
+    assert "device gpu.example.com/n1/a has an untolerated taint" in decided()
+    assert decided(result={"tolerations": [{"key": "broken", "operator": "Exists"}]}) == "n1"
+    user = {"resource": "pods", "name": "p", "uid": "uid-p"}
+    assert decided(reservedFor=[user]) == "n1", "a pod that has it already is the eviction's concern"

@@ -34,7 +34,7 @@ from sampan.scheduler.devices.allocator import Inventory, OutOfTime, allocate
 from sampan.scheduler.devices.binding import BindingFailed, is_hopeless, is_overdue, is_ready
 from sampan.scheduler.devices.capacity import CapacityError
 from sampan.scheduler.devices.claims import Claims
-from sampan.scheduler.devices.device import Pool, pools_of
+from sampan.scheduler.devices.device import DeviceID, Pool, pools_of
 from sampan.scheduler.devices.request import ClaimRequests, MissingClass, requests_of
 from sampan.scheduler.devices.result import allocation
 from sampan.scheduler.devices.selector import SelectorError, Selectors
@@ -46,6 +46,7 @@ from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
 from sampan.scheduler.pod_info import PodInfo
 from sampan.scheduler.snapshot import Snapshot
+from sampan.scheduler.taints import tolerated
 
 PROTECTION = "resource.kubernetes.io/delete-protection"
 _NOT_HERE = unresolvable("resourceclaim not available on the node")
@@ -74,6 +75,16 @@ class _State:
     pending: list[Object] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """`key` tells what they were made of; `expelling` are the devices that have taints with the effect NoExecute."""
+
+    key: object
+    pools: Sequence[Pool]
+    selectors: Selectors
+    expelling: Mapping[DeviceID, Sequence[Object]]
+
+
 class DynamicResources:
     name: ClassVar[str] = "DynamicResources"
     events: ClassVar[frozenset[ClusterEvent]] = frozenset((
@@ -89,7 +100,7 @@ class DynamicResources:
         self._rules = handle.listen(DEVICE_TAINT_RULES, ClusterEvent.RESOURCE_SLICE)
         self._filter_s = parse_go_duration(arguments.get("filterTimeout", "10s")).total_seconds()
         self._binding_s = parse_go_duration(arguments.get("bindingTimeout", "600s")).total_seconds()
-        self._pools: tuple[object, Sequence[Pool], Selectors] = (None, (), Selectors())
+        self._pools = _Pools(None, (), Selectors(), {})
 
     def pre_enqueue(self, pod: PodInfo) -> Status | None:
         if not pod.spec.get("resourceClaims"):
@@ -265,6 +276,8 @@ class DynamicResources:
     def _is_allocated(self, claim: Object, pod: PodInfo) -> bool:
         """Whether it has its devices already. Raises _Unready if the pod has to wait for it."""
         if _allocation(claim) is not None:
+            if not _is_reserved(claim, pod) and (device := self._spoiled(claim)):
+                raise _Unready(f"resource claim {key_of(claim)}: device {'/'.join(device)} has an untolerated taint")
             if len(dig(claim, "status", "reservedFor") or ()) >= _MOST_USERS and not _is_reserved(claim, pod):
                 raise _Unready("resourceclaim in use")
             return True
@@ -272,16 +285,34 @@ class DynamicResources:
             raise _Unready(f"resource claim {key_of(claim)} is in the process of being allocated")
         return False
 
+    def _spoiled(self, claim: Object) -> DeviceID | None:
+        """A device of the claim that was tainted after its allocation, so that no more pods may use it."""
+        bad = self._known_pools().expelling
+        for result in dig(claim, "status", "allocation", "devices", "results") or () if bad else ():
+            device = (str(result["driver"]), str(result["pool"]), str(result["device"]))
+            if any(not tolerated(taint, result.get("tolerations") or ()) for taint in bad.get(device, ())):
+                return device
+        return None
+
     def _wanted(self, claim: Object) -> ClaimRequests:
         return requests_of(claim, self._classes.get)
 
     def _inventory(self) -> Inventory:
+        known, (alone, consumed) = self._known_pools(), self._claims.taken()
+        return Inventory(known.pools, alone, known.selectors, consumed)
+
+    def _known_pools(self) -> _Pools:
+        """What is known of the ResourceSlices and DeviceTaintRules as they are now."""
         slices, rules = self._slices.list(), self._rules.list()
         key = tuple((name_of(one), resource_version_of(one)) for one in (*slices, *rules))
-        if self._pools[0] != key:
-            self._pools = key, pools_of(slices, rules), Selectors()
-        alone, consumed = self._claims.taken()
-        return Inventory(self._pools[1], alone, self._pools[2], consumed)
+        if self._pools.key != key:
+            pools = pools_of(slices, rules)
+            expelling = {
+                device.id: bad for pool in pools for device in pool.devices
+                if (bad := tuple(taint for taint in device.taints if taint.get("effect") == "NoExecute"))
+            }
+            self._pools = _Pools(key, pools, Selectors(), expelling)
+        return self._pools
 
 
 def _allocation(claim: Object) -> Object | None:

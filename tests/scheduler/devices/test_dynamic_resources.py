@@ -255,3 +255,22 @@ def test_no_more_pods_use_a_claim_whose_device_was_tainted(world: World) -> None
     assert decided(result={"tolerations": [{"key": "broken", "operator": "Exists"}]}) == "n1"
     user = {"resource": "pods", "name": "p", "uid": "uid-p"}
     assert decided(reservedFor=[user]) == "n1", "a pod that has it already is the eviction's concern"
+
+
+def test_a_node_that_offers_the_first_alternative_is_preferred(world: World) -> None:
+    slices = []
+    for name, model in (("a", "old"), ("b", "new"), ("c", "older")):
+        world.node(name)
+        published = slice_of(device("d", model=model), node=name, pool=name)
+        slices.append(published | {"kind": "ResourceSlice", "metadata": {"name": name}})
+    alternatives = [
+        {"name": model, **exactly(1, f'device.attributes["{DRIVER}"].model == "{model}"')}
+        for model in ("new", "old", "older")
+    ]
+    wanted = {"kind": "ResourceClaim", **claim({"firstAvailable": alternatives})}
+    known(world, wanted, *slices, {"kind": "DeviceClass", **CLASSES["gpu"]})
+    for _ in range(10):
+        assert world.where(resourceClaims=[{"name": "gpu", "resourceClaimName": "c"}]) == "b"
+    world.snapshot.remove_node("b")
+    for _ in range(10):
+        assert world.where(resourceClaims=[{"name": "gpu", "resourceClaimName": "c"}]) == "a"

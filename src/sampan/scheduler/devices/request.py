@@ -15,6 +15,10 @@ from sampan.apimachinery.object import Object, dig, key_of
 FindClass: TypeAlias = Callable[[str], Object | None]
 
 
+MOST_ALTERNATIVES = 8
+"""That a request may have."""
+
+
 class MissingClass(Exception):
     """A request names a DeviceClass that does not exist."""
 
@@ -58,6 +62,18 @@ class ClaimRequests:
     claim: Object
     requests: tuple[tuple[Wanted, ...], ...]
     constraints: tuple[Constraint, ...]
+
+    @property
+    def has_alternatives(self) -> bool:
+        return any("/" in wanted.name for wanted, *_ in filter(None, self.requests))
+
+    def worth(self, allocation: Object) -> int:
+        """What the alternatives that were allocated are worth: the first of a request most."""
+        taken = {result["request"] for result in dig(allocation, "devices", "results") or ()}
+        return sum(
+            MOST_ALTERNATIVES - place for alternatives in self.requests for place, wanted in enumerate(alternatives)
+            if "/" in wanted.name and wanted.name in taken
+        )
 
 
 def requests_of(claim: Object, find_class: FindClass) -> ClaimRequests:

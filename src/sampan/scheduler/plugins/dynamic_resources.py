@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+
 from sampan import effects
 from sampan.api.resources import DEVICE_CLASSES, DEVICE_TAINT_RULES, RESOURCE_CLAIMS, RESOURCE_SLICES
 from sampan.apimachinery import errors
@@ -38,9 +40,11 @@ from sampan.scheduler.devices.device import DeviceID, Pool, pools_of
 from sampan.scheduler.devices.request import ClaimRequests, MissingClass, requests_of
 from sampan.scheduler.devices.result import allocation
 from sampan.scheduler.devices.selector import SelectorError, Selectors
+from sampan.scheduler.framework.candidates import Candidates
 from sampan.scheduler.framework.events import ClusterEvent
 from sampan.scheduler.framework.handle import Handle
 from sampan.scheduler.framework.interface import CycleState, PostFilterResult
+from sampan.scheduler.framework.normalize import scaled_to_max
 from sampan.scheduler.framework.status import SKIP, Code, Status, unresolvable
 from sampan.scheduler.framework.verdicts import Verdicts
 from sampan.scheduler.node_info import NodeInfo
@@ -163,6 +167,21 @@ class DynamicResources:
             allocation(requests, devices, node.name) for requests, devices in zip(known.wanted, chosen, strict=True)
         ]
         return None
+
+    def pre_score(self, state: CycleState, pod: PodInfo, nodes: Candidates) -> Status | None:
+        known: _State | None = state.get(self.name)
+        return None if known is not None and any(one.has_alternatives for one in known.wanted) else SKIP
+
+    def score(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        """The nearer the front the alternatives that the node offers, the better (KEP-4816)."""
+        known: _State | None = state.get(self.name)
+        if known is None or node.name not in known.by_node:
+            return 0
+        found = zip(known.wanted, known.by_node[node.name], strict=True)
+        return sum(requests.worth(chosen) for requests, chosen in found)
+
+    def normalize(self, state: CycleState, pod: PodInfo, nodes: Candidates, scores: list[int]) -> None:
+        scores[:] = scaled_to_max(np.array(scores, np.int64), reverse=False).tolist()
 
     def post_filter(self, state: CycleState, pod: PodInfo, verdicts: Verdicts) -> PostFilterResult:
         """A claim that nobody uses, and that is allocated where the pod cannot be, gives its devices back."""

@@ -53,7 +53,7 @@ SCHEDULER_PLUGINS: tuple[PluginEntry, ...] = (
     PluginEntry("VolumeZone", VolumeZone),
     PluginEntry("PodTopologySpread", PodTopologySpread, weight=2),
     PluginEntry("InterPodAffinity", InterPodAffinity, weight=2),
-    PluginEntry("DynamicResources", DynamicResources),
+    PluginEntry("DynamicResources", DynamicResources, weight=2),
     PluginEntry("DefaultPreemption", DefaultPreemption),
     PluginEntry("NodeResourcesBalancedAllocation", NodeResourcesBalancedAllocation),
     PluginEntry("ImageLocality", ImageLocality),

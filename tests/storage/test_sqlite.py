@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -148,3 +149,24 @@ async def test_a_commit_of_which_nobody_knows_whether_it_happened_ends_all_writi
     again = await SqliteStore.open(tmp_path / "s.db")
     assert (await again.get("/a")) is not None and (await again.get("/b")) is None
     await again.close()
+
+
+async def test_a_store_of_the_first_format_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = await SqliteStore.open(path)
+    revision = await store.create("/a", b"1")
+    await store.update("/a", b"2", expected=revision)
+    await store.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("""
+        CREATE TABLE current (key TEXT PRIMARY KEY, created INTEGER NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID;
+        INSERT INTO current VALUES ('/a', 1, 2);
+        UPDATE meta SET value = 1 WHERE name = 'format';
+    """)
+    connection.close()
+    store = await SqliteStore.open(path)
+    found = await store.get("/a")
+    assert found is not None and (found.value, found.create_revision) == (b"2", 1)
+    assert store._writer._connection.execute("SELECT name FROM sqlite_master WHERE name = 'current'").fetchall() == []
+    await store.close()
+    await (await SqliteStore.open(path)).close()

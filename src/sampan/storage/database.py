@@ -1,11 +1,11 @@
 """The SQL below the sqlite store: its tables and every statement on them, all blocking, none deciding anything.
 
     history   every version of every key, by revision; `previous` is the revision that it superseded, 0 for a creation
-    current   for each present key, the revision that holds its value
     meta      format, the compaction point (`oldest`) and how far its sweep has come (`swept`)
 
-Versions are never changed, only added and swept, so what a reader found stays true until it is compacted. WAL with
-synchronous=FULL: a commit returns after its fsync, and readers see it only then.
+Versions are never changed, only added and swept, so what a reader found stays true until it is compacted. The newest
+version of a key says what it is now; a write is one row and its entry in the index of keys. WAL with synchronous=FULL:
+a commit returns after its fsync, and readers see it only then.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import ParamSpec, TypeAlias, TypeVar
 from sampan.storage.snapshot import Header, Version
 from sampan.storage.store import Event, EventKind, KeyValue, Listing, StoreUnavailable
 
-FORMAT = 1
+FORMAT = 2
 SWEEP_STEP = 2000
 _CACHE_KIB = 4096
 _PAGE_BYTES = 4096
-_PAGES_A_WRITE = 3
+_PAGES_A_WRITE = 2
 """At least: a leaf of each tree."""
 _WAL_BYTES = 16 << 20
 
@@ -40,11 +40,15 @@ CREATE TABLE IF NOT EXISTS history (
     deleted INTEGER NOT NULL, value BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS history_of_key ON history (key, revision);
-CREATE TABLE IF NOT EXISTS current (
-    key TEXT PRIMARY KEY, created INTEGER NOT NULL, revision INTEGER NOT NULL
-) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES ('format', 1), ('oldest', 0), ('swept', 0);
+INSERT OR IGNORE INTO meta VALUES ('format', 2), ('oldest', 0), ('swept', 0);
 """
+_FROM_FORMAT_1 = """
+BEGIN IMMEDIATE;
+DROP TABLE current;
+UPDATE meta SET value = 2 WHERE name = 'format';
+COMMIT;
+"""
+"""It kept the present keys in a table of their own, which every write had to change as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,10 @@ class Database:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             if create:
                 connection.executescript(_SCHEMA)
-            (found,) = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+            found = _format(connection)
+            if create and found == 1:
+                connection.executescript(_FROM_FORMAT_1)
+                found = _format(connection)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{path}: {error}") from error
         if found != FORMAT:
@@ -137,11 +144,10 @@ class Database:
     @_translated
     def get(self, key: str) -> KeyValue | None:
         row = self._connection.execute(
-            "SELECT h.key, h.value, h.created, h.revision FROM current c JOIN history h USING (revision) "
-            "WHERE c.key = ?",
+            "SELECT key, value, created, revision, deleted FROM history WHERE key = ? ORDER BY revision DESC LIMIT 1",
             (key,),
         ).fetchone()
-        return KeyValue(*row) if row else None
+        return KeyValue(*row[:4]) if row and not row[4] else None
 
     @_translated
     def get_at(self, key: str, revision: int) -> KeyValue | None:
@@ -158,27 +164,17 @@ class Database:
         self._connection.execute("BEGIN")
         try:
             newest = self.newest()
-            now = not revision or revision == newest
-            source = "current c JOIN history h USING (revision)" if now else "history h"
-            where = keys.condition("c.key" if now else "h.key")
-            if not now:
-                where += (
-                    " AND h.revision <= :at AND NOT h.deleted AND NOT EXISTS (SELECT 1 FROM history n "
-                    "WHERE n.key = h.key AND n.revision > h.revision AND n.revision <= :at)"
-                )
-            parameters = {**keys.parameters, "at": revision, "limit": limit or -1}
-            order = "c.key" if now else "h.key"
+            present = (
+                f"FROM history h WHERE {keys.condition('key')} AND revision <= :at AND NOT deleted AND NOT EXISTS "
+                "(SELECT 1 FROM history n WHERE n.key = h.key AND n.revision > h.revision AND n.revision <= :at)"
+            )
+            parameters = {**keys.parameters, "at": revision or newest, "limit": limit or -1}
             rows = self._connection.execute(
-                f"SELECT h.key, h.value, h.created, h.revision FROM {source} WHERE {where} "
-                f"ORDER BY {order} LIMIT :limit",
-                parameters,
+                f"SELECT key, value, created, revision {present} ORDER BY key LIMIT :limit", parameters
             ).fetchall()
             total = len(rows)
             if limit and total == limit:
-                counted = "current c" if now else source
-                (total,) = self._connection.execute(
-                    f"SELECT count(*) FROM {counted} WHERE {where}", parameters
-                ).fetchone()
+                (total,) = self._connection.execute(f"SELECT count(*) {present}", parameters).fetchone()
             return Listing([KeyValue(*row) for row in rows], revision or newest, total - len(rows))
         finally:
             self._connection.execute("COMMIT")
@@ -230,10 +226,6 @@ class Database:
                 "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)",
                 (kv.mod_revision, kv.key, kv.create_revision, before, deleted, b"" if deleted else kv.value),
             )
-            if deleted:
-                execute("DELETE FROM current WHERE key = ?", (kv.key,))
-            else:
-                execute("REPLACE INTO current VALUES (?, ?, ?)", (kv.key, kv.create_revision, kv.mod_revision))
             pages += _PAGES_A_WRITE + len(kv.value) // _PAGE_BYTES
         return pages
 
@@ -298,15 +290,16 @@ class Database:
             )
             if not version.deleted:
                 present[kv.key] = kv.mod_revision
-        execute(
-            "INSERT INTO current SELECT key, created, revision FROM history h WHERE NOT deleted AND revision = "
-            "(SELECT max(revision) FROM history n WHERE n.key = h.key)"
-        )
         if header.revision > self.newest():  # it was a deletion that has been compacted: a row has to stand for it
             execute("INSERT INTO history VALUES (?, '', ?, 0, 1, x'')", (header.revision, header.revision))
         self.set_meta("oldest", header.oldest)
         self.set_meta("swept", header.oldest)
         execute("COMMIT")
+
+
+def _format(connection: sqlite3.Connection) -> int:
+    (found,) = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+    return int(found)
 
 
 def _event(

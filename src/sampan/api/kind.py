@@ -8,7 +8,7 @@ value, made at run time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -80,6 +80,10 @@ def _valid_update(new: Object, old: Object) -> list[FieldError]:
     return []
 
 
+def _no_warnings(new: Object, old: Object | None) -> Iterable[str]:
+    return ()
+
+
 def _no_fields(obj: Object) -> Mapping[str, str]:
     return {}
 
@@ -146,6 +150,10 @@ class Kind:
     """The stored kind's document as this kind; a new document that may share parts with the one given."""
     to_storage: Callable[[Object], Object] | None = None
     """The inverse: this kind's document as the stored kind."""
+    warnings: Callable[[Object, Object | None], Iterable[str]] = _no_warnings
+    """What the author of a valid object is told all the same: `api/warnings/`."""
+    deprecation: str = ""
+    """What everybody is told who uses the kind at all."""
     prepare_delete: Callable[[Object], None] | None = None
     """What the first request to delete an object adds to it, in place: a finalizer, a condition."""
     custom: Custom | None = None

@@ -1,12 +1,17 @@
-"""JSON values as Go prints them with %v: some of upstream's messages show a value this way."""
+"""Values as Go prints them, which some of upstream's messages show."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
+def quoted(text: str) -> str:
+    """As Go's `%q` shows a plain string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def show(value: Any) -> str:
-    """`map[a:1 b:[x y]]`"""
+    """With `%v`: `map[a:1 b:[x y]]`"""
     if value is None:
         return "<nil>"
     if isinstance(value, bool):

@@ -75,8 +75,8 @@ class Dispatcher:
         if not allowed(kind, ctx):
             is_going = kind.custom is not None and ctx.verb in STANDARD_VERBS and ctx.verb not in kind.verbs
             raise MethodNotAllowed(TERMINATING.format(ctx.verb) if is_going else NOT_ALLOWED)
-        if kind.custom is not None and kind.custom.warning:
-            ctx.warn(kind.custom.warning)
+        if deprecation := kind.deprecation or (kind.custom.warning if kind.custom is not None else ""):
+            ctx.warn(deprecation)
         return answers.as_asked(await VERBS[ctx.verb](ctx, self._backend), ctx.request)
 
 

@@ -22,6 +22,7 @@ from sampan.api.strategy import (
     update_with_generation,
     zero_status,
 )
+from sampan.api.warnings import workloads
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
 from sampan.apimachinery.object import Object, annotations_of, dig
 
@@ -111,6 +112,7 @@ DAEMON_SET = Kind(
     prepare_update=prepare_update,
     validate=validate,
     validate_update=selector_is_immutable,
+    warnings=workloads.with_template(names=False),
     columns=(
         NAME,
         Column("Desired", "integer", count("status", "desiredNumberScheduled"),

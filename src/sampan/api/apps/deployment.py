@@ -25,6 +25,7 @@ from sampan.api.strategy import (
     status_subresource,
     update_with_generation,
 )
+from sampan.api.warnings import workloads
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.object import Object, dig
 
@@ -106,6 +107,7 @@ DEPLOYMENT = Kind(
     prepare_update=update_with_generation,
     validate=validate,
     validate_update=selector_is_immutable,
+    warnings=workloads.with_template(names=True),
     columns=(
         NAME,
         Column("Ready", "string", ready_text, "Number of the pod with ready state"),

@@ -23,6 +23,7 @@ from sampan.api.strategy import (
     update_with_generation,
     zero_status,
 )
+from sampan.api.warnings import workloads
 from sampan.apimachinery.field import FieldError, Path
 from sampan.apimachinery.object import Object, dig
 
@@ -77,6 +78,7 @@ REPLICA_SET = Kind(
     validate_update=selector_is_immutable,
     field_names=("status.replicas",),
     fields=selectable,
+    warnings=workloads.with_template(names=True),
     columns=(NAME, *count_columns("apps.v1.ReplicaSet"), AGE,
              *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec",
                            doc="apps.v1.ReplicaSetSpec#selector")),

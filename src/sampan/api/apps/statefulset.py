@@ -21,6 +21,7 @@ from sampan.api.strategy import (
     update_with_generation,
     zero_status,
 )
+from sampan.api.warnings import workloads
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.object import Object
 
@@ -141,6 +142,7 @@ STATEFUL_SET = Kind(
     prepare_update=update_with_generation,
     validate=validate,
     validate_update=validate_update,
+    warnings=workloads.stateful_set,
     columns=(
         NAME,
         Column("Ready", "string", ready_text, "Number of the pod with ready state"),

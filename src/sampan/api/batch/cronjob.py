@@ -21,6 +21,7 @@ from sampan.api.strategy import (
     status_subresource,
     update_with_generation,
 )
+from sampan.api.warnings import workloads
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
 from sampan.apimachinery.names import dns1123_subdomain
 from sampan.apimachinery.object import Object, dig
@@ -128,6 +129,7 @@ CRON_JOB = Kind(
     prepare_update=update_with_generation,
     validate=validate,
     valid_name=valid_name,
+    warnings=workloads.cron_job,
     columns=(
         NAME,
         Column("Schedule", "string", at("spec", "schedule"), doc="batch.v1.CronJobSpec#schedule"),

@@ -16,6 +16,7 @@ from sampan.api.strategy import (
     status_subresource,
     update_with_generation,
 )
+from sampan.api.warnings import workloads
 from sampan.apimachinery.duration import human_duration
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of, uid_of
 
@@ -119,6 +120,7 @@ JOB = Kind(
     validate_update=validate_update,
     field_names=("status.successful",),
     fields=selectable,
+    warnings=workloads.job,
     columns=(
         NAME,
         Column("Status", "string", status_text, "Status of the job."),

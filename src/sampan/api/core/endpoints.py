@@ -7,6 +7,7 @@ from datetime import datetime
 from sampan.api.columns import AGE, NAME, NONE
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import ENDPOINTS
+from sampan.api.warnings import addresses
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
 from sampan.apimachinery.names import dns1123_label, dns1123_subdomain, endpoint_address, port_number
 from sampan.apimachinery.object import Object
@@ -89,5 +90,7 @@ ENDPOINTS_KIND = Kind(
     short_names=("ep",),
     default=default,
     validate=validate,
+    warnings=addresses.endpoints,
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     columns=(NAME, Column("Endpoints", "string", endpoints_text, doc="core.v1.Endpoints#subsets"), AGE),
 )

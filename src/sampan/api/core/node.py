@@ -9,6 +9,7 @@ from sampan.api.core.resource_lists import canonicalise, validate_list
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import NODES
 from sampan.api.strategy import ensure, keep_status, setdefault, status_subresource
+from sampan.api.warnings import identity
 from sampan.apimachinery.field import FieldError, Path, duplicate, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import cidr, label_value, qualified_name
 from sampan.apimachinery.object import Object, dig, labels_of
@@ -126,6 +127,7 @@ NODE = Kind(
     validate_update=validate_update,
     field_names=("spec.unschedulable",),
     fields=selectable,
+    warnings=identity.node,
     columns=(
         NAME,
         Column("Status", "string", status_text, "The status of the node"),

@@ -13,6 +13,7 @@ from sampan.api.core.volumes import validate_source
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import PERSISTENT_VOLUMES
 from sampan.api.strategy import ensure, keep_all_but_status, keep_status, setdefault, status_subresource
+from sampan.api.warnings import volumes
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import dns1123_subdomain
 from sampan.apimachinery.object import Object, dig, is_being_deleted
@@ -161,6 +162,7 @@ PERSISTENT_VOLUME = Kind(
     prepare_update=keep_status,
     validate=validate,
     validate_update=validate_update,
+    warnings=volumes.persistent_volume,
     columns=(
         NAME,
         Column("Capacity", "string", at("spec", "capacity", "storage", default="0"),

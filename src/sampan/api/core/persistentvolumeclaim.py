@@ -18,6 +18,7 @@ from sampan.api.kind import Column, Kind
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS
 from sampan.api.selector_rules import validate_label_selector
 from sampan.api.strategy import ensure, keep_status, status_subresource
+from sampan.api.warnings import volumes
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import dns1123_subdomain
 from sampan.apimachinery.object import Object, dig
@@ -110,6 +111,7 @@ PERSISTENT_VOLUME_CLAIM = Kind(
     prepare_update=keep_status,
     validate=validate,
     validate_update=validate_update,
+    warnings=volumes.claim,
     columns=(
         NAME,
         Column("Status", "string", status_text, doc="core.v1.PersistentVolumeClaimStatus#phase"),

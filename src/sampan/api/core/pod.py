@@ -13,6 +13,7 @@ from sampan.api.core.qos import qos_class
 from sampan.api.kind import Kind, Subresource
 from sampan.api.resources import PODS
 from sampan.api.strategy import ensure, start_generation, update_with_generation
+from sampan.api.warnings import pods
 from sampan.apimachinery.field import FieldError, Path, forbidden
 from sampan.apimachinery.object import Object, dig
 
@@ -91,6 +92,7 @@ POD = Kind(
     validate_update=pod_update.validate_pod_update,
     field_names=tuple(selectable({})),
     fields=selectable,
+    warnings=pods.pod,
     columns=pod_status.COLUMNS,
     row_conditions=pod_status.row_conditions,
     subresources={

@@ -7,6 +7,7 @@ from sampan.api.core.pod_template import default_template, validate_template
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import POD_TEMPLATES
 from sampan.api.strategy import count_generation, ensure, start_generation
+from sampan.api.warnings import workloads
 from sampan.apimachinery.field import FieldError, Path
 from sampan.apimachinery.object import Object
 
@@ -27,6 +28,7 @@ POD_TEMPLATE = Kind(
     prepare_create=start_generation,
     prepare_update=count_generation,
     validate=validate,
+    warnings=workloads.pod_template,
     columns=(
         NAME,
         Column("Containers", "string", container_field("name", "template", "spec"),

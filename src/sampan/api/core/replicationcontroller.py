@@ -19,6 +19,7 @@ from sampan.api.strategy import (
     update_with_generation,
     zero_status,
 )
+from sampan.api.warnings import workloads
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object, dig
 
@@ -64,6 +65,7 @@ REPLICATION_CONTROLLER = Kind(
     validate=validate,
     field_names=("status.replicas",),
     fields=selectable,
+    warnings=workloads.with_template(names=True),
     columns=(
         NAME, *count_columns("core.v1.ReplicationController"), AGE,
         *template_columns(labels_cell("spec", "selector"), "spec", "template", "spec",

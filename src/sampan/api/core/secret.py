@@ -10,6 +10,7 @@ from sampan.api.columns import AGE, NAME, at, length
 from sampan.api.core.keyed_data import validate_immutable, validate_keys, validate_size
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import SECRETS
+from sampan.api.warnings import identity
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.metadata import immutable
 from sampan.apimachinery.object import Object, annotations_of
@@ -91,6 +92,7 @@ SECRET = Kind(
     validate_update=validate_update,
     field_names=("type",),
     fields=lambda obj: {"type": obj.get("type", "")},
+    warnings=identity.secret,
     columns=(
         NAME,
         Column("Type", "string", at("type"), doc="core.v1.Secret#type"),

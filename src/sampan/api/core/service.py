@@ -10,6 +10,7 @@ from sampan.api.core.service_rules import validate, validate_update
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import SERVICES
 from sampan.api.strategy import status_subresource
+from sampan.api.warnings import addresses
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid
 from sampan.apimachinery.names import dns1123_label, ip_address
 from sampan.apimachinery.object import Object, dig
@@ -70,6 +71,7 @@ SERVICE = Kind(
     valid_name=dns1123_label,
     field_names=("spec.clusterIP", "spec.type"),
     fields=selectable,
+    warnings=addresses.service,
     columns=(
         NAME,
         Column("Type", "string", lambda obj, now: dig(obj, "spec", "type", default=""), doc="core.v1.ServiceSpec#type"),

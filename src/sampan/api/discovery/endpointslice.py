@@ -9,6 +9,7 @@ from sampan.api.columns import AGE, NAME, UNSET, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import ENDPOINT_SLICES
 from sampan.api.strategy import count_generation, setdefault, start_generation
+from sampan.api.warnings import addresses
 from sampan.apimachinery.field import (
     FieldError,
     Path,
@@ -137,6 +138,7 @@ ENDPOINT_SLICE = Kind(
     prepare_update=count_generation,
     validate=validate,
     validate_update=validate_update,
+    warnings=addresses.endpoint_slice,
     columns=(
         NAME,
         Column("AddressType", "string", at("addressType"), doc="discovery.v1.EndpointSlice#addressType"),

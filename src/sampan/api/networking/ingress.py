@@ -8,6 +8,7 @@ from sampan.api.columns import AGE, NAME, NONE, at, ingress_points
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import INGRESSES
 from sampan.api.strategy import ensure, start_generation, status_subresource, update_with_generation
+from sampan.api.warnings import addresses
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
 from sampan.apimachinery.names import (
     dns1035_label,
@@ -173,6 +174,7 @@ INGRESS = Kind(
     prepare_create=prepare_create,
     prepare_update=update_with_generation,
     validate=validate_with_annotation,
+    warnings=addresses.ingress,
     columns=(
         NAME,
         Column("Class", "string", at("spec", "ingressClassName", default=NONE),

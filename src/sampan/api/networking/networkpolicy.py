@@ -10,6 +10,7 @@ from sampan.api.kind import Column, Kind
 from sampan.api.resources import NETWORK_POLICIES
 from sampan.api.selector_rules import validate_label_selector
 from sampan.api.strategy import count_generation, ensure, setdefault, start_generation
+from sampan.api.warnings import addresses
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.names import cidr, in_range
 from sampan.apimachinery.object import Object
@@ -109,6 +110,7 @@ NETWORK_POLICY = Kind(
     prepare_create=start_generation,
     prepare_update=count_generation,
     validate=validate,
+    warnings=addresses.network_policy,
     columns=(
         NAME,
         Column("Pod-Selector", "string", selector_cell("spec", "podSelector"),

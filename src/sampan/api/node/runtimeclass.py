@@ -5,6 +5,7 @@ from __future__ import annotations
 from sampan.api.columns import AGE, NAME, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import RUNTIME_CLASSES
+from sampan.api.warnings import node_labels
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.names import dns1123_label
 from sampan.apimachinery.object import Object
@@ -29,6 +30,7 @@ RUNTIME_CLASS = Kind(
     singular="runtimeclass",
     validate=validate,
     validate_update=validate_update,
+    warnings=node_labels.runtime_class,
     columns=(
         NAME,
         Column("Handler", "string", at("handler"), doc="node.v1.RuntimeClass#handler"),

@@ -7,6 +7,7 @@ from sampan.api.core.resource_lists import canonicalise_field, parse
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import CSI_STORAGE_CAPACITIES
 from sampan.api.selector_rules import validate_label_selector
+from sampan.api.warnings import node_labels
 from sampan.apimachinery.field import FieldError, Path, invalid
 from sampan.apimachinery.metadata import immutable
 from sampan.apimachinery.names import dns1123_subdomain
@@ -42,6 +43,7 @@ CSI_STORAGE_CAPACITY = Kind(
     default=default,
     validate=validate,
     validate_update=validate_update,
+    warnings=node_labels.storage_capacity,
     columns=(
         NAME,
         Column("StorageClassName", "string", at("storageClassName"),

@@ -8,6 +8,7 @@ from sampan.api.columns import AGE, NAME, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import STORAGE_CLASSES
 from sampan.api.strategy import setdefault
+from sampan.api.warnings import node_labels
 from sampan.apimachinery.field import FieldError, Path, forbidden, not_supported, required
 from sampan.apimachinery.object import Object, annotations_of, name_of
 
@@ -68,6 +69,7 @@ STORAGE_CLASS = Kind(
     default=default,
     validate=validate,
     validate_update=validate_update,
+    warnings=node_labels.storage_class,
     columns=(
         Column("Name", "string", name_text, format="name", doc=NAME.doc),
         Column("Provisioner", "string", at("provisioner"), doc="storage.v1.StorageClass#provisioner"),

@@ -19,10 +19,10 @@ from cryptography.x509.oid import NameOID
 
 from sampan.apimachinery.errors import APIError, invalid
 from sampan.apimachinery.field import Path, forbidden
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import dig
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.authz.privileged import MASTERS
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Operation, ServerParts
 
 _GROUP = "certificates.k8s.io"

@@ -11,12 +11,12 @@ from typing import ClassVar
 
 from sampan.api.resources import PODS
 from sampan.apimachinery import errors
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object, annotations_of, dig, labels_of, meta, name_of, uid_of
 from sampan.apiserver.admission import token_audience
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.authz.node_graph import MIRROR, references
 from sampan.apiserver.authz.node_identity import node_name
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.seams import AdmissionAttributes, Operation, ServerParts
 
 _LEASES = "kube-node-lease"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sampan.apimachinery.errors import Forbidden
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import meta
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.seams import AdmissionAttributes, Operation
 
 

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 from sampan.api.resources import CLUSTER_ROLES, ROLES
 from sampan.apimachinery import errors
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object, dig
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.authz.privileged import MASTERS
 from sampan.apiserver.authz.rbac import RBAC
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.authz.rules import Rule, described, uncovered
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Operation, ServerParts
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sampan.api.resources import RUNTIME_CLASSES
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object, dig
 from sampan.apiserver.admission.plugin import PODS_ONLY, Plugin, refuse
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.seams import AdmissionAttributes, Reader, ServerParts
 
 

@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from sampan import effects
 from sampan.api.resources import SERVICE_ACCOUNTS
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object, annotations_of, dig
 from sampan.apiserver.admission.mountable_secrets import complaint
 from sampan.apiserver.admission.plugin import PODS_ONLY, Plugin, refuse
 from sampan.apiserver.authz.node_graph import MIRROR
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
 
 DEFAULT = "default"

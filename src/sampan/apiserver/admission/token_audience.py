@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sampan.api.resources import CSI_DRIVERS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.apiserver.admission.plugin import refuse
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Reader, ServerParts
 
 _VERB = "request-serviceaccounts-token-audience"

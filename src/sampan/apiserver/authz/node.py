@@ -8,10 +8,10 @@ Authorization" in the Kubernetes documentation, and KEP-4601 for selectors.
 
 from __future__ import annotations
 
+from sampan.apimachinery.go_values import quoted
 from sampan.apiserver.authz.node_graph import NodeGraph
 from sampan.apiserver.authz.node_identity import node_name
 from sampan.apiserver.authz.rbac_bootstrap.components import NODE_RULES
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.authz.rules import Rule
 from sampan.apiserver.seams import Attributes, Decision, Reader, ServerParts, Verdict
 

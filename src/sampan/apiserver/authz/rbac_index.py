@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.object import Object, name_of, namespace_of
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.authz.rules import Rule
 from sampan.apiserver.seams import Attributes, Decision, Verdict
 

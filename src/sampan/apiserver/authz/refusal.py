@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampan.apimachinery.errors import Forbidden
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object
 from sampan.apiserver.seams import Attributes
 
@@ -11,11 +12,6 @@ def full_resource(attributes: Attributes) -> str:
     """As RBAC rules write it: `pods`, `pods/exec`."""
     resource, subresource = attributes.resource, attributes.subresource
     return f"{resource}/{subresource}" if subresource else resource
-
-
-def quoted(text: str) -> str:
-    """As Go's `%q` shows a plain string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def forbidden(attributes: Attributes, reason: str) -> Forbidden:

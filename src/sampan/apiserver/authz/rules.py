@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object
-from sampan.apiserver.authz.refusal import full_resource, quoted
+from sampan.apiserver.authz.refusal import full_resource
 from sampan.apiserver.seams import Attributes
 
 _ALL = "*"

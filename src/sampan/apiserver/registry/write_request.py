@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -42,6 +43,12 @@ class WriteRequest:
     @property
     def resource(self) -> Resource:
         return self.kind.resource
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Tell the author."""
+        if self.context is not None:
+            for one in warnings:
+                self.context.warn(one)
 
     def attributes(self, operation: Operation, obj: Object | None, old: Object | None = None) -> AdmissionAttributes:
         """What admission plugins see of this write."""

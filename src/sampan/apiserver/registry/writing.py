@@ -102,6 +102,7 @@ class WritePath:
                 obj, namespaced=kind.resource.namespaced, valid_name=kind.valid_name or names.dns1123_subdomain
             )
             self._refuse(kind, name, found + kind.validate(obj))
+            request.warn(kind.warnings(obj, None))
             await self._admission.validate(attributes)
             key = self._key(request)
             stored = await self._encoded(kind, obj)
@@ -174,6 +175,8 @@ class WritePath:
         written = False
         try:
             self._refuse(kind, request.name, self._update_errors(request, new, old))
+            if view is None or view.name == "scale":
+                request.warn(kind.warnings(new, old))
             if not request.admitted:
                 await self._admission.validate(request.attributes("UPDATE", new, old))
             if hook and not request.dry_run:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sampan.apimachinery.errors import APIError, BadRequest, InternalError
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object
-from sampan.apiserver.authz.refusal import quoted
 
 
 class Denied(APIError):

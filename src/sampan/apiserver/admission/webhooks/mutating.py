@@ -10,6 +10,7 @@ import orjson
 
 from sampan.api.resources import MUTATING_WEBHOOK_CONFIGURATIONS
 from sampan.apimachinery.errors import APIError
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.patch import PatchError, apply_json_patch
 from sampan.apimachinery.patch.errors import PatchFailed
 from sampan.apiserver.admission.matching.rule import is_exempt
@@ -19,7 +20,6 @@ from sampan.apiserver.admission.plugin import Plugin
 from sampan.apiserver.admission.webhooks.call import Turn
 from sampan.apiserver.admission.webhooks.review import Verdict
 from sampan.apiserver.admission.webhooks.source import WebhookSource
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.reinvocation import Reinvocation
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 from sampan.apiserver.webhooks.caller import WebhookCaller

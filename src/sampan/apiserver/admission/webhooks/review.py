@@ -12,10 +12,10 @@ import orjson
 
 from sampan import effects
 from sampan.api.kind import Kind
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.object import Object
 from sampan.apiserver.admission.matching.request import request_of
 from sampan.apiserver.admission.matching.version import shown
-from sampan.apiserver.authz.refusal import quoted
 from sampan.apiserver.seams import AdmissionAttributes
 
 _GROUP: Final = "admission.k8s.io"

@@ -85,6 +85,8 @@ class ServerParts(Protocol):
         """Run all authenticators on a request; None when none knows the caller. TokenReview uses it."""
     async def authorize(self, attributes: Attributes) -> Verdict:
         """Run all authorizers; the access reviews use it."""
+    def rules_for(self, user: UserInfo, namespace: str) -> KnownRules:
+        """What all authorizers can tell together."""
     async def admit(self, attributes: AdmissionAttributes) -> None:
         """Run the whole admission chain, mutating then validating: for CONNECT and for documents never stored."""
 
@@ -137,9 +139,22 @@ class Attributes:
         return any(one.key == field and one.operator == "=" and one.values == (value,) for one in self.fields)
 
 
+@dataclass(slots=True)
+class KnownRules:
+    """What an authorizer can tell of all that a user may: rules as SelfSubjectRulesReviews show them."""
+
+    resources: list[Object] = field(default_factory=list)
+    urls: list[Object] = field(default_factory=list)
+    incomplete: bool = False
+    problems: list[str] = field(default_factory=list)
+
+
 class Authorizer(Protocol):
     async def authorize(self, attributes: Attributes) -> Verdict:
         """The first authorizer with an opinion wins."""
+
+    def rules(self, user: UserInfo, namespace: str) -> KnownRules:
+        """What it would allow the user in a namespace, as far as it can tell."""
 
 
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]

@@ -20,6 +20,7 @@ from sampan.apiserver import bootstrap, chain, paths, routes
 from sampan.apiserver.admission import table as admission_table
 from sampan.apiserver.aggregation.aggregator import Aggregator
 from sampan.apiserver.authn import table as authn_table
+from sampan.apiserver.authz import always
 from sampan.apiserver.authz import table as authz_table
 from sampan.apiserver.authz.rbac_bootstrap.reconcile import reconcile
 from sampan.apiserver.backend import Backend
@@ -52,7 +53,7 @@ from sampan.apiserver.registry.service_addresses import ServiceAddresses
 from sampan.apiserver.registry.service_ranges import ServiceRanges
 from sampan.apiserver.registry.window_aging import WindowAging
 from sampan.apiserver.registry.writing import WritePath
-from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, Reader, Verdict
+from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, KnownRules, Reader, Verdict
 from sampan.apiserver.start_up import StartUp, Step
 from sampan.client.client import Client
 from sampan.storage.store import Store
@@ -88,7 +89,7 @@ class APIServer:
         self._custom_resources = CustomResources(self.backend, self.client)
         self._aggregator = Aggregator(self.backend, self.client)
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
-        self._authorizers = authz_table.build(self) if checked else []
+        self._authorizers = authz_table.Authorizers(self) if checked else None
         self._start_up = StartUp()
         self._stopping = False
         self._exposition: Callable[[], bytes] | None = None
@@ -194,9 +195,13 @@ class APIServer:
         return await authn_table.authenticate(self._authenticators, ctx)
 
     async def authorize(self, attributes: Attributes) -> Verdict:
-        if not self.config.authorization:
+        if self._authorizers is None:
             return Verdict(Decision.ALLOW)
-        return await authz_table.authorize(self._authorizers, attributes)
+        return await authz_table.authorize(self._authorizers.now(), attributes)
+
+    def rules_for(self, user: UserInfo, namespace: str) -> KnownRules:
+        authorizers = [always.ALLOW] if self._authorizers is None else self._authorizers.now()
+        return authz_table.rules_for(authorizers, user, namespace)
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
         try:

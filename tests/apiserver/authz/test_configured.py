@@ -9,14 +9,19 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.apiserver.conftest import DictReader
 from tests.apiserver.https_server import answer, running
+from tests.apiserver.serving import serving
 
+from sampan.api.resources import ROLE_BINDINGS, ROLES
 from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.apimachinery.selectors import Requirement
-from sampan.apiserver.authz import table
+from sampan.apiserver.authn import watched_file
+from sampan.apiserver.authz import always, table
 from sampan.apiserver.authz.configuration import parse
+from sampan.apiserver.authz.node import Node
 from sampan.apiserver.config import APIServerConfig
-from sampan.apiserver.seams import Attributes, Authorizer, Decision, Verdict
+from sampan.apiserver.seams import Attributes, Authorizer, Decision, KnownRules, Verdict
 
 JANE = UserInfo("jane", groups=("devs",))
 PODS = Attributes(
@@ -46,7 +51,7 @@ def built(directory: Path, *authorizers: dict[str, Any]) -> list[Authorizer]:
     file = directory / "authorization.json"
     file.write_bytes(document(*authorizers))
     parts = SimpleNamespace(config=APIServerConfig(authorization_config_file=str(file)), reader=None)
-    return table.build(parts)  # type: ignore[arg-type]
+    return list(table.Authorizers(parts).now())  # type: ignore[arg-type]
 
 
 async def ask(authorizers: list[Authorizer], attributes: Attributes = PODS) -> Verdict:
@@ -126,3 +131,82 @@ async def test_match_conditions_say_when_it_is_asked(tmp_path: Path) -> None:
 def test_a_wrong_configuration_is_refused(authorizers: list[dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match="authorizers"):
         parse(document(*authorizers))
+
+
+async def test_the_file_is_read_again_but_what_it_started_with_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(watched_file, "CHECK_S", 0)
+    file = tmp_path / "authorization.json"
+    deny, allow = ({"type": type, "name": type.lower()} for type in ("AlwaysDeny", "AlwaysAllow"))
+    file.write_bytes(document(deny))
+    parts = SimpleNamespace(config=APIServerConfig(authorization_config_file=str(file)), reader=None)
+    authorizers = table.Authorizers(parts)  # type: ignore[arg-type]
+    assert not (await ask(list(authorizers.now()))).allowed
+    for content, allowed, complaint in (
+        (document(allow), False, "missing required types: AlwaysDeny"), (document(allow, deny), True, ""),
+        (b"nonsense", True, "expected"), (document(deny), False, ""),
+    ):
+        caplog.clear()
+        file.write_bytes(content)
+        assert (await ask(list(authorizers.now()))).allowed is allowed
+        assert complaint in caplog.text
+
+
+class Known:
+    """An authoriser that only tells rules."""
+
+    def __init__(self, rules: KnownRules) -> None:
+        self._rules = rules
+
+    async def authorize(self, attributes: Attributes) -> Verdict:
+        return Verdict(Decision.NO_OPINION)
+
+    def rules(self, user: UserInfo, namespace: str) -> KnownRules:
+        return self._rules
+
+
+def test_what_authorizers_can_tell_is_put_together() -> None:
+    found = table.rules_for([
+        Known(KnownRules([{"verbs": ["get"]}], problems=["no role"], incomplete=True)), always.DENY, always.ALLOW,
+        Node(DictReader()),
+    ], UserInfo("system:node:a", groups=("system:nodes",)), "ns")
+    assert found == KnownRules(
+        [{"verbs": ["get"]}, {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+        [{"verbs": ["*"], "nonResourceURLs": ["*"]}], True,
+        ["no role", "node authorizer does not support user rule resolution"],
+    )
+    assert table.rules_for([Node(DictReader())], JANE, "ns") == KnownRules()
+
+
+async def test_a_webhook_tells_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, lambda request: answer({})) as server:
+        found = table.rules_for(built(tmp_path, webhook(server.kubeconfig())), JANE, "ns")
+    assert found == KnownRules(
+        incomplete=True, problems=["webhook authorizer does not support user rule resolution"],
+    )
+
+
+async def test_what_may_i_do_here() -> None:
+    async with serving(authorization=True) as (server, client):
+        await client.create(ROLES, {
+            "kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1",
+            "metadata": {"name": "r", "namespace": "default"},
+            "rules": [{"verbs": ["list", "get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}],
+        })
+        subjects = [{"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}]
+        for name in ("r", "missing"):
+            await client.create(ROLE_BINDINGS, {
+                "kind": "RoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "subjects": subjects,
+                "metadata": {"name": name, "namespace": "default"},
+                "roleRef": {"kind": "Role", "name": name, "apiGroup": "rbac.authorization.k8s.io"},
+            })
+        await server.hub.fresh()
+        found = server.rules_for(JANE, "default")
+        assert {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]} \
+            in found.resources
+        assert found.incomplete
+        assert found.problems == ['role.rbac.authorization.k8s.io "missing" not found']
+        assert server.rules_for(JANE, "kube-public").resources == []
+        masters = UserInfo("root", groups=("system:masters",))
+        assert {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]} in server.rules_for(masters, "x").resources

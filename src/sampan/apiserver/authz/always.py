@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from sampan.apiserver.seams import Attributes, Decision, Verdict
+from typing import Final
+
+from sampan.apimachinery.http import UserInfo
+from sampan.apiserver.seams import Attributes, Decision, KnownRules, Verdict
+
+_EVERYTHING: Final = KnownRules(
+    [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}], [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+)
 
 
 class Always:
@@ -11,6 +18,9 @@ class Always:
 
     async def authorize(self, attributes: Attributes) -> Verdict:
         return self._verdict
+
+    def rules(self, user: UserInfo, namespace: str) -> KnownRules:
+        return _EVERYTHING if self._verdict.allowed else KnownRules()
 
 
 ALLOW = Always(Verdict(Decision.ALLOW))

@@ -9,11 +9,12 @@ Authorization" in the Kubernetes documentation, and KEP-4601 for selectors.
 from __future__ import annotations
 
 from sampan.apimachinery.go_values import quoted
+from sampan.apimachinery.http import UserInfo
 from sampan.apiserver.authz.node_graph import NodeGraph
 from sampan.apiserver.authz.node_identity import node_name
 from sampan.apiserver.authz.rbac_bootstrap.components import NODE_RULES
 from sampan.apiserver.authz.rules import Rule
-from sampan.apiserver.seams import Attributes, Decision, Reader, ServerParts, Verdict
+from sampan.apiserver.seams import Attributes, Decision, KnownRules, Reader, ServerParts, Verdict
 
 _LEASE_NAMESPACE = "kube-node-lease"
 _GRAPH_READS = {("", "secrets"), ("", "configmaps")}
@@ -47,6 +48,11 @@ class Node:
         if any(rule.allows(attributes) for rule in self._rules):
             return _YES
         return Verdict(Decision.NO_OPINION)
+
+    def rules(self, user: UserInfo, namespace: str) -> KnownRules:
+        if not node_name(user):
+            return KnownRules()
+        return KnownRules(incomplete=True, problems=["node authorizer does not support user rule resolution"])
 
     async def _of_resource(self, node: str, attributes: Attributes) -> Verdict | None:
         """None: decided by the static rules alone."""

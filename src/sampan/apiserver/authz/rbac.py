@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from sampan.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from sampan.apimachinery.http import UserInfo
+from sampan.apimachinery.object import Object
 from sampan.apiserver.authz.rbac_index import RBACIndex
-from sampan.apiserver.seams import Attributes, Reader, ServerParts, Verdict
+from sampan.apiserver.authz.rules import Rule
+from sampan.apiserver.seams import Attributes, KnownRules, Reader, ServerParts, Verdict
 
 MEMORY = 8192
 
@@ -44,6 +47,14 @@ class RBAC:
             verdict = self._decide(attributes)
         return verdict
 
+    def rules(self, user: UserInfo, namespace: str) -> KnownRules:
+        rules, problems = self.index.rules_for(user, namespace)
+        return KnownRules(
+            [_shown(rule) for rule in rules if not rule.urls],
+            [{"verbs": sorted(rule.verbs), "nonResourceURLs": list(rule.urls)} for rule in rules if rule.urls],
+            bool(problems), problems,
+        )
+
     def _decide(self, attributes: Attributes) -> Verdict:
         index = self.index
         user = attributes.user
@@ -58,6 +69,16 @@ class RBAC:
                 self._decided.clear()
             self._decided[question] = verdict
         return verdict
+
+
+def _shown(rule: Rule) -> Object:
+    """A rule about resources, as it was written."""
+    found: Object = {
+        "verbs": sorted(rule.verbs), "apiGroups": sorted(rule.groups), "resources": sorted(rule.resources),
+    }
+    if rule.names:
+        found["resourceNames"] = sorted(rule.names)
+    return found
 
 
 def build(parts: ServerParts) -> RBAC:

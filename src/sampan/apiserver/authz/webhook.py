@@ -12,11 +12,12 @@ from typing import Final
 import orjson
 
 from sampan.apimachinery.cel.errors import EvaluationError
+from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.object import Object
 from sampan.apiserver.authz import selector_attributes
 from sampan.apiserver.authz.configuration import WebhookSettings, request_environment
 from sampan.apiserver.remote_review import Remembered, RemoteReview, ReviewFailed
-from sampan.apiserver.seams import Attributes, Decision, Verdict
+from sampan.apiserver.seams import Attributes, Decision, KnownRules, Verdict
 
 log = logging.getLogger(__name__)
 _NO_OPINION: Final = Verdict(Decision.NO_OPINION)
@@ -52,6 +53,9 @@ class WebhookAuthorizer:
             if self._settings.fail_closed:
                 return Verdict(Decision.DENY, f"webhook authorizer {self._name} failed")
             return _NO_OPINION
+
+    def rules(self, user: UserInfo, namespace: str) -> KnownRules:
+        return KnownRules(incomplete=True, problems=["webhook authorizer does not support user rule resolution"])
 
     def _concerned(self, spec: Object) -> bool:
         """Whether all match conditions hold. A false one settles it, whatever the others fail with."""

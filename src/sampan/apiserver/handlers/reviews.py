@@ -4,7 +4,7 @@
     SelfSubjectReview           who am I
     SubjectAccessReview         may that user …        (LocalSubjectAccessReview: in one namespace)
     SelfSubjectAccessReview     may I …
-    SelfSubjectRulesReview      what may I, in a namespace (RBAC only, as far as rules can tell)
+    SelfSubjectRulesReview      what may I, in a namespace, as far as the authorisers can tell
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.apimachinery.object import Object, dig, namespace_of
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.answers import document
-from sampan.apiserver.authz import rbac, selector_attributes
-from sampan.apiserver.authz.rules import Rule
+from sampan.apiserver.authz import selector_attributes
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.handlers.review_body import decoded
 from sampan.apiserver.seams import Attributes, Decision, Route, ServerParts
@@ -90,26 +89,18 @@ async def self_subject_access_review(ctx: RequestContext, parts: ServerParts) ->
 
 
 async def self_subject_rules_review(ctx: RequestContext, parts: ServerParts) -> Response:
-    """`kubectl auth can-i --list`: the rules that RBAC has for the caller in a namespace."""
+    """`kubectl auth can-i --list`: the rules that authorisers have for the caller in a namespace."""
     review = decoded(ctx, SELF_SUBJECT_RULES_REVIEWS)
     namespace = str(dig(review, "spec", "namespace", default=""))
     if not namespace:
         raise BadRequest("no namespace on request")
-    user = _caller(ctx)
-    rules, problems = rbac.build(parts).index.rules_for(user, namespace)
-    if "system:masters" in user.groups:
-        everything = frozenset("*")
-        rules = [Rule(everything, everything, everything), Rule(everything, urls=("*",)), *rules]
-    # The Node authoriser's rules cannot be listed, so for a node the answer is not the whole truth.
+    known = parts.rules_for(_caller(ctx), namespace)
     status: Object = {
-        "incomplete": bool(problems) or "system:nodes" in user.groups,
-        "resourceRules": [_resource_rule(rule) for rule in rules if not rule.urls],
-        "nonResourceRules": [
-            {"verbs": sorted(rule.verbs), "nonResourceURLs": list(rule.urls)} for rule in rules if rule.urls
-        ],
+        "incomplete": known.incomplete, "resourceRules": known.resources, "nonResourceRules": known.urls,
     }
-    if problems:
-        status["evaluationError"] = ", ".join(problems)
+    if known.problems:
+        shown = known.problems[0] if len(known.problems) == 1 else f"[{', '.join(known.problems)}]"
+        status["evaluationError"] = shown
     review["status"] = status
     return _created(review)
 
@@ -188,15 +179,6 @@ def shown(user: UserInfo) -> Object:
         found["groups"] = list(user.groups)
     if user.extra:
         found["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return found
-
-
-def _resource_rule(rule: Rule) -> Object:
-    found: Object = {
-        "verbs": sorted(rule.verbs), "apiGroups": sorted(rule.groups), "resources": sorted(rule.resources),
-    }
-    if rule.names:
-        found["resourceNames"] = sorted(rule.names)
     return found
 
 

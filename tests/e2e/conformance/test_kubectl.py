@@ -162,8 +162,12 @@ async def test_a_debugger_is_put_into_a_pod_and_beside_it(space: Space) -> None:
 async def test_conditions_are_waited_for_and_events_are_told(space: Space) -> None:
     await space.kubectl("run", "e2e", f"--image={IMAGE}", "--labels=run=e2e", "--", "pause")
     assert "condition met" in await space.kubectl("wait", "--for=condition=Ready", "pod/e2e", "--timeout=90s")
-    told = " ".join((await space.kubectl("events", "--for=pod/e2e")).split())
-    assert "Normal Scheduled Pod/e2e" in told and "Started" in told
+
+    async def told() -> bool:
+        words = " ".join((await space.kubectl("events", "--for=pod/e2e")).split())
+        return "Normal Scheduled Pod/e2e" in words and "Normal Started Pod/e2e" in words
+
+    await space.eventually(told, "the events of e2e")
     assert "No events found" in await space.kubectl("events", "--types=WARNING", "--for=pod/e2e")
     patch = f'{{"spec":{{"containers":[{{"name":"e2e","image":"{IMAGE}-other"}}]}}}}'
     await space.kubectl("patch", "pod", "e2e", "-p", patch, "--dry-run=server")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api.test_pod_certificates import issued, request
 from tests.apiserver.lifecycle.samples import ALL, sample
 from tests.apiserver.serving import call, config_map, document, pod, serving
 from tests.apiserver.test_access import RBAC, TOKENS, ask
@@ -216,3 +217,23 @@ async def test_reviews_say_of_an_account_what_happens_when_one_acts_as_it(guarde
     code, review = await ask(server, "root", "POST", path, {}, **acting)
     assert code == 201 and review["status"]["userInfo"]["username"] == "jane-doe"
     assert set(review["status"]["userInfo"]["groups"]) >= {"system:masters", "system:authenticated"}
+
+
+@pytest.mark.parametrize("media", ["apply-patch+yaml", "strategic-merge-patch+json", "merge-patch+json",
+                                   "json-patch+json"])
+async def test_a_pod_certificate_request_is_answered_by_any_patch_of_its_status(media: str) -> None:
+    kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "PodCertificateRequest"}
+    path = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests"
+    answer = issued()
+    body: Any = {**kind, "metadata": {"name": "r"}, "status": answer}
+    if media == "json-patch+json":
+        body = [{"op": "add", "path": f"/status/{key}", "value": value} for key, value in answer.items()]
+    async with serving() as (server, _):
+        asked = {**request(), **kind, "metadata": {"name": "r"}}
+        assert (await call(server, "POST", path, asked)).status == 201
+        headers = {"content-type": f"application/{media}"}
+        patched = await call(server, "PATCH", f"{path}/r/status?fieldManager=signer", body, headers=headers)
+        assert patched.status == 200
+        read = document(await call(server, "GET", f"{path}/r"))
+        assert read["status"]["certificateChain"] == answer["certificateChain"]
+        assert [one["type"] for one in read["status"]["conditions"]] == ["Issued"]

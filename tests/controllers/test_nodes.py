@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from sampan.controllers import node_lifecycle, pod_gc, taint_eviction
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.node_lifecycle import Observed, wanted_taints
@@ -19,12 +21,12 @@ def keys(taints: list[dict]) -> list[tuple[str, str]]:
 
 
 def test_a_live_node_is_only_looked_at_again(make) -> None:
-    decided = node_lifecycle.plan(Observed(make.node(), (), 39.0), CONFIG, make.now)
+    decided = node_lifecycle.plan(Observed(make.node(), (), 49.0), CONFIG, make.now)
     assert not decided.steps and decided.requeue_after_s == 5.0
 
 
 def test_a_silent_node_becomes_unknown(make) -> None:
-    decided = node_lifecycle.plan(Observed(make.node(), (), 41.0), CONFIG, make.now)
+    decided = node_lifecycle.plan(Observed(make.node(), (), 51.0), CONFIG, make.now)
     [update] = decided.steps
     assert {one["status"] for one in update.obj["status"]["conditions"]} == {"Unknown"}
     assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusUnknown"
@@ -35,7 +37,7 @@ def test_a_silent_node_becomes_unknown(make) -> None:
 def test_a_node_that_never_said_anything_gets_longer(make) -> None:
     node = make.node()
     node["status"] = {}
-    assert not node_lifecycle.plan(Observed(node, (), 41.0), CONFIG, make.now).notes
+    assert not node_lifecycle.plan(Observed(node, (), 51.0), CONFIG, make.now).notes
     [update] = node_lifecycle.plan(Observed(node, (), 61.0), CONFIG, make.now).steps
     assert update.obj["status"]["conditions"][0]["reason"] == "NodeStatusNeverUpdated"
 
@@ -182,3 +184,17 @@ def test_finished_pods_beyond_the_threshold_go_evicted_ones_first(make, flat) ->
     pods[2]["status"]["reason"] = "Evicted"
     observed = pod_gc.Observed(tuple(pods), {"n1": make.node()}, frozenset())
     assert [write.name for write in flat(pod_gc.plan(observed, config, make.now))] == ["c", "a"]
+
+
+@pytest.mark.parametrize(("labels", "added"), [
+    ({"kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux"}, {}),
+    ({"kubernetes.io/os": "linux"}, {"beta.kubernetes.io/os": "linux"}),
+    ({"kubernetes.io/arch": "amd64", "beta.kubernetes.io/arch": "arm64"}, {"beta.kubernetes.io/arch": "amd64"}),
+    ({"beta.kubernetes.io/os": "linux"}, {}),
+    ({}, {}),
+])
+def test_the_older_names_of_labels_follow_the_present_ones(make, labels, added) -> None:
+    node = make.node()
+    node["metadata"]["labels"] = labels
+    steps = node_lifecycle.plan(Observed(node, (), 0.0), CONFIG, make.now).steps
+    assert [step.patch["metadata"]["labels"] for step in steps] == ([added] if added else [])

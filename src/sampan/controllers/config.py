@@ -43,7 +43,7 @@ class ControllerManagerConfig:
     node_cidr_mask_size_ipv4: int = 24
     node_cidr_mask_size_ipv6: int = 64
     allocate_node_cidrs: bool = True
-    node_monitor_grace_s: float = 40.0
+    node_monitor_grace_s: float = 50.0
     """How long a node may be silent before it counts as unknown."""
     node_startup_grace_s: float = 60.0
     node_monitor_period_s: float = 5.0

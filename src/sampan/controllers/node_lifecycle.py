@@ -19,7 +19,7 @@ from datetime import datetime
 
 from sampan import effects
 from sampan.api.resources import LEASES, NODES, PODS
-from sampan.apimachinery.object import Object, dig, key_of, meta, name_of, namespace_of
+from sampan.apimachinery.object import Object, dig, key_of, labels_of, meta, name_of, namespace_of
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import taints, times
 from sampan.controllers.config import ControllerManagerConfig
@@ -31,6 +31,7 @@ from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Up
 LEASE_NAMESPACE = "kube-node-lease"
 KUBELET_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 BY_NODE = "node"
+_RENAMED = tuple((f"kubernetes.io/{what}", f"beta.kubernetes.io/{what}") for what in ("os", "arch"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,16 @@ class Observed:
 
 
 def plan(observed: Observed, config: ControllerManagerConfig, now: datetime) -> Plan:
-    """Conditions, then taints, then the node's pods. Only the first of them that must change; the rest follows."""
+    """Conditions, then labels, then taints and the node's pods. What comes first is changed first; the rest follows."""
     node = observed.node
     known = condition(node, "Ready")
     grace_s = config.node_monitor_grace_s if known else config.node_startup_grace_s
     if observed.silent_s > grace_s and any(_status(node, one) != "Unknown" for one in KUBELET_CONDITIONS):
         return _unknown(node, now, config)
+    if labels := _older_labels(node):
+        patch: Object = {"metadata": {"labels": labels}}
+        renamed = Patch(NODES, name_of(node), "", patch, "merge", missing_ok=True)
+        return Plan((renamed,), requeue_after_s=config.node_monitor_period_s)
     wanted = wanted_taints(node, observed, now)
     steps: list[Step] = []
     if wanted != list(dig(node, "spec", "taints", default=())):
@@ -68,6 +73,13 @@ def plan(observed: Observed, config: ControllerManagerConfig, now: datetime) -> 
         writes = tuple(_not_ready(pod, now) for pod in observed.pods if is_ready(pod))
         steps += [Parallel(writes)] if writes else []
     return Plan(tuple(steps), requeue_after_s=config.node_monitor_period_s)
+
+
+def _older_labels(node: Object) -> dict[str, str]:
+    """What is missing of the former names of labels that have been renamed, for who still selects by them."""
+    labels = labels_of(node)
+    present = ((older, labels[name]) for name, older in _RENAMED if name in labels)
+    return {older: value for older, value in present if labels.get(older) != value}
 
 
 def _unknown(node: Object, now: datetime, config: ControllerManagerConfig) -> Plan:

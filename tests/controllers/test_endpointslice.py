@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from sampan.apimachinery.object import name_of
 from sampan.controllers import endpoints
 from sampan.controllers.endpointslice import LIMIT, Observed, plan
@@ -132,3 +134,57 @@ def test_what_cannot_be_written_is_told(make) -> None:
     assert (create.failed.about["kind"], create.failed.reason) == ("Endpoints", "FailedToCreateEndpoint")
     [update] = endpoints.plan(make.service(), (), create.obj).steps
     assert update.failed.reason == "FailedToUpdateEndpoint"
+
+
+def filled(make, *sizes: int, first: int = 0) -> tuple[list, list]:
+    """Slices of these sizes, and the pods in them."""
+    pods, slices = [], []
+    for number, size in enumerate(sizes):
+        own = [make.pod(f"p{first + n}", ready=True, ip=f"10.{number}.{n // 250}.{n % 250 + 1}") for n in range(size)]
+        [create] = plan(Observed(make.service(), tuple(own), ())).steps
+        slices.append(stored(create))
+        slices[-1]["metadata"]["name"] = slices[-1]["metadata"]["uid"] = f"web-{number}"
+        first += size
+        pods += own
+    return pods, slices
+
+
+def sizes_after(make, pods: list, slices: list) -> tuple[list[int], list[int], int]:
+    """The sizes of slices that are made, those of slices that change, and how many go."""
+    steps = plan(Observed(make.service(), tuple(pods), tuple(slices))).steps
+    made, changed = (
+        sorted(len(step.obj["endpoints"]) for step in steps if isinstance(step, kind)) for kind in (Create, Update)
+    )
+    return made, changed, sum(isinstance(step, Delete) for step in steps)
+
+
+def more(make, count: int) -> list:
+    return [make.pod(f"new{n}", ready=True, ip=f"10.9.{n // 250}.{n % 250 + 1}") for n in range(count)]
+
+
+@pytest.mark.parametrize(("sizes", "new", "made", "changed"), [
+    ((62, 61), 127, [100], [89]),  # a full new one, and what is left fits into the fuller of the others
+    ((95, 95), 10, [10], []),  # rather a new one than two that change
+    ((95, 80), 10, [], [90]),
+    ((95, 90), 5, [], [100]),
+    ((100,), 1, [1], []),
+    ((0,), 7, [], [7]),
+    ((50,), 100, [100], []),
+])
+def test_new_endpoints_change_as_few_slices_as_possible(make, sizes, new, made, changed) -> None:
+    pods, slices = filled(make, *sizes)
+    assert sizes_after(make, [*pods, *more(make, new)], slices) == (made, changed, 0)
+
+
+def test_slices_that_change_in_any_case_are_filled_first(make) -> None:
+    pods, slices = filled(make, 60, 70)
+    pods[0]["status"]["conditions"][0]["status"] = "False"
+    assert sizes_after(make, [*pods, *more(make, 35)], slices) == ([], [95], 0)
+    assert sizes_after(make, [*pods, *more(make, 50)], slices) == ([], [80, 100], 0)
+
+
+def test_a_slice_that_would_go_takes_the_endpoints_of_one_that_would_come(make) -> None:
+    _, slices = filled(make, 100)
+    assert sizes_after(make, more(make, 100), slices) == ([], [100], 0)
+    pods, slices = filled(make, 40, 30)
+    assert sizes_after(make, pods[:40], slices) == ([], [], 1)

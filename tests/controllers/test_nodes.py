@@ -198,3 +198,10 @@ def test_the_older_names_of_labels_follow_the_present_ones(make, labels, added) 
     node["metadata"]["labels"] = labels
     steps = node_lifecycle.plan(Observed(node, (), 0.0), CONFIG, make.now).steps
     assert [step.patch["metadata"]["labels"] for step in steps] == ([added] if added else [])
+
+
+def test_a_change_of_labels_begins_no_eviction(make) -> None:
+    node = make.node()
+    node["metadata"]["labels"] = {"kubernetes.io/os": "linux"}
+    decided = node_lifecycle.plan(Observed(node, (), 0.0), CONFIG, make.now)
+    assert decided.steps and not node_lifecycle._begins_eviction(decided, node)

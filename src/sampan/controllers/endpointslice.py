@@ -3,9 +3,9 @@
 Observed: a Service, the pods it selects, the slices made for it, the nodes. Desired: each selected pod with an address
 (on a node that exists, unless addresses are published in any case) is in exactly one slice of its address family and
 port numbers, with conditions `ready` (use it), `serving` (it is ready, whatever else) and `terminating` (it is being
-deleted). A slice holds at most 100 endpoints. Slices change as little as possible: an endpoint stays in its slice, new
-ones fill slices that have room. A Service without pods has one empty slice, so that readers can tell "none" from "not
-yet known". Hints say whom an endpoint is near (`topology_hints`).
+deleted). A slice holds at most 100 endpoints. As few slices change as possible, even if they are not full then. A
+Service without pods has one empty slice, so that readers can tell "none" from "not yet known". Hints say whom an
+endpoint is near (`topology_hints`).
 """
 
 from __future__ import annotations
@@ -133,19 +133,36 @@ class Placed:
 
 
 def _place(slices: Sequence[Object], wanted: Mapping[str, Object] | None, *, keep_one: bool) -> list[Placed]:
-    """Endpoints stay where they are; new ones go where there is room, then into new slices."""
+    """Few slices change rather than all being full: endpoints stay where they are; new ones fill slices that change in
+    any case, then the one other slice that they all fit into, or else new slices."""
     rest = dict(wanted or {})
     held: list[list[Object]] = []
+    changes: list[bool] = []
     for one in slices:
-        uids = [dig(endpoint, "targetRef", "uid", default="") for endpoint in one.get("endpoints") or ()]
+        listed = list(one.get("endpoints") or ())
+        uids = [dig(endpoint, "targetRef", "uid", default="") for endpoint in listed]
         held.append([rest.pop(uid) for uid in uids if uid in rest])
-    new = [rest[uid] for uid in rest]
-    for endpoints in sorted(held, key=len, reverse=True):
-        room = LIMIT - len(endpoints)
+        changes.append(held[-1] != listed)
+    new = list(rest.values())
+    for endpoints, changed in sorted(zip(held, changes, strict=True), key=lambda one: len(one[0]), reverse=True):
+        room = LIMIT - len(endpoints) if changed and endpoints else 0
         endpoints += new[:room]
         new = new[room:]
+    created: list[list[Object]] = []
+    while new:
+        unchanged = (one for one, changed in zip(held, changes, strict=True) if not changed)
+        fitting = [one for one in unchanged if len(one) + len(new) <= LIMIT]
+        if fitting and len(new) < LIMIT:
+            fullest = max(fitting, key=len)
+            fullest += new
+            break
+        created.append(new[:LIMIT])
+        new = new[LIMIT:]
+    for endpoints in held:
+        if not endpoints and created:  # rather than that one goes and another comes
+            endpoints += created.pop(0)
     placed = [Placed(one, tuple(endpoints) or None) for one, endpoints in zip(slices, held, strict=True)]
-    placed += [Placed(None, tuple(new[start : start + LIMIT])) for start in range(0, len(new), LIMIT)]
+    placed += [Placed(None, tuple(endpoints)) for endpoints in created]
     if keep_one and not any(one.endpoints for one in placed):
         return [Placed(slices[0] if slices else None, ()), *placed[1:]]
     return placed

@@ -231,7 +231,7 @@ def _begins_eviction(decided: Plan, node: Object) -> bool:
     had = {taint.get("key") for taint in present if taint["effect"] == taints.NO_EXECUTE}
     for step in decided.steps:
         if isinstance(step, Patch) and step.resource == NODES:
-            new = step.patch["spec"]["taints"] or []
+            new = dig(step.patch, "spec", "taints", default=())
             return any(one["effect"] == taints.NO_EXECUTE and one["key"] not in had for one in new)
     return False
 

@@ -86,6 +86,7 @@ class SimulatedNode:
         spec = self.spec
         labels = {
             "kubernetes.io/hostname": spec.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+            "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64",
             "type": "simulated", **spec.labels,
         }
         return {

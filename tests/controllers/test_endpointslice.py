@@ -87,12 +87,13 @@ def test_slices_hold_100_and_endpoints_stay_where_they_are(make) -> None:
     assert len(writes[0].obj["endpoints"]) == LIMIT
 
 
-def test_a_slice_of_ports_that_are_no_more_is_deleted(make) -> None:
+def test_a_slice_of_ports_that_are_no_more_becomes_one_of_the_present_ports(make) -> None:
     service, pods = make.service(), (make.pod("a", ready=True, ip="10.244.0.5"),)
     [create] = plan(Observed(service, pods, ()), make.now).steps
     service["spec"]["ports"][0]["targetPort"] = 9090
-    kinds = {type(step) for step in plan(Observed(service, pods, (stored(create),)), make.now).steps}
-    assert kinds == {Create, Delete}
+    [update] = plan(Observed(service, pods, (stored(create),)), make.now).steps
+    assert isinstance(update, Update) and update.obj["ports"][0]["port"] == 9090
+    assert [one["addresses"] for one in update.obj["endpoints"]] == [["10.244.0.5"]]
 
 
 def test_headless_services_say_so_and_carry_hostnames(make) -> None:

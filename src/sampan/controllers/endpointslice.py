@@ -121,7 +121,26 @@ def _family(observed: Observed, family: str, trigger: datetime | None) -> tuple[
     for ports in sorted(wanted.keys() | there.keys()):
         placed = _place(there.get(ports, []), wanted.get(ports), keep_one=len(wanted) == 1 and ports in wanted)
         steps += _writes(observed.service, family, ports, placed, trigger)
-    return steps, why
+    return _recycled(steps, {name_of(one): one for one in observed.slices}, trigger), why
+
+
+def _recycled(steps: list[Step], slices: Mapping[str, Object], trigger: datetime | None) -> list[Step]:
+    """A slice that would go becomes one that would come, whatever its ports were: one write instead of two."""
+    going = [step for step in steps if isinstance(step, Delete)]
+    coming = [step for step in steps if isinstance(step, Create)]
+    pairs = list(zip(going, coming, strict=False))
+    done = {id(step) for pair in pairs for step in pair}
+    updates = [_update(slices[gone.name], come.obj, trigger, come.failed) for gone, come in pairs]
+    return [*updates, *(step for step in steps if id(step) not in done)]
+
+
+def _update(known: Object, document: Object, trigger: datetime | None, failed: Note | None) -> Update:
+    """Let a slice say what the document says."""
+    metadata = {
+        **meta(known), "labels": labels_of(document), "annotations": stamped(annotations_of(known), trigger),
+    }
+    changed = {**known, "metadata": metadata, "endpoints": document["endpoints"], "ports": document["ports"]}
+    return Update(ENDPOINT_SLICES, changed, failed=failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +177,6 @@ def _place(slices: Sequence[Object], wanted: Mapping[str, Object] | None, *, kee
             break
         created.append(new[:LIMIT])
         new = new[LIMIT:]
-    for endpoints in held:
-        if not endpoints and created:  # rather than that one goes and another comes
-            endpoints += created.pop(0)
     placed = [Placed(one, tuple(endpoints) or None) for one, endpoints in zip(slices, held, strict=True)]
     placed += [Placed(None, tuple(endpoints)) for endpoints in created]
     if keep_one and not any(one.endpoints for one in placed):
@@ -183,13 +199,8 @@ def _writes(
                 document["metadata"]["annotations"] = stamp
             steps.append(Create(ENDPOINT_SLICES, document, failed=_failed(service, "create")))
         elif _differs(one.slice, document):
-            metadata = {
-                **meta(one.slice), "labels": document["metadata"]["labels"],
-                "annotations": stamped(annotations_of(one.slice), trigger),
-            }
-            changed = {**one.slice, "metadata": metadata}
-            changed |= {"endpoints": document["endpoints"], "ports": document["ports"]}
-            steps.append(Update(ENDPOINT_SLICES, changed, failed=_failed(service, f"update {name_of(changed)}")))
+            failed = _failed(service, f"update {name_of(one.slice)}")
+            steps.append(_update(one.slice, document, trigger, failed))
     return steps
 
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.controllers.lab import LABELS, Lab, on_a_cluster, workload
 
-from sampan.api.resources import DEPLOYMENTS, EVICTIONS, POD_DISRUPTION_BUDGETS, PODS
+from sampan.api.resources import DEPLOYMENTS, EVICTIONS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, name_of
 from sampan.controllers.disruption import Expected, plan, stale_target
@@ -99,3 +100,36 @@ def test_evictions_spend_the_budget_and_wait_for_it_to_recover() -> None:
             await evict(second)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("policy", "broken", "wanted", "evicted", "spends"), [
+    (None, 1, 2, True, False),  # enough are well without it
+    (None, 1, 3, False, False),
+    ("IfHealthyBudget", 1, 2, True, False),
+    ("IfHealthyBudget", 2, 2, False, False),
+    ("AlwaysAllow", 2, 3, True, False),
+    ("AlwaysAllow", 0, 3, False, False),  # it is well, and guarded
+    ("AlwaysAllow", 0, 2, True, True),
+    ("IfHealthyBudget", 0, 2, True, True),
+])
+def test_a_pod_that_is_not_ready_may_go_as_its_budget_says(policy, broken, wanted, evicted, spends) -> None:
+    async def scenario(lab: Lab) -> None:
+        spec: dict = {"minAvailable": wanted, "selector": {"matchLabels": LABELS}}
+        await lab.create(POD_DISRUPTION_BUDGETS, "web", spec=spec | (
+            {"unhealthyPodEvictionPolicy": policy} if policy else {}))
+        await lab.create(REPLICA_SETS, "web", spec=workload(replicas=3))
+        await lab.status(POD_DISRUPTION_BUDGETS, "web", currentHealthy=3)
+        names = sorted(await lab.pods())
+        await lab.make_ready(*names[:broken], ready=False)
+        await lab.status(POD_DISRUPTION_BUDGETS, "web", currentHealthy=3 - broken)
+        before = (await lab.get(POD_DISRUPTION_BUDGETS, "web"))["status"]["disruptionsAllowed"]
+        if not evicted:
+            with pytest.raises(errors.TooManyRequests):
+                await lab.create_eviction(names[0])
+            return
+        await lab.create_eviction(names[0])
+        after = (await lab.get(POD_DISRUPTION_BUDGETS, "web"))["status"]
+        assert (names[0] in after.get("disruptedPods", {})) == spends
+        assert after["disruptionsAllowed"] == before - spends
+
+    on_a_cluster(scenario)

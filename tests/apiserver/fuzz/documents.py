@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
 from typing import Any
 
+import orjson
 from tests.apiserver.lifecycle.samples import ALL, sample
 
 from sampan.api.kind import Kind
-from sampan.apimachinery.schema.compile import Schema
+from sampan.apimachinery.schema.compile import Mismatch, Schema
 from sampan.apimachinery.schema.loader import definition
 
 KINDS: dict[str, Kind] = {kind.definition: kind for kind in ALL}
@@ -28,6 +30,8 @@ TEXTS = (
 )
 NUMBERS = (0, 1, -1, 2, 80, 420, 65535, 65536, 2**31 - 1, 2**31, -(2**31), 2**63 - 1, -(2**63), 10**20, 0.5, 1e300)
 QUANTITIES = ("0", "1", "1000m", "1.5Gi", "-1", "2e3", "1n", "100Ei", "1e1000", "abc", "", ".", "1Ki1", 5, 1.5)
+TIMES = ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.123456Z", "0001-01-01T00:00:00+14:00")
+BYTES = ("", "YQ==", "e30=")
 WEIRD: tuple[Any, ...] = (None, True, False, {}, [], [[]], [None], {"": ""}, {"a": None}, [{}], "", *NUMBERS)
 
 
@@ -67,6 +71,44 @@ def fitting(schema: Schema, rng: random.Random, depth: int = 0) -> Any:
     return _scalar(kind, rng)
 
 
+def valid(schema: Schema, rng: random.Random, depth: int = 0) -> Any:
+    """As `fitting`, of scalars that decode."""
+    kind = schema.kind
+    if kind == "object":
+        likely = 0.9 if depth < 2 else 0.5 if depth < 4 else 0.2
+        return {
+            name: valid(child, rng, depth + 1) for name in schema.field_names
+            if depth < 12 and rng.random() < likely and (child := schema.child(name)) is not None
+        }
+    if kind == "list":
+        return [valid(schema.items, rng, depth + 1) for _ in range(rng.randrange(3))] if schema.items else []
+    if kind == "map":
+        values = schema.values
+        return {rng.choice(TEXTS): valid(values, rng, depth + 1) for _ in range(rng.randrange(3))} if values else {}
+    if kind == "schema-or-else":
+        return rng.choice((True, False, {}, {"type": "string"}))
+    if kind == "any":
+        while True:
+            with contextlib.suppress(TypeError):  # a number beyond 64 bits, a text that is no Unicode
+                return orjson.loads(orjson.dumps(anything(rng, 2)))
+    return rng.choice(_decodable(kind, schema.format, schema))
+
+
+_DECODABLE: dict[tuple[str, str | None], list[Any]] = {}
+
+
+def _decodable(kind: str, form: str | None, schema: Schema) -> list[Any]:
+    """Every scalar of ours that the schema takes, as it takes it."""
+    found = _DECODABLE.get((kind, form))
+    if found is None:
+        found = _DECODABLE[kind, form] = []
+        for value in (*NUMBERS, True, False, *QUANTITIES, *TIMES, *BYTES, *TEXTS, "80", "http", 80):
+            with contextlib.suppress(Mismatch, TypeError):
+                orjson.dumps(value)
+                found.append(schema.decode(value, None, []))
+    return found
+
+
 def _scalar(kind: str, rng: random.Random) -> Any:
     if kind in ("integer", "number"):
         return rng.choice(NUMBERS)
@@ -75,9 +117,9 @@ def _scalar(kind: str, rng: random.Random) -> Any:
     if kind == "quantity":
         return rng.choice(QUANTITIES)
     if kind in ("time", "micro-time"):
-        return rng.choice(("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.123456Z", "0001-01-01T00:00:00+14:00", "x"))
+        return rng.choice((*TIMES, "x"))
     if kind == "bytes":
-        return rng.choice(("", "YQ==", "e30=", "?"))
+        return rng.choice((*BYTES, "?"))
     if kind in ("any", "schema-or-else"):
         return anything(rng, 2)
     return rng.choice((0, 80, "25%", "http")) if kind == "int-or-string" else rng.choice(TEXTS)

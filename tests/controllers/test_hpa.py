@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+from tests.controllers.lab import Lab, on_a_cluster, workload
 
 from sampan.api.resources import CORE_EVENTS, DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS
 from sampan.apimachinery import errors
@@ -314,3 +315,30 @@ def test_a_malformed_answer_is_told_and_breaks_nothing(make, answer) -> None:
     queue = {"metric": {"name": "depth"}, "target": {"averageValue": "10"}}
     found = reading(make, {"type": "External", "external": queue}, {path: answer})
     assert found.proposal is None and found.reason == "FailedGetExternalMetric" and "malformed" in found.error
+
+
+def test_two_autoscalers_of_the_same_pods_do_nothing_and_say_so() -> None:
+    async def scenario(lab: Lab) -> None:
+        for name in ("one", "two"):
+            await lab.create(DEPLOYMENTS, name, spec=workload(replicas=1))
+            target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+            await lab.create(HORIZONTAL_POD_AUTOSCALERS, name, spec={"maxReplicas": 3, "scaleTargetRef": target})
+
+        async def told() -> bool:
+            found = [await lab.condition(HORIZONTAL_POD_AUTOSCALERS, name, "ScalingActive") for name in ("one", "two")]
+            return [one and one["reason"] for one in found] == ["AmbiguousSelector"] * 2
+
+        await lab.until(told)
+        found = await lab.condition(HORIZONTAL_POD_AUTOSCALERS, "one", "ScalingActive")
+        assert found is not None and found["message"] == (
+            "pods by selector app=web are controlled by multiple HPAs: [{one default} {two default}]")
+        assert {"AmbiguousSelector", "FailedComputeMetricsReplicas"} <= await lab.reasons("one")
+        await lab.client.delete(HORIZONTAL_POD_AUTOSCALERS, "two", "default")
+
+        async def alone() -> bool:
+            condition = await lab.condition(HORIZONTAL_POD_AUTOSCALERS, "one", "ScalingActive")
+            return condition is not None and condition["reason"] == "FailedGetResourceMetric"
+
+        await lab.until(alone)
+
+    on_a_cluster(scenario)

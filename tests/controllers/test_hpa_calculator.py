@@ -206,6 +206,11 @@ def test_by_one_number(kind: str, each: bool, case: Case) -> None:
     assert shown == expected
 
 
+def test_from_nothing_one_number_decides_alone() -> None:
+    assert by_number(Case(0, 3, (3000,), 1000, 3000), "External", each=False).replicas == 3
+    assert by_number(Case(0, 0, (0,), 1000, 0), "Object", each=False).replicas == 0
+
+
 def test_one_number_for_no_pods_is_an_error() -> None:
     found = by_number(Case(3, 0, (1000,), 1000, 0, pods=-1), "Object", each=False)
     assert "no pods returned by selector while calculating replica count" in found.error

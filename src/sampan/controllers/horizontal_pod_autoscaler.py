@@ -25,7 +25,7 @@ from sampan.api.resources import (
     STATEFUL_SETS,
 )
 from sampan.apimachinery import errors, selectors
-from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, meta, split_key
+from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, meta, namespace_of, split_key
 from sampan.apimachinery.resource import Resource
 from sampan.client.discovery import discover
 from sampan.client.events import NORMAL, WARNING
@@ -113,6 +113,18 @@ def status_of(hpa: Object, decision: Decision, current: int, now: datetime) -> O
     return status
 
 
+def _asks_metrics(hpa: Object, current: int) -> bool:
+    """Whether metrics decide: not while the target is switched off or out of bounds."""
+    most, least = int(hpa["spec"]["maxReplicas"]), int(dig(hpa, "spec", "minReplicas", default=1))
+    return least <= current <= most and (current != 0 or least == 0)
+
+
+def _undecided(hpa: Object, event: str, why: str, reason: str, message: str) -> Decision:
+    """Nothing is done, and both Events and the condition say why."""
+    notes = [Note(hpa, WARNING, event, why), Note(hpa, WARNING, "FailedComputeMetricsReplicas", why)]
+    return Decision(0, conditions=[Condition("ScalingActive", False, reason, message)], notes=notes)
+
+
 class HorizontalPodAutoscalerReconciler:
     """Keys are autoscalers, looked at every 15 seconds."""
 
@@ -122,6 +134,8 @@ class HorizontalPodAutoscalerReconciler:
         self._autoscalers = wiring.watch(HORIZONTAL_POD_AUTOSCALERS)
         self._pods = wiring.read(PODS)
         self._memory: dict[str, Memory] = {}
+        self._selectors: dict[str, str] = {}
+        """Of the targets' scales, by autoscaler."""
         self._resources: dict[tuple[str, str], Resource] = {}
 
     async def reconcile(self, key: str) -> Plan:
@@ -129,6 +143,7 @@ class HorizontalPodAutoscalerReconciler:
         hpa = self._autoscalers.get(name, namespace)
         if hpa is None:
             self._memory.pop(key, None)
+            self._selectors.pop(key, None)
             return NOTHING
         if is_being_deleted(hpa):
             return NOTHING
@@ -153,22 +168,41 @@ class HorizontalPodAutoscalerReconciler:
             "AbleToScale", True, "SucceededGetScale",
             "the HPA controller was able to get the target's current scale",
         )
-        selector = dig(scale, "status", "selector", default="")
-        if not selector:
-            decision = Decision(current, notes=[Note(hpa, WARNING, "SelectorRequired", "selector is required")])
-            text = "the HPA target's scale is missing a selector"
-            decision.conditions += [able, Condition("ScalingActive", False, "InvalidSelector", text)]
+        memory = self._memory.setdefault(key_of(hpa), Memory())
+        if not _asks_metrics(hpa, current):
+            decision = decide(hpa, current, [], memory, now)
+            decision.conditions.insert(0, able)
             return decision
-        namespace = meta(hpa)["namespace"]
-        pods = sorted(self._pods.list(namespace, selectors.parse(selector)), key=key_of)
+        namespace, selector = namespace_of(hpa), dig(scale, "status", "selector", default="")
+        self._selectors[key_of(hpa)] = selector
+        pods = sorted(self._pods.list(namespace, selectors.parse(selector)), key=key_of) if selector else []
+        problem = self._problem_with(hpa, selector, pods)
+        if problem is not None:
+            problem.conditions.insert(0, able)
+            problem.replicas = current
+            return problem
         status = int(dig(scale, "status", "replicas", default=0))
         target = Target(namespace, selector, current, status, tuple(pods), tolerance_of(hpa))
-        readings: list[Reading] = []
-        if current != 0:
-            readings = [await read(self._metrics, one, target, now) for one in dig(hpa, "spec", "metrics", default=())]
-        decision = decide(hpa, current, readings, self._memory.setdefault(key_of(hpa), Memory()), now)
+        readings = [await read(self._metrics, one, target, now) for one in dig(hpa, "spec", "metrics", default=())]
+        decision = decide(hpa, current, readings, memory, now)
         decision.conditions.insert(0, able)
         return decision
+
+    def _problem_with(self, hpa: Object, selector: str, pods: Sequence[Object]) -> Decision | None:
+        """Why no metric can be asked for: nobody knows whose, or other autoscalers have the same pods."""
+        if not selector:
+            text = "the HPA target's scale is missing a selector"
+            return _undecided(hpa, "SelectorRequired", "selector is required", "InvalidSelector", text)
+        others = [
+            key for key, one in sorted(self._selectors.items())
+            if split_key(key)[0] == namespace_of(hpa) and one and self._autoscalers.get_by_key(key) is not None
+            and any(selectors.parse(one).matches(labels_of(pod)) for pod in pods)
+        ]
+        if len(others) <= 1:
+            return None
+        listed = " ".join(f"{{{name} {namespace}}}" for namespace, name in map(split_key, others))
+        text = f"pods by selector {selector} are controlled by multiple HPAs: [{listed}]"
+        return _undecided(hpa, "AmbiguousSelector", text, "AmbiguousSelector", text)
 
     async def _rescale(
         self, hpa: Object, resource: Resource, scale: Object, decision: Decision, now: datetime

@@ -152,7 +152,8 @@ async def _number(metrics: Metrics, field: str, source: Object, target: Target) 
         current = {"averageValue": _text(proposal.average_m)}
     else:
         wanted = milli_value(dig(source, "target", "value", default="0"))
-        target.expect_pods()
+        if target.replicas:
+            target.expect_pods()
         proposal = by_value(target.replicas, wanted, value, target.ready, target.tolerance)
         current = {"value": _text(value)}
     shown = {"metric": metric, "current": current, **more}

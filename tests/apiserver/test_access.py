@@ -104,8 +104,8 @@ async def test_acting_as_another(server: APIServer) -> None:
     status, answer = await ask(server, "jane", "POST", whoami, {}, Impersonate_User="root")
     assert (status, answer["message"]) == (
         403,
-        'users "root" is forbidden: User "jane" cannot impersonate resource "users" in API group "" '
-        "at the cluster scope",
+        'selfsubjectreviews.authentication.k8s.io is forbidden: User "jane" cannot impersonate-on:user-info:create '
+        'resource "selfsubjectreviews" in API group "authentication.k8s.io" at the cluster scope',
     )
     status, _ = await ask(
         server, "root", "DELETE", "/api/v1/namespaces/default", Impersonate_User="joe"

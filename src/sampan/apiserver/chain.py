@@ -21,7 +21,7 @@ from sampan.apiserver.authz import selector_attributes
 from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.flowcontrol import fairness as flowcontrol
-from sampan.apiserver.seams import Attributes, BuildLink, Link, Next, ServerParts
+from sampan.apiserver.seams import BuildLink, Link, Next, ServerParts
 from sampan.storage.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -121,10 +121,7 @@ def authorization(parts: ServerParts) -> Link:
 
     async def link(ctx: RequestContext, next: Next) -> Response:
         assert ctx.user is not None
-        attributes = Attributes(
-            ctx.user, ctx.verb, ctx.is_resource, ctx.group, ctx.version, ctx.resource, ctx.subresource, ctx.namespace,
-            ctx.name, ctx.request.path, *selector_attributes.of_request(ctx),
-        )
+        attributes = selector_attributes.asked(ctx, ctx.user, ctx.verb)
         verdict = await parts.authorize(attributes)
         ctx.audit_annotations["authorization.k8s.io/decision"] = "allow" if verdict.allowed else "forbid"
         ctx.audit_annotations["authorization.k8s.io/reason"] = verdict.reason

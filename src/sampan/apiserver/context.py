@@ -40,6 +40,8 @@ class RequestContext:
     user: UserInfo | None = None
     impersonator: UserInfo | None = None
     """Who really asked, when `user` is impersonated."""
+    impersonation_constraint: str = ""
+    """The right by which they do, such as `impersonate:user-info`; empty for the right to do anything as somebody."""
     audiences: tuple[str, ...] = ()
     """Whom a token must be for; the server itself when empty. A token's authenticator leaves here what matched."""
     dry_run: bool = False

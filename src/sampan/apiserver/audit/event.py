@@ -50,6 +50,8 @@ def event(ctx: RequestContext, scope: Scope, stage: str, received: str, answer: 
     }
     if ctx.impersonator is not None:
         found["impersonatedUser"] = _user(ctx.user)
+        if ctx.impersonation_constraint:
+            found["authenticationMetadata"] = {"impersonationConstraint": ctx.impersonation_constraint}
     if request.remote:
         found["sourceIPs"] = [request.remote]
     agent = request.headers.get("user-agent")

@@ -1,27 +1,31 @@
 """Acting as somebody else: the Impersonate-* headers, each part of which the caller must be allowed to impersonate.
 
-Source: "User impersonation" in the Kubernetes documentation; a caller needs the verb impersonate on users, groups,
-serviceaccounts, and on uids and userextras/KEY of authentication.k8s.io.
+Constrained impersonation lets somebody act as another for some requests only: it takes the verb
+`impersonate-on:MODE:VERB` on what the request is about, and `impersonate:MODE` on the other's name (and groups, uid and
+extra) in authentication.k8s.io. The modes (`impersonation_modes.py`) are tried first; then the verb `impersonate` on
+users, groups and serviceaccounts, and on uids and userextras/KEY of authentication.k8s.io, which is good for every
+request. Who may not is told what the first of them lacks.
+Source: "User Impersonation" in the Kubernetes documentation, KEP-5284.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from urllib.parse import unquote
 
-from sampan.apimachinery.errors import BadRequest, InternalError
+from sampan.apimachinery.errors import BadRequest, Forbidden, InternalError
 from sampan.apimachinery.http import Response, UserInfo
 from sampan.apiserver.authn.anonymous import ANONYMOUS
 from sampan.apiserver.authn.authenticated import AUTHENTICATED
 from sampan.apiserver.authn.headers import prefixed, values
+from sampan.apiserver.authn.impersonation_modes import Mode, account_of, modes_for, node_of
 from sampan.apiserver.authn.service_account import GROUP
-from sampan.apiserver.authz.refusal import forbidden
+from sampan.apiserver.authz.node_identity import GROUP as NODES
 from sampan.apiserver.context import RequestContext
-from sampan.apiserver.seams import Attributes, Link, Next, ServerParts
+from sampan.apiserver.seams import Link, Next, ServerParts
 
 _PREFIX = "impersonate-"
 _EXTRA = "extra-"
-_ACCOUNT = "system:serviceaccount:"
 
 
 async def impersonate(ctx: RequestContext, parts: ServerParts) -> None:
@@ -34,11 +38,17 @@ async def impersonate(ctx: RequestContext, parts: ServerParts) -> None:
         return
     if ctx.user is None:
         raise InternalError("no user to impersonate from")
-    for attributes in _questions(ctx.user, wanted):
-        verdict = await parts.authorize(attributes)
-        if not verdict.allowed:
-            raise forbidden(attributes, verdict.reason)
-    ctx.impersonator, ctx.user = ctx.user, _completed(wanted)
+    first: Forbidden | None = None
+    for mode in modes_for(wanted, ctx.user):
+        try:
+            await mode.check(ctx, ctx.user, wanted, parts.authorize)
+        except Forbidden as refused:
+            first = first or refused
+        else:
+            ctx.impersonation_constraint = mode.constraint
+            ctx.impersonator, ctx.user = ctx.user, _completed(wanted, mode)
+            return
+    raise first or InternalError("all impersonation modes failed")
 
 
 def _asked(ctx: RequestContext) -> bool:
@@ -64,45 +74,20 @@ def _wanted(ctx: RequestContext) -> UserInfo | None:
     return UserInfo(name, uid, groups, extra)
 
 
-def _questions(asking: UserInfo, wanted: UserInfo) -> Iterator[Attributes]:
-    def may(resource: str, name: str, *, group: str = "", subresource: str = "", namespace: str = "") -> Attributes:
-        return Attributes(
-            asking, "impersonate", group=group, version="v1", resource=resource, subresource=subresource,
-            namespace=namespace, name=name,
-        )
-
-    account = _account(wanted.name)
-    if account is not None:
-        yield may("serviceaccounts", account[1], namespace=account[0])
-    else:
-        yield may("users", wanted.name)
-    for group in wanted.groups:
-        yield may("groups", group)
-    if wanted.uid:
-        yield may("uids", wanted.uid, group="authentication.k8s.io")
-    for key, texts in wanted.extra.items():
-        for value in texts:
-            yield may("userextras", value, group="authentication.k8s.io", subresource=key)
-
-
-def _completed(wanted: UserInfo) -> UserInfo:
+def _completed(wanted: UserInfo, mode: Mode) -> UserInfo:
     """With the groups that such a user always has."""
     groups = wanted.groups
-    account = _account(wanted.name)
+    account = account_of(wanted.name)
     if account is not None and not groups:
         groups = (GROUP, f"{GROUP}:{account[0]}")
+    elif mode.constraint and node_of(wanted.name):
+        groups = (NODES,)
+    unauthenticated = ANONYMOUS.groups[0]
     if wanted.name == ANONYMOUS.name:
-        added: tuple[str, ...] = ANONYMOUS.groups
-    else:
-        added = (AUTHENTICATED,)
-    return UserInfo(wanted.name, wanted.uid, tuple(dict.fromkeys((*groups, *added))), wanted.extra)
-
-
-def _account(name: str) -> tuple[str, str] | None:
-    if not name.startswith(_ACCOUNT):
-        return None
-    namespace, _, account = name[len(_ACCOUNT):].partition(":")
-    return (namespace, account) if namespace and account else None
+        groups = (*groups, unauthenticated)
+    elif unauthenticated not in groups:
+        groups = (*groups, AUTHENTICATED)
+    return UserInfo(wanted.name, wanted.uid, tuple(dict.fromkeys(groups)), wanted.extra)
 
 
 def build(parts: ServerParts) -> Link | None:

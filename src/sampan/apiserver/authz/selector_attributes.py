@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, required
+from sampan.apimachinery.http import UserInfo
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.selectors import (
     Requirement,
@@ -21,12 +22,21 @@ from sampan.apimachinery.selectors import (
     validate_expression,
 )
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.seams import Attributes
 
 Requirements = tuple[Requirement, ...]
 _LIMITED_VERBS: Final = frozenset({"list", "watch", "deletecollection"})
 _OPERATORS: Final[Mapping[str, str]] = {
     "in": "In", "=": "In", "==": "In", "notin": "NotIn", "!=": "NotIn", "exists": "Exists", "!": "DoesNotExist",
 }
+
+
+def asked(ctx: RequestContext, user: UserInfo, verb: str) -> Attributes:
+    """What a request is, for authorisers: with its selectors."""
+    return Attributes(
+        user, verb, ctx.is_resource, ctx.group, ctx.version, ctx.resource, ctx.subresource, ctx.namespace, ctx.name,
+        ctx.request.path, *of_request(ctx),
+    )
 
 
 def of_request(ctx: RequestContext) -> tuple[Requirements, Requirements]:

@@ -275,8 +275,12 @@ async def test_impersonation_needs_a_right_for_each_part(parts: Parts) -> None:
     assert ctx.user == UserInfo("bob", groups=("devs", "system:masters", "system:authenticated"))
     assert ctx.impersonator == UserInfo("jane")
     alone = RequestContext(Request("GET", "/", headers=_Headers({"Impersonate-Group": "x"})), user=UserInfo("jane"))
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest) as refused:
         await impersonate(alone, parts)  # type: ignore[arg-type]
+    assert refused.value.message == (
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"x"}, Extra:map[string][]string(nil)} without '
+        "impersonating a user name"
+    )
 
 
 def _Headers(headers: dict[str, str]) -> Any:  # noqa: N802 - makes a multi-dict, as the listener does

@@ -14,6 +14,7 @@ from collections.abc import Awaitable
 from urllib.parse import unquote
 
 from sampan.apimachinery.errors import BadRequest, Forbidden, InternalError
+from sampan.apimachinery.go_values import quoted
 from sampan.apimachinery.http import Response, UserInfo
 from sampan.apiserver.authn.anonymous import ANONYMOUS
 from sampan.apiserver.authn.authenticated import AUTHENTICATED
@@ -70,8 +71,18 @@ def _wanted(ctx: RequestContext) -> UserInfo | None:
         if part.startswith(_EXTRA)
     }
     if not name:
-        raise BadRequest("requested impersonation without impersonating a user")
+        raise BadRequest(f"requested {_shown(uid, groups, extra)} without impersonating a user name")
     return UserInfo(name, uid, groups, extra)
+
+
+def _shown(uid: str, groups: tuple[str, ...], extra: dict[str, tuple[str, ...]]) -> str:
+    """As Go shows such a user with `%#v`."""
+    def listed(texts: tuple[str, ...]) -> str:
+        return f"[]string{{{', '.join(map(quoted, texts))}}}" if texts else "[]string(nil)"
+
+    pairs = ", ".join(f"{quoted(key)}:{listed(extra[key])}" for key in sorted(extra))
+    more = f"map[string][]string{{{pairs}}}" if extra else "map[string][]string(nil)"
+    return f'&user.DefaultInfo{{Name:"", UID:{quoted(uid)}, Groups:{listed(groups)}, Extra:{more}}}'
 
 
 def _completed(wanted: UserInfo, mode: Mode) -> UserInfo:

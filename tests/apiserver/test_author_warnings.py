@@ -6,6 +6,9 @@ from typing import Any
 
 from tests.apiserver.serving import call, document, serving
 
+from sampan.apimachinery.http import Request
+from sampan.apiserver.context import RequestContext
+
 SERVICES = "/api/v1/namespaces/default/services"
 
 
@@ -36,3 +39,9 @@ async def test_whoever_uses_a_deprecated_kind_is_told() -> None:
     async with serving() as (server, _):
         for target in ("/api/v1/endpoints", "/api/v1/namespaces/default/endpoints/none"):
             assert (await call(server, "GET", target)).headers.get("warning") == words
+
+
+def test_the_audit_log_says_so_too() -> None:
+    ctx = RequestContext(Request("GET", "/api/v1/endpoints"))
+    ctx.deprecate("is deprecated")
+    assert (ctx.warnings, ctx.audit_annotations) == (["is deprecated"], {"k8s.io/deprecated": "true"})

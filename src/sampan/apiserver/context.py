@@ -55,6 +55,11 @@ class RequestContext:
     long_running: bool = False
     """A watch or a stream: no timeout, no seat held."""
 
+    def deprecate(self, text: str) -> None:
+        """Warn of a deprecated kind, and put its use on record."""
+        self.warn(text)
+        self.audit_annotations["k8s.io/deprecated"] = "true"
+
     def warn(self, text: str) -> None:
         """A `Warning: 299` header of the answer; repeated texts are sent once.
 

@@ -76,7 +76,7 @@ class Dispatcher:
             is_going = kind.custom is not None and ctx.verb in STANDARD_VERBS and ctx.verb not in kind.verbs
             raise MethodNotAllowed(TERMINATING.format(ctx.verb) if is_going else NOT_ALLOWED)
         if deprecation := kind.deprecation or (kind.custom.warning if kind.custom is not None else ""):
-            ctx.warn(deprecation)
+            ctx.deprecate(deprecation)
         return answers.as_asked(await VERBS[ctx.verb](ctx, self._backend), ctx.request)
 
 

@@ -50,7 +50,7 @@ COLUMNS = (
 
 async def component_statuses(ctx: RequestContext, parts: ServerParts) -> Response:
     """All of them, or one. Raises NotFound."""
-    ctx.warn(WARNING)
+    ctx.deprecate(WARNING)
     names = [ctx.name] if ctx.name else [*PORTS, STORE]
     if ctx.name and ctx.name not in PORTS and ctx.name != STORE:
         raise errors.NotFound(f"component not found: {ctx.name}")

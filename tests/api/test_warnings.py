@@ -361,3 +361,17 @@ def test_of_certificates_and_keys() -> None:
         expected = [why] if why else []
         assert told("Secret", {"type": "kubernetes.io/tls", "data": data}) == expected, why
         assert told("Secret", {"type": "Opaque", "data": data}) == []
+
+
+def test_of_formats_in_schemas_that_nobody_checks() -> None:
+    def definition(*formats: str) -> Document:
+        properties = {f"p{number}": {"format": name} for number, name in enumerate(formats)}
+        items = {"properties": properties, "allOf": [{"format": "odd"}]}
+        schema = {"properties": {"spec": {"type": "array", "items": items}}}
+        return {"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}}
+
+    new = definition("int64", "date-time", "k8s-short-name", "int64", "int32")
+    assert told("CustomResourceDefinition", new) == [
+        'unrecognized format "odd"', 'unrecognized format "int64"', 'unrecognized format "int32"',
+    ]
+    assert told("CustomResourceDefinition", new, definition("int64")) == ['unrecognized format "int32"']

@@ -14,6 +14,7 @@ from sampan.api.columns import CREATED_AT, NAME
 from sampan.api.kind import Kind
 from sampan.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from sampan.api.strategy import count_generation, ensure, keep_status, setdefault, start_generation, status_subresource
+from sampan.api.warnings import custom_resources
 from sampan.apimachinery.object import Object, dig
 
 CLEANUP_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
@@ -98,6 +99,7 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     prepare_delete=prepare_delete,
     validate=validate,
     validate_update=validate_update,
+    warnings=custom_resources.definition,
     columns=(NAME, CREATED_AT),
     subresources=status_subresource(),
 )

@@ -94,11 +94,13 @@ def update_managers(
     stays without.
     """
     brought = meta(new).get("managedFields")
+    me = Manager(write.manager, UPDATE, new.get("apiVersion", ""), write.subresource)
+    if brought is None and old is None:
+        return _creation(me, new, write, schema)
     if brought == [{}]:
         brought = []  # the documented way to clear them
     if old is not None and not brought and (brought == [] or not meta(old).get("managedFields")):
         return []
-    me = Manager(write.manager, UPDATE, new.get("apiVersion", ""), write.subresource)
     managers = owners.read(new) if brought else owners.read(old or {})
     if old is None and not managers:
         return _creation(me, new, write, schema)
@@ -122,7 +124,7 @@ def _creation(me: Manager, new: Object, write: Write, schema: Schema | None) -> 
         owned = footprint.created(new, schema, write.resets)
     except BadRequest:
         return []
-    return owners.write({me: Owned(owned, write.now, me.api_version)})
+    return [owners.entry(me, Owned(owned, write.now))] if owned else []
 
 
 def _known(live: Object, schema: Schema | None) -> Managers:

@@ -82,7 +82,7 @@ def read(obj: Object) -> Managers:
 def write(managers: Mapping[Manager, Owned]) -> list[Object]:
     """As `managedFields`: Apply first, then by time; managers that own nothing are left out."""
     kept = _bounded({who: owned for who, owned in managers.items() if owned.trie})
-    return [_entry(who, owned) for who, owned in sorted(kept.items(), key=_order)]
+    return [entry(who, owned) for who, owned in sorted(kept.items(), key=_order)]
 
 
 def others(managers: Mapping[Manager, Owned], who: Manager) -> FieldSet:
@@ -106,17 +106,18 @@ def _order(item: tuple[Manager, Owned]) -> tuple[str, str, str, str, str]:
     return who.operation, owned.time, who.name, who.api_version, who.subresource
 
 
-def _entry(who: Manager, owned: Owned) -> Object:
-    entry: Object = {
+def entry(who: Manager, owned: Owned) -> Object:
+    """One manager's."""
+    found: Object = {
         "manager": who.name, "operation": who.operation, "apiVersion": who.api_version or owned.api_version,
     }
     if owned.time:
-        entry["time"] = owned.time
-    entry["fieldsType"] = "FieldsV1"
-    entry["fieldsV1"] = owned.trie
+        found["time"] = owned.time
+    found["fieldsType"] = "FieldsV1"
+    found["fieldsV1"] = owned.trie
     if who.subresource:
-        entry["subresource"] = who.subresource
-    return entry
+        found["subresource"] = who.subresource
+    return found
 
 
 def _bounded(managers: Managers) -> Managers:

@@ -11,7 +11,8 @@ its result changes the ReplicaSets, whose changes lead to the next call.
    Recreate: shrink all old ones to nothing, wait until their pods are gone, then grow the new one.
 4. When it is complete, old ReplicaSets beyond revisionHistoryLimit are deleted. The status follows every step.
 
-Nothing here rolls back: `kubectl rollout undo` copies an old template into the Deployment, an update like any other.
+`kubectl rollout undo` copies an old template into the Deployment, an update like any other; so does
+`deployment_rollback` where an old client's annotation asks for it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from sampan.apimachinery.object import (
     split_key,
 )
 from sampan.client.events import NORMAL, WARNING
-from sampan.controllers import conditions, deployment_scaling, deployment_status
+from sampan.controllers import conditions, deployment_rollback, deployment_scaling, deployment_status
 from sampan.controllers.conditions import Condition
 from sampan.controllers.deployment_revisions import (
     REVISION,
@@ -98,6 +99,9 @@ def plan(observed: Observed, now: datetime) -> Plan:
     else:
         updates = []
     steps = [*claimed.steps, *updates]
+    undone = None if dig(deployment, "spec", "paused") else deployment_rollback.plan(deployment, claimed.objects)
+    if undone is not None:
+        return replace(undone, steps=(*steps, *undone.steps))
     if dig(deployment, "spec", "paused") or deployment_scaling.needs_scaling(deployment, rollout.sets):
         return _just_scale(rollout, steps, now)
     if is_rolling(deployment):

@@ -30,12 +30,18 @@ REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAX = "deployment.kubernetes.io/max-replicas"
+ROLLBACK_TO = "deprecated.deployment.rollback.to"
 HISTORY_LIMIT_CHARS = 2000
 NO_LIMIT = 2**31 - 1
 _NOT_COPIED = frozenset({
     "kubectl.kubernetes.io/last-applied-configuration", REVISION, REVISION_HISTORY, DESIRED, MAX,
-    "deprecated.deployment.rollback.to",
+    ROLLBACK_TO,
 })
+
+
+def copied(annotation: str) -> bool:
+    """Whether a Deployment and its ReplicaSets have the annotation in common."""
+    return annotation not in _NOT_COPIED
 
 
 def by_age(sets: Iterable[Object]) -> list[Object]:

@@ -176,8 +176,12 @@ def test_a_gang_takes_the_room_of_what_is_less_important() -> None:
         left = [n for n in range(3) if await _is_there(cluster, f"cheap{n}")]
         assert len(left) == 1, "no more than the gang needed went"
         assert (await group_condition(cluster, "g"))["reason"] == "Scheduled"
-        told = [event for n in range(3) for event in await events_of(cluster, f"cheap{n}", "Preempted")]
-        assert len(told) == 2 and all("Preempted by pod group " in str(event) for event in told)
+
+        async def is_told() -> bool:
+            told = [event for n in range(3) for event in await events_of(cluster, f"cheap{n}", "Preempted")]
+            return len(told) == 2 and all("Preempted by pod group " in str(event) for event in told)
+
+        await cluster.until(is_told)
 
     play(scenario)
 

@@ -134,7 +134,8 @@ def test_binding_sets_the_node_once() -> None:
     binding = {"metadata": {"name": "web", "annotations": {"a": "b"}}, "target": {"kind": "Node", "name": "n1"}}
     assert validate_binding(binding) == []
     assert binding_conflict(pod, binding) == ""
-    pod = bound(pod, binding, "2026-01-01T00:00:00Z")
+    pod = bound({**pod, "status": {"nominatedNodeName": "n2"}}, binding, "2026-01-01T00:00:00Z")
+    assert "nominatedNodeName" not in pod["status"]
     assert pod["spec"]["nodeName"] == "n1"
     assert pod["metadata"]["annotations"] == {"a": "b"}
     assert pod["status"]["conditions"][0]["status"] == "True"

@@ -24,6 +24,9 @@ async def test_requests_are_counted():
         labels = 'code="200",group="",resource="namespaces",subresource="",verb="GET",version="v1"'
         line = next(line for line in text.splitlines() if line.startswith("apiserver_request_total{" + labels))
         assert float(line.rpartition(" ")[2]) == 3
+        await call(server, "POST", "/api/v1/namespaces", {"metadata": {"name": "made"}})
+        text = (await call(server, "GET", "/metrics")).body.decode()
+        assert 'resource="namespaces",subresource="",verb="POST"' in text
         assert "process_resident_memory_bytes" in text
 
 

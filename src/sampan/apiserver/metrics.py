@@ -27,6 +27,8 @@ _REQUEST: Final = ("verb", "group", "version", "resource", "subresource")
 _VERBS: Final = frozenset({
     "create", "delete", "deletecollection", "get", "head", "list", "options", "patch", "post", "put", "update", "watch",
 })
+_METHODS: Final = {"create": "POST", "update": "PUT"}
+"""Verbs that are counted by the method of HTTP, as upstream counts."""
 _SUBRESOURCES: Final = frozenset({
     "", "approval", "attach", "binding", "ephemeralcontainers", "eviction", "exec", "finalize", "log", "portforward",
     "proxy", "resize", "scale", "status", "token",
@@ -93,7 +95,7 @@ class RequestMetrics:
 
 def _labels(ctx: RequestContext, status: int) -> Labels:
     """A refused request may name anything, also before it is known who asks; only what exists gets a row of its own."""
-    verb = ctx.verb.upper() if ctx.verb in _VERBS else "other"
+    verb = _METHODS.get(ctx.verb) or (ctx.verb.upper() if ctx.verb in _VERBS else "other")
     if status >= 400 and ctx.kind is None:
         return (verb, "", "", "", "")
     known = status < 400 or ctx.subresource in _SUBRESOURCES

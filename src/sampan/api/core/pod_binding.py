@@ -37,11 +37,11 @@ def binding_conflict(pod: Object, binding: Object) -> str:
 
 
 def bound(pod: Object, binding: Object, now: str) -> Object:
-    """The pod with its node; `now` is a Kubernetes timestamp for the condition."""
+    """The pod with its node, promised to it no more; `now` is a Kubernetes timestamp for the condition."""
     metadata, annotations = meta(pod), annotations_of(binding)
     if annotations:
         metadata = {**metadata, "annotations": {**annotations_of(pod), **annotations}}
-    status = pod.get("status") or {}
+    status = {key: value for key, value in (pod.get("status") or {}).items() if key != "nominatedNodeName"}
     conditions = [entry for entry in status.get("conditions") or [] if entry.get("type") != "PodScheduled"]
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     return {

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import datetime
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from tests.apiserver.https_server import answer, running
 from tests.apiserver.serving import call, document, serving
 
+from sampan import effects
 from sampan.api.resources import API_SERVICES, CONFIG_MAPS, ENDPOINT_SLICES, SERVICES
 from sampan.apimachinery.errors import NotFound
 from sampan.apimachinery.http import Request, Response, UserInfo
@@ -213,3 +216,22 @@ async def test_a_server_behind_can_learn_whom_to_believe(tmp_path: Path) -> None
         await client.patch(CONFIG_MAPS, name, {"data": {"client-ca-file": "old"}}, "kube-system")
         await trust.ensure(client, APIServerConfig(**files))
         assert (await client.get(CONFIG_MAPS, name, "kube-system"))["data"] == found
+        await client.delete(CONFIG_MAPS, name, "kube-system")
+        await trust.ensure(client, APIServerConfig(**files))
+        assert (await client.get(CONFIG_MAPS, name, "kube-system"))["data"] == found
+
+
+def test_who_was_believed_before_is_until_the_authority_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new = (ClusterPKI.ensure(tmp_path / name).ca_path.read_text() for name in ("old", "new"))
+    names = {"requestheader-allowed-names": '["b"]', "client-ca-file": new}
+    present = {"requestheader-allowed-names": '["a", "b"]', "client-ca-file": old, "more": "x"}
+    assert trust.merged(present, names) == {
+        "requestheader-allowed-names": '["a", "b"]', "client-ca-file": old + new, "more": "x",
+    }
+    assert trust.merged({"requestheader-allowed-names": "nonsense", "client-ca-file": new}, names) == names
+    ends = x509.load_pem_x509_certificate(old.encode()).not_valid_after_utc
+    monkeypatch.setattr(effects, "now", lambda: ends + datetime.timedelta(days=1))
+    assert trust.merged(present, {})["client-ca-file"] == old, "what is not this server's business stays"
+    assert trust.merged(present, names)["client-ca-file"] == ""

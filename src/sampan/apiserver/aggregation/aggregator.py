@@ -50,6 +50,7 @@ class Aggregator:
         self._known: dict[tuple[str, str], Availability] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._trust = trust.upkeep(client, backend.config)
 
     async def start(self) -> None:
         cache = self._backend.hub.cache(API_SERVICES)
@@ -60,8 +61,10 @@ class Aggregator:
             self._register(self._backend.parts.reader.list(API_SERVICES)),
         )
         self._task = asyncio.create_task(self._run(), name="aggregation")
+        self._trust.start()
 
     async def stop(self) -> None:
+        await self._trust.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

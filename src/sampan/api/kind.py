@@ -62,6 +62,8 @@ class Subresource:
     from the stored object, which is complete, and `prepare_update` replaces it without looking into it."""
     to_view: Callable[[Object], Object] | None = None
     from_view: Callable[[Object, Object], None] | None = None
+    writes_metadata: bool = True
+    """Whether labels, annotations and the like can be written, and so owned, through it."""
 
 
 def _nothing(obj: Object) -> None:

@@ -15,6 +15,7 @@ from sampan.apimachinery.field import FieldError
 from sampan.apimachinery.object import Object
 
 _NOT_SPEC = frozenset({"apiVersion", "kind", "metadata", "status"})
+_NOT_STATUS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 PrepareCreate = Callable[[Object], None]
 ValidateUpdate = Callable[[Object, Object], list[FieldError]]
 
@@ -102,12 +103,25 @@ def keep_labels_and_all_but_status(new: Object, old: Object) -> None:
     _carry(ensure(new, "metadata"), old.get("metadata") or {}, "labels")
 
 
+def keep_metadata_and_all_but_status(new: Object, old: Object) -> None:
+    """As `keep_all_but_status`, for kinds whose metadata a status update may not change either."""
+    keep_all_but_status(new, old)
+    for key in _NOT_STATUS_METADATA:
+        _carry(ensure(new, "metadata"), old.get("metadata") or {}, key)
+
+
 def status_subresource(
     validate_update: ValidateUpdate | None = None,
     prepare_update: Callable[[Object, Object], None] = keep_all_but_status,
 ) -> dict[str, Subresource]:
     """The `status` entry of a kind's subresources."""
     return {"status": Subresource("status", prepare_update=prepare_update, validate_update=validate_update)}
+
+
+def status_alone(validate_update: ValidateUpdate | None = None) -> dict[str, Subresource]:
+    """As `status_subresource`, of the kinds where nothing but the status is written through it."""
+    return {"status": Subresource("status", prepare_update=keep_metadata_and_all_but_status,
+                                  validate_update=validate_update, writes_metadata=False)}
 
 
 def _carry(new: Object, old: Object, key: str) -> None:

@@ -196,3 +196,15 @@ async def test_a_key_may_be_left_out_where_the_schema_has_a_default_for_it() -> 
         made = await until(taken)
         assert made["spec"]["ports"][0]["protocol"] == "UDP"
         assert 'k:{"containerPort":80,"protocol":"UDP"}' in owned(made, "apply_test")["f:spec"]["f:ports"]
+
+
+async def test_who_applies_a_status_owns_neither_the_metadata_nor_the_spec_of_a_custom_resource() -> None:
+    path = "/apis/stable.example.com/v1/crontabs/mytest"
+    body = {"apiVersion": "stable.example.com/v1", "kind": "CronTab", "status": {"replicas": 1},
+            "metadata": {"name": "mytest", "labels": {"a": "b"}}}
+    async with serving() as (server, client):
+        await establish(client, of(SPEC, subresources={"status": {}}), scope="Cluster")
+        await patch(server, path, tab("spec: {}\n"), "apply_test")
+        found = await patch(server, f"{path}/status", body, "status_test")
+        assert "labels" not in found["metadata"] and found["status"] == {"replicas": 1}
+        assert owned(found, "status_test") == {"f:status": {"f:replicas": {}}}

@@ -39,6 +39,12 @@ FINALIZED: Final = frozenset({
 FOLLOWED: Final = {"APIService": "Available", "CustomResourceDefinition": "Established"}
 """Kinds whose status the server itself writes, and the condition that ends it."""
 
+STATUS_ALONE: Final = frozenset({
+    "APIService", "DeviceTaintRule", "FlowSchema", "PodCertificateRequest", "PodGroup", "PriorityLevelConfiguration",
+    "ResourceClaim", "ServiceCIDR", "StorageVersionMigration", "ValidatingAdmissionPolicy", "VolumeAttachment",
+})
+"""Kinds whose metadata is not written through their status."""
+
 
 class Objects:
     """The objects of one kind on one server."""
@@ -210,6 +216,23 @@ async def test_status(objects: Objects) -> None:
         assert ordinary.get("status") == patched.get("status")
     updated = await objects.ok("PUT", path, ordinary)
     assert updated.get("spec") == made.get("spec") and updated.get("status") == ordinary.get("status")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if "status" in kind.subresources], ids=identity)
+async def test_metadata_through_the_status(objects: Objects) -> None:
+    made = await objects.create()
+    path, alone = f"{objects.path}/status", made["kind"] in STATUS_ALONE
+    body = {"metadata": {"annotations": {"by": "a"}, "finalizers": ["e.com/f"]}}
+    patched = await objects.ok("PATCH", path, body, content_type=MERGE)
+    assert patched["metadata"].get("annotations", {}).get("by") == (None if alone else "a")
+    assert ("e.com/f" in patched["metadata"].get("finalizers", ())) is not alone
+    applied = {"apiVersion": made["apiVersion"], "kind": made["kind"],
+               "metadata": {"name": objects.name, "annotations": {"mine": "b"}}}
+    after = await objects.ok("PATCH", f"{path}?fieldManager=m", applied, content_type=APPLY)
+    assert after["metadata"].get("annotations", {}).get("mine") == (None if alone else "b")
+    written = {field for entry in after["metadata"]["managedFields"] if entry.get("subresource") == "status"
+               for field in entry["fieldsV1"]}
+    assert ("f:metadata" in written) is not alone
 
 
 @each_kind

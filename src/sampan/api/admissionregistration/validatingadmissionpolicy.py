@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api.admissionregistration.policies import default_policy, policy_columns, validate_policy
 from sampan.api.kind import Kind
 from sampan.api.resources import VALIDATING_ADMISSION_POLICIES
-from sampan.api.strategy import create_with_generation, status_subresource, update_with_generation
+from sampan.api.strategy import create_with_generation, status_alone, update_with_generation
 
 VALIDATING_ADMISSION_POLICY = Kind(
     resource=VALIDATING_ADMISSION_POLICIES,
@@ -17,5 +17,5 @@ VALIDATING_ADMISSION_POLICY = Kind(
     prepare_update=update_with_generation,
     validate=validate_policy("validations"),
     columns=policy_columns("validations"),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

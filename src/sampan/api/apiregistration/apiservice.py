@@ -8,7 +8,7 @@ from sampan import effects
 from sampan.api.columns import AGE, NAME
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import API_SERVICES
-from sampan.api.strategy import keep_status, status_subresource
+from sampan.api.strategy import keep_status, status_alone
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.names import dns1035_label, dns1123_subdomain, path_segment_name
 from sampan.apimachinery.object import Object, dig, name_of
@@ -107,5 +107,5 @@ API_SERVICE = Kind(
         Column("Available", "string", available, "Whether this service is available."),
         AGE,
     ),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

@@ -11,7 +11,7 @@ from sampan.api.certificates.signer_name import is_of_kubernetes, validate_signe
 from sampan.api.columns import AGE, NAME, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import POD_CERTIFICATE_REQUESTS
-from sampan.api.strategy import drop_status, ensure, keep_status, setdefault, status_subresource
+from sampan.api.strategy import drop_status, ensure, keep_status, setdefault, status_alone
 from sampan.apimachinery.field import FieldError, Path, invalid, too_long
 from sampan.apimachinery.metadata import validate_annotations
 from sampan.apimachinery.names import dns1123_subdomain
@@ -91,5 +91,5 @@ POD_CERTIFICATE_REQUEST = Kind(
                doc="certificates.v1.PodCertificateRequestSpec#signerName"),
         AGE,
     ),
-    subresources=status_subresource(validate_status_update),
+    subresources=status_alone(validate_status_update),
 )

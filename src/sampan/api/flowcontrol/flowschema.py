@@ -9,7 +9,7 @@ from sampan.api.flowcontrol.flow_rules import validate_rules
 from sampan.api.flowcontrol.mandatory import check_fixed
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import FLOW_SCHEMAS
-from sampan.api.strategy import create_with_generation, ensure, status_subresource, update_with_generation
+from sampan.api.strategy import create_with_generation, ensure, status_alone, update_with_generation
 from sampan.apimachinery.field import FieldError, Path, invalid, not_supported, required
 from sampan.apimachinery.object import Object, dig, name_of
 
@@ -71,5 +71,5 @@ FLOW_SCHEMA = Kind(
         Column("MissingPL", "string", missing_level, "references a broken or non-existent PriorityLevelConfiguration"),
     ),
     table_order=lambda obj: (dig(obj, "spec", "matchingPrecedence", default=0), name_of(obj)),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

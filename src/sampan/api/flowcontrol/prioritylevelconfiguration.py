@@ -8,7 +8,7 @@ from sampan.api.columns import AGE, NAME, NONE, Cell, at
 from sampan.api.flowcontrol.mandatory import check_fixed
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import PRIORITY_LEVEL_CONFIGURATIONS
-from sampan.api.strategy import create_with_generation, ensure, setdefault, status_subresource, update_with_generation
+from sampan.api.strategy import create_with_generation, ensure, setdefault, status_alone, update_with_generation
 from sampan.apimachinery.field import FieldError, Path, forbidden, invalid, not_supported, required
 from sampan.apimachinery.object import Object
 
@@ -128,5 +128,5 @@ PRIORITY_LEVEL_CONFIGURATION = Kind(
                doc="flowcontrol.v1.QueuingConfiguration#queueLengthLimit"),
         AGE,
     ),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

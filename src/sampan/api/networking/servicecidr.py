@@ -8,7 +8,7 @@ from datetime import datetime
 from sampan.api.columns import AGE, NAME
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import SERVICE_CIDRS
-from sampan.api.strategy import drop_status, keep_status, status_subresource
+from sampan.api.strategy import drop_status, keep_status, status_alone
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.metadata import immutable
 from sampan.apimachinery.names import cidr
@@ -58,7 +58,7 @@ SERVICE_CIDR = Kind(
     singular="servicecidr",
     prepare_create=drop_status,
     prepare_update=keep_status,
-    subresources=status_subresource(),
+    subresources=status_alone(),
     validate=validate,
     validate_update=validate_update,
     columns=(NAME, Column("CIDRs", "string", cidrs_text, doc="networking.v1.ServiceCIDRSpec#cidrs"), AGE),

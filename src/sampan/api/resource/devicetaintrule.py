@@ -10,7 +10,7 @@ from sampan.api.strategy import (
     create_with_generation,
     ensure,
     setdefault,
-    status_subresource,
+    status_alone,
     update_with_generation,
 )
 from sampan.apimachinery.field import FieldError, Path, not_supported, required
@@ -43,5 +43,5 @@ DEVICE_TAINT_RULE = Kind(
     prepare_update=update_with_generation,
     validate=validate,
     columns=NAME_AND_AGE,
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

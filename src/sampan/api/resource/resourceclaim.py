@@ -8,7 +8,7 @@ from sampan.api.columns import AGE, NAME
 from sampan.api.kind import Column, Kind
 from sampan.api.resource.device_requests import default_claim, validate_claim
 from sampan.api.resources import RESOURCE_CLAIMS
-from sampan.api.strategy import drop_status, ensure, keep_status, status_subresource
+from sampan.api.strategy import drop_status, ensure, keep_status, status_alone
 from sampan.apimachinery.field import FieldError, Path, invalid
 from sampan.apimachinery.object import Object, dig, is_being_deleted
 
@@ -50,5 +50,5 @@ RESOURCE_CLAIM = Kind(
     validate_update=validate_update,
     columns=(NAME, Column("State", "string", state,
                "A summary of the current state (allocated, pending, reserved, etc.)."), AGE),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

@@ -8,7 +8,7 @@ from sampan.api.columns import AGE, NAME
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import POD_GROUPS
 from sampan.api.scheduling.group_rules import label, same_choice, subdomain, validate_group
-from sampan.api.strategy import drop_status, keep_status, status_subresource
+from sampan.api.strategy import drop_status, keep_status, status_alone
 from sampan.apimachinery.field import FieldError, Path, invalid
 from sampan.apimachinery.object import Object, dig
 
@@ -75,5 +75,5 @@ POD_GROUP = Kind(
         Column("Status", "string", status, "Whether the group has been scheduled."),
         AGE,
     ),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

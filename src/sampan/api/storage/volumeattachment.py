@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.api.columns import AGE, NAME, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import VOLUME_ATTACHMENTS
-from sampan.api.strategy import drop_status, ensure, keep_status, setdefault, status_subresource
+from sampan.api.strategy import drop_status, ensure, keep_status, setdefault, status_alone
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object, dig
 
@@ -62,5 +62,5 @@ VOLUME_ATTACHMENT = Kind(
                doc="storage.v1.VolumeAttachmentStatus#attached"),
         AGE,
     ),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

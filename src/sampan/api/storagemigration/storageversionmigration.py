@@ -7,7 +7,7 @@ from datetime import datetime
 from sampan.api.columns import NAME
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import STORAGE_VERSION_MIGRATIONS
-from sampan.api.strategy import drop_status, keep_status, status_subresource
+from sampan.api.strategy import drop_status, keep_status, status_alone
 from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object, dig
 
@@ -41,5 +41,5 @@ STORAGE_VERSION_MIGRATION = Kind(
     columns=(
         NAME, Column("Resource", "string", resource_text, "Fully qualified resource to migrate"),
     ),
-    subresources=status_subresource(),
+    subresources=status_alone(),
 )

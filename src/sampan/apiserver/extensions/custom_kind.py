@@ -58,7 +58,7 @@ def _kind(crd: Object, version: Object, storage: str, convert: Convert | None) -
     views: dict[str, Subresource] = {}
     if "status" in subresources:
         views["status"] = Subresource("status", prepare_update=strategy.prepare_status,
-                                      validate_update=validator.validate_update)
+                                      validate_update=validator.validate_update, writes_metadata=False)
     if subresources.get("scale"):
         views |= scale_subresource(subresources["scale"], strategy, validator)
     stored = resource_of(crd, storage)

@@ -14,13 +14,14 @@ from sampan.apiserver.bodies import schema_of
 from sampan.apiserver.registry.write_request import WriteRequest
 
 _NOT_STATUS: Final[FieldSet] = frozenset({("f:spec",)})
+_STATUS_ALONE: Final[FieldSet] = _NOT_STATUS | {("f:metadata",)}
 
 
 def write_of(kind: Kind, manager: str, subresource: str) -> Write:
     """Who writes through which endpoint, now. A main endpoint does not write status, a status endpoint only that."""
     resets = EMPTY
     if subresource == "status":
-        resets = _NOT_STATUS
+        resets = _NOT_STATUS if kind.subresources["status"].writes_metadata else _STATUS_ALONE
     elif not subresource and "status" in kind.subresources:
         resets = STATUS
     return Write(manager, effects.timestamp(), subresource, resets)

@@ -14,7 +14,7 @@ MINUTES = 1.0
 BLOCK = 2
 SMALL = [name for name in SCENARIOS if name != "churn"]
 BLOCKS = [(name, first) for first in range(1, 23, BLOCK) for name in SMALL]
-"""15 scenarios × 22 seeds, two a test."""
+"""16 scenarios × 22 seeds, two a test."""
 
 
 @pytest.mark.timeout(900)

@@ -213,7 +213,7 @@ class SimTransport:
 
     async def _there_and_back(self, request: Request, cause: Cause) -> Response:
         network, link = self._network, self._link
-        known = network.reads.known(link.name, request.path) if network.reads is not None else 0
+        known = network.reads.known(link.name) if network.reads is not None else 0
         await self._may_die("before", request)
         if link.troubles:
             await self._wait_while_cut(CONNECT_TIMEOUT_S)

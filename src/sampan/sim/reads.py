@@ -5,7 +5,7 @@ from seeing an older state than it has already acted on: a list names the versio
 watch goes on after the last one seen, and who starts anew asks for the most recent.
 
 A reader is a task: that of a reflector lists and watches. What a new one sees first must not be older than anything
-that its component had seen of the collection when it asked, in earlier lives too: a process that was restarted must not
+that its component had seen of any collection when it asked, in earlier lives too: a process that was restarted must not
 undo what it did before because it reads from another server now.
 """
 
@@ -27,12 +27,12 @@ class Reads:
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
-        self._of_components: dict[tuple[str, str], int] = {}
+        self._of_components: dict[str, int] = {}
         self._of_readers: WeakKeyDictionary[asyncio.Task[Any], dict[str, int]] = WeakKeyDictionary()
 
-    def known(self, component: str, path: str) -> int:
-        """The newest version of a collection that a component has seen so far."""
-        return self._of_components.get((component, path), 0)
+    def known(self, component: str) -> int:
+        """The newest version that a component has seen so far."""
+        return self._of_components.get(component, 0)
 
     def listed(self, component: str, path: str, body: bytes, known: int) -> None:
         """A whole answer to a GET; only lists count. `known` is what its reader could know when it asked."""
@@ -57,4 +57,4 @@ class Reads:
         if version < seen:
             self._report(f"{component} went back in time: {path} is at {version}, it had seen {seen}")
         mine[path] = max(seen, version)
-        self._of_components[component, path] = max(self.known(component, path), version)
+        self._of_components[component] = max(self.known(component), version)

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from sampan.sim.faults.kinds import Crash, SlowStore
+from sampan.sim.faults.kinds import Crash, OlderServer, SlowStore
 from sampan.sim.faults.plan import FaultPlan
 
 _spec = importlib.util.spec_from_file_location("sim_mutant", Path(__file__).with_name("mutant.py"))
@@ -21,12 +21,24 @@ SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY = FaultPlan((
     SlowStore(0.0, 120.0, 3.0), *(Crash(at, 0.5, "scheduler", "inside") for at in range(5, 115, 8)),
 ))
 
+
+
+def to_an_older_server(how: str) -> FaultPlan:
+    """One component after the other comes to a server that is behind what it has seen."""
+    components = ("nodes", "replicaset-controller", "scheduler")
+    return FaultPlan(tuple(
+        OlderServer(10.0 + 40 * n, 35.0, component, n % 2, how) for n, component in enumerate(components)
+    ))
+
+
 MUTANTS = (
     # What every controller stands on
     Mutant("expectations are forgotten", "reconcile.expectations:Expectations.satisfied",
            "return key not in self._awaited", "return True", "deployments", 4, "heavy"),
     Mutant("a key that changes while it is worked on is lost", "reconcile.workqueue:Workqueue.done",
            "if key in self._dirty:", "if False:", "deployments"),
+    Mutant("failed syncs are not retried", "reconcile.workqueue:Workqueue.add_rate_limited",
+           "self.add_after(key, min(BASE_DELAY_S * 2**min(failures, 30), MAX_DELAY_S))", "pass", "webhooks"),
     Mutant("a reference with another uid", "controllers.ownership:reference_to",
            '"uid": uid_of(owner)', '"uid": uid_of(owner)[::-1]', "deployments"),
     # Client caches
@@ -36,6 +48,11 @@ MUTANTS = (
            "resource_version=self._version", 'resource_version="0"', "deployments", 8, "heavy"),
     Mutant("an expired watch is not listed again", "client.reflector:Reflector.run",
            "listed, self._version_is_gone = False, True", "self._version_is_gone = True", "deployments", 4, "heavy"),
+    Mutant("a first list of whatever the server has", "client.reflector:Reflector._list",
+           "else self._version\n", 'else self._version or "0"\n', "servers", 3, plan=to_an_older_server("restarted")),
+    Mutant("a list again that may be older than what was seen", "client.reflector:Reflector._list",
+           '"" if self._version_is_gone', '"0" if self._version_is_gone', "servers", 3,
+           plan=to_an_older_server("expired")),
     Mutant("deletions are not applied", "client.informer:Informer.apply",
            'if event.type == "DELETED":', "if False:", "deployments"),
     # ReplicaSets and Deployments
@@ -111,6 +128,16 @@ MUTANTS = (
            "if finalizers or holds_contents(kind, obj):", "if False:", "volumes"),
     Mutant("compare-and-swap that only swaps", "storage.memory:MemoryStore._expect",
            "if current.mod_revision != expected:", "if False:", "deployments", 4, plan=SLOW_STORE),
+    Mutant("an update ignores the version that was seen", "apiserver.registry.writing:WritePath._check_identity",
+           'if version and version != "0" and version != before["resourceVersion"]:', "if False:", "servers", 3,
+           "heavy"),
+    Mutant("the most recent is what the cache has", "apiserver.registry.reading:ReadPath._list",
+           "revision = await self._hub.fresh()", "revision = self._hub.revision", "servers", 3,
+           plan=to_an_older_server("restarted")),
+    Mutant("a node port is given away by two servers", "apiserver.registry.service_addresses:ServiceAddresses.secure",
+           "if self._claims is not None and", "if False and", "servers", 6, "heavy", 4.0),
+    Mutant("a claimed port is not looked up again", "apiserver.registry.port_claims:PortClaims.claim",
+           "await self._hub.fresh()", "pass", "servers", 6, "heavy", 4.0),
     Mutant("a pod is bound again", "api.core.pod_binding:binding_conflict",
            "if node:", "if False:", "scheduling", 6, plan=SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY),
     Mutant("a watch begins before what the server remembers", "apiserver.registry.watch_cache:WatchCache.watch",

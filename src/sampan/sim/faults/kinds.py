@@ -193,6 +193,44 @@ class Moved(LinkFault):
 
 
 @dataclass(frozen=True, slots=True)
+class OlderServer(LinkFault):
+    """A server falls behind; half of the time later the component comes to it from another.
+
+    `how`: its watches break and go on there (`broken`), are refused there as too old (`expired`), or the process is
+    asked to end and starts there with nothing in memory (`restarted`).
+    """
+
+    server: int = 0
+    how: str = "broken"
+
+    def begin(self, target: Target) -> None:
+        LinkFault.begin(self, target)
+        target.servers[self.server].view.held += 1
+        asyncio.get_running_loop().call_later(self.for_s / 2, self._come, target)
+
+    def end(self, target: Target) -> None:
+        link = target.network.link(self.component)
+        target.servers[self.server].view.held -= 1
+        if self.server in link.moves:
+            link.moves.remove(self.server)
+        LinkFault.end(self, target)
+
+    def _come(self, target: Target) -> None:
+        link = target.network.link(self.component)
+        if self not in link.troubles:
+            return
+        link.moves.append(self.server)
+        if self.how == "expired":
+            link.expires = sorted({*link.expires, *(carried.path for carried in link.streams.values())})
+        if self.how == "restarted":
+            component = target.components[self.component]
+            component.kill(gently=True)
+            component.revive()
+        else:
+            link.break_streams("connection reset by peer")
+
+
+@dataclass(frozen=True, slots=True)
 class SlowStore(StoreFault):
     """Each read and write of the store takes up to `most_s`."""
 

@@ -16,6 +16,7 @@ from sampan.sim.faults.kinds import (
     Moved,
     NodeDown,
     NodeReboot,
+    OlderServer,
     Partition,
     Restart,
     ServerCrash,
@@ -27,6 +28,7 @@ from sampan.sim.faults.kinds import (
     StoreDown,
 )
 
+RETURNS: Final = ("broken", "expired", "restarted")
 RESOURCES: Final = ("", "/pods", "/pods", "/replicasets", "/jobs", "/nodes", "/deployments", "/statefulsets")
 
 
@@ -139,6 +141,11 @@ def _moved(rng: Generator, at: float, most: float, field: Field) -> Fault:
     return Moved(at, _tenths(rng.uniform(1, most)), component, server, rng.random() < 0.7)
 
 
+def _older_server(rng: Generator, at: float, most: float, field: Field) -> Fault:
+    component, server = rng.choice(field.components), rng.randrange(field.servers)
+    return OlderServer(at, _tenths(rng.uniform(3, most)), component, server, rng.choice(RETURNS))
+
+
 def _one_server(rng: Generator, at: float, most: float, field: Field) -> Fault:
     return ServerCrash(at, _tenths(rng.uniform(0.5, most)), server=rng.randrange(field.servers))
 
@@ -148,7 +155,9 @@ DRAWS: Final[tuple[tuple[int, Draw], ...]] = (
     (1, _slow_store), (2, _conflicts), (1, _store_down), (2, _node_down), (1, _node_reboot), (1, _clock),
 )
 """How often each kind comes, relative to the others."""
-SERVER_DRAWS: Final[tuple[tuple[int, Draw], ...]] = ((6, _stale_server), (8, _moved), (2, _one_server))
+SERVER_DRAWS: Final[tuple[tuple[int, Draw], ...]] = (
+    (3, _stale_server), (4, _moved), (10, _older_server), (2, _one_server),
+)
 """What comes to these where there are several API servers."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, namespace_of, uid_of
+from sampan.apimachinery.object import Object, dig, is_being_deleted, labels_of, meta, namespace_of, uid_of
 from sampan.sim.world import Change, GroupResource, World, title
 
 EVERYTHING: Final[Sequence[GroupResource]] = (("*", "*"),)
+LEDGER: Final = "sim.sampan/ledger"
+"""The label of ConfigMaps to which users add lines."""
 NAMESPACES: Final[GroupResource] = ("core", "namespaces")
 FINALIZERS: Final = {
     "foregroundDeletion": "generic-garbage-collector", "orphan": "generic-garbage-collector",
@@ -170,6 +172,20 @@ class Namespaces:
                     if key.startswith(f"{change.key}/") and namespace_of(obj) == change.key:
                         yield f"namespace {change.key} was removed though {resource[1]} {key} is there"
                         return
+
+
+class Ledgers:
+    """What somebody has written into a ledger stays there: nobody overwrites a state that was not seen."""
+
+    name = "ledgers"
+    resources = (("core", "configmaps"),)
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        if change.old is None or change.new is None or LEDGER not in labels_of(change.new):
+            return
+        lost = (change.old.get("data") or {}).keys() - (change.new.get("data") or {}).keys()
+        if lost:
+            yield f"{title(change.new)} has lost {', '.join(sorted(lost))}"
 
 
 class Garbage:

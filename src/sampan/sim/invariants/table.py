@@ -17,6 +17,7 @@ INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
     objects.Owners,
     objects.Namespaces,
     objects.Garbage,
+    objects.Ledgers,
     pods.PodLifecycle,
     pods.PodRemoval,
     pods.NodeCapacity,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from sampan.api.resources import DEPLOYMENTS, JOBS, SERVICES, STATEFUL_SETS
+from sampan.api.resources import CONFIG_MAPS, DEPLOYMENTS, JOBS, SERVICES, STATEFUL_SETS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, name_of
 from sampan.sim.actions import create_some, delete_pod, scale, set_image
 from sampan.sim.documents import deployment, document, job, rolling, service, stateful_set
+from sampan.sim.invariants.objects import LEDGER
 from sampan.sim.invariants.services import SERVICES as KEY
 from sampan.sim.scenario import Action, Scenario, Stage
 
@@ -60,6 +61,30 @@ def hide() -> Action:
     return act
 
 
+def sign() -> Action:
+    """At each server somebody reads the ledger, thinks, and replaces it with a line more; if that fails, from anew."""
+
+    async def act(stage: Stage) -> None:
+        number = stage.count("signed")
+        thoughts = [stage.rng.uniform(0, 2) for _ in range(SERVERS)]
+        await asyncio.gather(*(
+            line(stage, server, f"{number}-{server}", thinks_s) for server, thinks_s in enumerate(thoughts)
+        ))
+
+    async def line(stage: Stage, server: int, name: str, thinks_s: float) -> None:
+        client = stage.cluster.administrator_at(server)
+        for _ in range(4):
+            try:
+                known = await client.get(CONFIG_MAPS, "ledger", "default")
+                await asyncio.sleep(thinks_s)
+                await client.update(CONFIG_MAPS, {**known, "data": {**known.get("data", {}), name: "signed"}})
+                return
+            except errors.APIError:
+                await asyncio.sleep(thinks_s)
+
+    return act
+
+
 SCENARIO = Scenario(
     name="servers",
     about="two API servers of different age, and nobody goes back in time",
@@ -69,6 +94,7 @@ SCENARIO = Scenario(
         (DEPLOYMENTS, deployment("web", 4, rolling(1, 1))),
         (STATEFUL_SETS, stateful_set("db", 3)),
         (SERVICES, service("web", "web")),
+        (CONFIG_MAPS, document("ConfigMap", "v1", "ledger", metadata={"labels": {LEDGER: ""}})),
     ),
     actions=(
         (3, scale(DEPLOYMENTS, "web", 2, 7)),
@@ -80,6 +106,7 @@ SCENARIO = Scenario(
         (2, create_some(JOBS, lambda number: job(f"work-{number}", 4, 2), 4)),
         (3, expose_everywhere()),
         (1, hide()),
+        (2, sign()),
     ),
     minutes=4,
     every_s=5,

@@ -15,7 +15,7 @@ from sampan.apiserver.registry.port_claims import EXPIRES_S, PREFIX
 from sampan.client.informer import Informer
 from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.documents import document
-from sampan.sim.faults.kinds import Moved, ServerCrash, StaleServer
+from sampan.sim.faults.kinds import Moved, OlderServer, ServerCrash, StaleServer
 from sampan.sim.loop import run
 from sampan.sim.node import node_specs
 from sampan.sim.reads import Reads
@@ -147,5 +147,26 @@ def test_an_informer_that_is_moved_to_an_older_server_does_not_go_back_in_time()
         await cluster.until(lambda: informer.lister.get("newer", "default") is not None, within_s=30)
         assert not went_back
         running.cancel()
+
+    with_two_servers(scenario)
+
+
+@pytest.mark.parametrize("how", ["broken", "expired", "restarted"])
+def test_a_component_that_comes_to_an_older_server_sees_nothing_until_that_knows(how: str) -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        went_back: list[str] = []
+        cluster.network.reads = Reads(went_back.append)
+        await asyncio.sleep(10)
+        fault = OlderServer(0, 20, "nodes", 0, how)
+        fault.begin(cluster)
+        life = cluster.components["nodes"].life.number
+        for number in range(20):
+            await cluster.administrator_at(1).create(CONFIG_MAPS, document("ConfigMap", "v1", f"c{number}"))
+            await asyncio.sleep(1)
+        fault.end(cluster)
+        await asyncio.sleep(10)
+        assert cluster.components["nodes"].life.number == life + (how == "restarted")
+        assert not went_back
+        assert how == "broken" or cluster.network.reads.known("nodes"), "it has listed again"
 
     with_two_servers(scenario)

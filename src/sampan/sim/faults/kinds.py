@@ -205,6 +205,7 @@ class OlderServer(LinkFault):
 
     def begin(self, target: Target) -> None:
         LinkFault.begin(self, target)
+        LinkFault.begin(self._on_every_link(), target)  # whoever was at that server already is behind, too
         target.servers[self.server].view.held += 1
         asyncio.get_running_loop().call_later(self.for_s / 2, self._come, target)
 
@@ -213,7 +214,11 @@ class OlderServer(LinkFault):
         target.servers[self.server].view.held -= 1
         if self.server in link.moves:
             link.moves.remove(self.server)
+        LinkFault.end(self._on_every_link(), target)
         LinkFault.end(self, target)
+
+    def _on_every_link(self) -> LinkFault:
+        return LinkFault(self.at_s, self.for_s, "*")
 
     def _come(self, target: Target) -> None:
         link = target.network.link(self.component)

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from sampan.sim.faults.kinds import Crash, OlderServer, SlowStore
+from sampan.sim.faults.kinds import Crash, Lossy, OlderServer, SlowStore
 from sampan.sim.faults.plan import FaultPlan
 
 _spec = importlib.util.spec_from_file_location("sim_mutant", Path(__file__).with_name("mutant.py"))
@@ -16,6 +16,7 @@ _spec.loader.exec_module(_module)
 Mutant = _module.Mutant
 
 SLOW_STORE = FaultPlan((SlowStore(0.0, 120.0, 0.5),))
+SCHEDULER_IS_NOT_HEARD = FaultPlan((Lossy(0.0, 120.0, "scheduler", 0.5, 0.0),))
 SCHEDULER_DIES = FaultPlan(tuple(Crash(at, 1.0, "scheduler", "before") for at in range(5, 115, 12)))
 SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY = FaultPlan((
     SlowStore(0.0, 120.0, 3.0), *(Crash(at, 0.5, "scheduler", "inside") for at in range(5, 115, 8)),
@@ -100,6 +101,13 @@ MUTANTS = (
            "if found is None or uid_of(found) != owner.uid:", "if found is None:", "garbage", 8),
     Mutant("living owners count as gone", "controllers.garbage_collector:GarbageCollector._state",
            "return State.WAITING if waits else State.SOLID", "return State.GONE", "garbage"),
+    Mutant("an owner that the graph does not show counts as gone",
+           "controllers.garbage_collector:GarbageCollector._state",
+           "found = await self._live(where, owner.name, namespace)",
+           "found = None if self._is_unseen(owner.uid) else await self._live(where, owner.name, namespace)", "garbage",
+           4, "heavy"),
+    Mutant("a slice that is there is right", "controllers.endpointslice:_differs",
+           "return (", "return False and (", "deployments"),
     Mutant("the foreground does not wait", "controllers.garbage_collector:_finish_foreground",
            "if blocking:", "if False:", "garbage", 4),
     Mutant("a namespace goes with its contents", "controllers.namespace:plan",
@@ -149,6 +157,8 @@ MUTANTS = (
     # Scheduler
     Mutant("assumed pods are forgotten", "scheduler.snapshot:Snapshot.assume",
            "self._place(pod.on(node_name), assumed=True)", "return", "scheduling", 4),
+    Mutant("an assumption is never taken back", "scheduler.snapshot:Snapshot.forget",
+           "self._unplace(pod.key)", "pass", "scheduling", 6, plan=SCHEDULER_IS_NOT_HEARD),
     Mutant("nodes are never full", "scheduler.snapshot:Snapshot.put_pod",
            "placed = self._placed.get(pod.key)", "return None", "scheduling", 4, plan=SCHEDULER_DIES),
 )

@@ -1,8 +1,8 @@
 """Cron schedules with time zones: when a CronJob is next due, and which of its times have passed.
 
 Five fields as in crontab, the macros `@hourly`, `@daily`, … and `@every <duration>`. Times are computed in the
-CronJob's `timeZone`, so `30 2 * * *` is half past two where that zone is, summer and winter; a time that a change to
-summer time leaps over runs right after it, one that a change back repeats runs once.
+CronJob's `timeZone`, so `30 2 * * *` is half past two where that zone is, summer and winter. As with robfig/cron, which
+upstream uses, a time that a change to summer time leaps over is left out, and one that a change back repeats comes twice.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cronsim import CronSim, CronSimError
 from sampan.apimachinery.duration import parse_go_duration
 
 MANY_MISSED = 100
+_AROUND_A_CHANGE = timedelta(hours=3)
 _MACROS = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
@@ -100,10 +101,30 @@ class Schedule:
                 moment = _whole(moment + self.every)
                 yield moment
         try:
-            for found in CronSim(self.text, moment.astimezone(self.zone)):
-                yield found.astimezone(UTC)
+            for found in self._local_times(moment):
+                if found > moment:
+                    yield found
         except CronSimError:
             return
+
+    def _local_times(self, moment: datetime) -> Iterator[datetime]:
+        """The schedule by the clock on the wall, each of its times as often as that shows it: never, once or twice."""
+        start, earlier, later = (
+            (moment + span).astimezone(self.zone) for span in (timedelta(), -_AROUND_A_CHANGE, _AROUND_A_CHANGE)
+        )
+        if earlier.utcoffset() != later.utcoffset():
+            start = earlier
+        again: list[datetime] = []
+        for wall in CronSim(self.text, start.replace(tzinfo=None)):
+            first, second = (wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+            if first > second:
+                continue  # the clock leaps over it
+            if first == second:
+                yield from again
+                again = []
+            else:
+                again.append(second)
+            yield first
 
 
 def _whole(moment: datetime) -> datetime:

@@ -56,14 +56,14 @@ class NodeIPAMReconciler:
         self._given: dict[str, Sequence[str]] = {}
 
     async def reconcile(self, key: str) -> Plan:
+        present = self._nodes.get_by_key(key)
+        if present is None or _cidrs(present):
+            return NOTHING  # as nearly always: nodes change all the time
         nodes = {name_of(node): node for node in self._nodes.list()}
         self._given = {name: subnets for name, subnets in self._given.items() if name in nodes}
-        node = nodes.get(key)
-        if node is None:
-            return NOTHING
         taken = [cidr for one in nodes.values() for cidr in _cidrs(one)]
         taken += [subnet for name, subnets in self._given.items() if name != key for subnet in subnets]
-        decided = plan(node, [*taken, *self._kept], self._ranges)
+        decided = plan(present, [*taken, *self._kept], self._ranges)
         for step in decided.steps:
             if isinstance(step, Patch):
                 self._given[key] = step.patch["spec"]["podCIDRs"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from sampan import effects
 from sampan.api.resources import CORE_EVENTS
@@ -23,6 +23,8 @@ INTERVAL_S: Final = 60.0
 _SEEN: Final = (
     ("metadata", "creationTimestamp"), ("lastTimestamp",), ("eventTime",), ("series", "lastObservedTime"),
 )
+_Judged: TypeAlias = tuple[int, datetime]
+"""A revision, and when it last happened."""
 
 
 class EventExpiry:
@@ -32,6 +34,8 @@ class EventExpiry:
         self._store = store
         self._hub = hub
         self._ttl = timedelta(seconds=ttl_s)
+        self._seen: dict[str, _Judged] = {}
+        """What was found the last time, so that an event is looked into once."""
         self._loop = Periodic("expiry of events", self.step, INTERVAL_S)
 
     def start(self) -> None:
@@ -46,11 +50,14 @@ class EventExpiry:
         cache = self._hub.cache(CORE_EVENTS)
         if cache is None:
             return
-        now = effects.now()
-        expired = [
-            (cache.prefix + entry.key, entry.revision) for entry in cache.select(Selection())
-            if last_seen(entry.object(), now) < now - self._ttl
-        ]
+        now, before, seen = effects.now(), self._seen, dict[str, _Judged]()
+        for entry in cache.select(Selection()):
+            known = before.get(entry.key)
+            if known is None or known[0] != entry.revision:
+                known = entry.revision, last_seen(entry.object(), now)
+            seen[entry.key] = known
+        self._seen = seen
+        expired = [(cache.prefix + key, revision) for key, (revision, at) in seen.items() if at < now - self._ttl]
         for key, revision in expired:
             try:
                 await self._store.delete(key, expected=revision)

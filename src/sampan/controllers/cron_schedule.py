@@ -1,8 +1,9 @@
 """Cron schedules with time zones: when a CronJob is next due, and which of its times have passed.
 
 Five fields as in crontab, the macros `@hourly`, `@daily`, … and `@every <duration>`. Times are computed in the
-CronJob's `timeZone`, so `30 2 * * *` is half past two where that zone is, summer and winter. As with robfig/cron, which
-upstream uses, a time that a change to summer time leaps over is left out, and one that a change back repeats comes twice.
+CronJob's `timeZone`, so `30 2 * * *` is half past two where that zone is, summer and winter. As with robfig/cron,
+which upstream uses, a time that a change to summer time leaps over is left out, and one that a change back repeats
+comes twice.
 """
 
 from __future__ import annotations

@@ -7,13 +7,14 @@ happens again meanwhile stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from sampan import effects
 from sampan.api.resources import CORE_EVENTS
 from sampan.apimachinery.object import Object, dig
+from sampan.apiserver.registry.entry import Entry
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.periodic import Periodic
 from sampan.apiserver.registry.selection import Selection
@@ -50,24 +51,32 @@ class EventExpiry:
         cache = self._hub.cache(CORE_EVENTS)
         if cache is None:
             return
-        now, before, seen = effects.now(), self._seen, dict[str, _Judged]()
-        for entry in cache.select(Selection()):
-            known = before.get(entry.key)
-            if known is None or known[0] != entry.revision:
-                known = entry.revision, last_seen(entry.object(), now)
-            seen[entry.key] = known
-        self._seen = seen
-        expired = [(cache.prefix + key, revision) for key, (revision, at) in seen.items() if at < now - self._ttl]
+        now = effects.now()
+        self._seen = {key: judged for key, judged in self._seen.items() if cache.get(key) is not None}
+        expired = [
+            (cache.prefix + entry.key, entry.revision) for entry in cache.select(Selection())
+            if self._last_seen(entry, now) < now - self._ttl
+        ]
         for key, revision in expired:
             try:
                 await self._store.delete(key, expected=revision)
             except (KeyNotFound, RevisionMismatch):
                 continue  # it is gone, or has happened again
 
+    def _last_seen(self, entry: Entry, now: datetime) -> datetime:
+        known = self._seen.get(entry.key)
+        if known is not None and known[0] == entry.revision:
+            return known[1]
+        times = list(_times(entry.object()))
+        at = last_seen(times, now)
+        if all(time <= now for time in times):  # a time to come may be believed later
+            self._seen[entry.key] = entry.revision, at
+        return at
 
-def last_seen(event: Object, now: datetime) -> datetime:
-    """When an Event last happened, as far as that can be believed at `now`."""
-    return max((time for time in _times(event) if time <= now), default=now)
+
+def last_seen(times: Iterable[datetime], now: datetime) -> datetime:
+    """When an Event last happened, as far as its times can be believed at `now`."""
+    return max((time for time in times if time <= now), default=now)
 
 
 def _times(event: Object) -> Iterator[datetime]:

@@ -121,7 +121,7 @@ MUTANTS = (
     Mutant("an eviction spends nothing", "apiserver.handlers.eviction:_check_and_take",
            'status["disruptionsAllowed"] = allowed - 1', 'status["disruptionsAllowed"] = allowed', "budgets", 8),
     Mutant("one eviction too many", "apiserver.handlers.eviction:_check_and_take",
-           'status.get("disruptionsAllowed", 0)', 'status.get("disruptionsAllowed", 0) + 1', "budgets"),
+           'status.get("disruptionsAllowed", 0)', 'status.get("disruptionsAllowed", 0) + 1', "budgets", 6),
     Mutant("the quota is not asked again", "apiserver.admission.resource_quota:ResourceQuota._checked",
            "used = self._used(quota, resource, attributes.namespace)", "used = {}", "quotas"),
     Mutant("the autoscaler knows no bounds", "controllers.hpa_behavior:_paced",

@@ -118,7 +118,7 @@ class Bench:
         config = self.directory / "scheduler.conf"
         config.write_text(yaml.safe_dump(self.pki.kubeconfig("scheduler", self.url, "bench")))
         process = subprocess.Popen([
-            SAMPAN, "scheduler", f"--kubeconfig={config}", "--secure-port=0", "--leader-elect=false",
+            SAMPAN, "scheduler", f"--kubeconfig={config}", "--secure-port=0", "--leader-elect=false", "-v=0",
         ])
         self.scheduler_pid = process.pid
         try:

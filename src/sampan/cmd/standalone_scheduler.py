@@ -45,7 +45,7 @@ HELP = "Run the scheduler alone, against any API server."
 def main(arguments: Sequence[str]) -> None:
     """Run until a signal ends it. What a person can mend is one line on standard error and exit code 1."""
     flags = _parser().parse_args(arguments)
-    level = logging.DEBUG if flags.v >= 4 else logging.INFO
+    level = logging.DEBUG if flags.v >= 4 else logging.INFO if flags.v else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s %(message)s")
     try:
         configuration = _configuration(flags)
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         add(f"--leader-elect-{name}", type=_seconds, metavar="15s")
     for name in ("lock", "name", "namespace"):
         add(f"--leader-elect-resource-{name}", metavar="TEXT")
-    add("-v", "--v", type=int, default=2, metavar="LEVEL", help="4 logs every request")
+    add("-v", "--v", type=int, default=2, metavar="LEVEL", help="0 logs what is wrong, 4 every request")
     return parser
 
 

@@ -114,7 +114,9 @@ class RolloutAvailability:
         siblings = [one for one in world.all(*REPLICA_SETS) if controller_uid(one) == uid]
         available = {uid_of(one): self._available(world, one, informed) for one in siblings}
         after = sum(min(available[uid_of(one)], size(one)) for one in siblings)
-        before = after - min(available[uid_of(new)], size(new)) + min(available[uid_of(new)], size(old))
+        # A pod that became available a moment ago is not missed by who was told that it is not.
+        told = min(world.lately(uid_of(new), "available", informed), default=available[uid_of(new)])
+        before = after - min(available[uid_of(new)], size(new)) + min(told, size(old))
         if after < min(before, fewest):
             yield f"{title(deployment)} takes {title(new)} to {size(new)}: {after} stay available, {fewest} must"
 

@@ -6,7 +6,7 @@ import pytest
 
 from sampan.api.resources import CORE_EVENTS, JOBS, PODS
 from sampan.apimachinery.object import Object
-from sampan.controllers.job import plan
+from sampan.controllers.job import is_of_former, plan
 from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes, pod_backoff_s
 from sampan.reconcile.plan import Create, Delete, Patch, Update
 from sampan.sim.cluster import SimCluster
@@ -259,3 +259,20 @@ def test_a_failure_from_the_future_delays_nobody_for_an_hour(make) -> None:
     failed["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": "2026-01-02T04:04:05Z"}}}]
     assert pod_backoff_s([failed], 1, make.now) == 0.0
     assert pod_backoff_s([failed], 1, make.now + timedelta(hours=1)) == 10.0
+
+
+def test_pods_of_a_former_job_of_the_name_are_known_by_their_age_or_end(make) -> None:
+    present = job(make)
+    meta = present["metadata"]
+    meta["creationTimestamp"] = "2026-01-01T00:10:00Z"
+    former = {**present, "metadata": {**meta, "uid": "former"}}
+
+    def pod(owner: Object, created: str, **metadata) -> Object:
+        found = job_pod(make, owner, "a")
+        found["metadata"] |= {"creationTimestamp": created, **metadata}
+        return found
+
+    assert is_of_former(pod(former, "2026-01-01T00:09:59Z"), present)
+    assert is_of_former(pod(former, "2026-01-01T00:11:00Z", deletionTimestamp="2026-01-01T00:12:00Z"), present)
+    assert not is_of_former(pod(former, "2026-01-01T00:11:00Z"), present), "our copy of the Job may be old"
+    assert not is_of_former(pod(present, "2026-01-01T00:09:59Z"), present)

@@ -53,6 +53,8 @@ from sampan.reconcile.controller import Wiring, owner_key
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Parallel, Patch, Plan, Step, Update
 
 BURST = 500
+_TRACKED = "tracked"
+"""Pods with our finalizer, by the key of the Job that their owner reference names."""
 MANAGER = "kubernetes.io/job-controller"
 _STATUSES = ("initContainerStatuses", "containerStatuses")
 FAILURE_TARGET, SUCCESS_CRITERIA_MET = "FailureTarget", "SuccessCriteriaMet"
@@ -280,22 +282,39 @@ def _deletions(job: Object, pods: Sequence[Object]) -> Parallel:
     ))
 
 
+def is_of_former(pod: Object, job: Object) -> bool:
+    """Whether a pod was made by a Job that had the name before `job`.
+
+    It might as well be of one that is newer than `job`, which then is an old copy; but such a pod is younger than that,
+    and nobody deletes it for want of an owner.
+    """
+    if (controller_of(pod) or {}).get("uid") == uid_of(job):
+        return False
+    created, since = meta(pod).get("creationTimestamp") or "", meta(job).get("creationTimestamp") or ""
+    return is_being_deleted(pod) or created <= since
+
+
 class JobReconciler:
     """Keys are Jobs; a pod concerns its owner, or the Jobs that would adopt it.
 
-    A pod whose Job is gone only loses its finalizer.
+    A pod whose Job is gone only loses its finalizer, also when there is another Job of that name by now.
     """
 
     def __init__(self, wiring: Wiring) -> None:
         self._jobs = wiring.watch(JOBS)
         self._pods = wiring.watch(PODS, self._concerned)
         index_by_owner(self._pods)
+        self._pods.add_index(_TRACKED, lambda pod: owner_key("Job", "batch")(pod) if is_tracked(pod) else ())
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         job = self._jobs.get(name, namespace)
+        left = [pod for pod in self._pods.by_index(_TRACKED, key) if job is None or is_of_former(pod, job)]
+        if left:
+            # Pods of a Job that is gone must not be held by a finalizer that nobody would remove.
+            return Plan(tuple(_untrack(pod) for pod in sorted(left, key=key_of)))
         if job is None:
-            return self._release(namespace, key)
+            return NOTHING
         pods = sorted(owned_or_orphaned(self._pods, job), key=key_of)
         return plan(job, pods, effects.now())
 
@@ -307,9 +326,3 @@ class JobReconciler:
             key_of(job) for job in self._jobs.list(namespace_of(pod))
             if selectors.from_document(dig(job, "spec", "selector")).matches(labels)
         ]
-
-    def _release(self, namespace: str, key: str) -> Plan:
-        """Pods of a Job that is gone must not be held by a finalizer that nobody would remove."""
-        concerned = owner_key("Job", "batch")
-        left = [pod for pod in self._pods.list(namespace) if is_tracked(pod) and key in concerned(pod)]
-        return Plan(tuple(_untrack(pod) for pod in sorted(left, key=key_of))) if left else NOTHING

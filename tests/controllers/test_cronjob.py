@@ -87,6 +87,13 @@ def test_the_concurrency_policy_decides_while_a_job_still_runs(make, policy, mad
     assert len([step for step in decided.steps if isinstance(step, Delete)]) == deleted
 
 
+def test_a_job_that_was_made_but_not_noted_is_not_replaced_by_itself(make) -> None:
+    owner = cron_job(make, concurrencyPolicy="Replace")
+    [created] = creations(plan(owner, [], at("2026-01-02T03:05:01")))
+    decided = plan(owner, [job(make, owner, created["metadata"]["name"])], at("2026-01-02T03:05:01"))
+    assert [step for step in decided.steps if isinstance(step, Delete)] == []
+
+
 def test_a_suspended_one_observes_but_makes_nothing(make) -> None:
     owner = cron_job(make, suspend=True)
     running = job(make, owner, "tick-1")

@@ -178,7 +178,10 @@ def _serve(
         decision.notes.append(Note(cron_job, NORMAL, "JobAlreadyActive", text))
         return
     if policy == "Replace":
-        decision.steps += [_delete(cron_job, job) for job in running if not is_being_deleted(job)]
+        wanted = job_name(cron_job, due)  # it may be there already, if only the status could not be written
+        decision.steps += [
+            _delete(cron_job, job) for job in running if not is_being_deleted(job) and name_of(job) != wanted
+        ]
     decision.steps.append(_creation(cron_job, due, schedule.zone))
     decision.served = due
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import orjson
 from tests.apiserver.lifecycle.samples import ALL, sample
@@ -14,6 +15,7 @@ from sampan.api.kind import Kind
 from sampan.apimachinery.schema.compile import Mismatch, Schema
 from sampan.apimachinery.schema.loader import definition
 
+Scalar: TypeAlias = Callable[[Schema, random.Random], Any]
 KINDS: dict[str, Kind] = {kind.definition: kind for kind in ALL}
 NAMES = (
     "a", "b", "sample-a", "sample-b", "default", "kubernetes", "system", "exempt", "", "..", "A_b", "x" * 300, "é",
@@ -54,54 +56,50 @@ def document(rng: random.Random, name: str) -> Any:
     return found
 
 
-def fitting(schema: Schema, rng: random.Random, depth: int = 0) -> Any:
-    """A value of the schema, sparser the deeper it gets."""
-    kind = schema.kind
+def fitting(schema: Schema, rng: random.Random, depth: int = 0, scalar: Scalar | None = None) -> Any:
+    """A value of the schema, sparser the deeper it gets. `scalar` makes what holds nothing else."""
+    kind, scalar = schema.kind, scalar or _scalar
     if kind == "object":
         likely = 0.9 if depth < 2 else 0.5 if depth < 4 else 0.2
         return {
-            name: fitting(child, rng, depth + 1) for name in schema.field_names
+            name: fitting(child, rng, depth + 1, scalar) for name in schema.field_names
             if depth < 12 and rng.random() < likely and (child := schema.child(name)) is not None
         }
     if kind == "list":
-        return [fitting(schema.items, rng, depth + 1) for _ in range(rng.randrange(3))] if schema.items else []
+        items = schema.items
+        return [fitting(items, rng, depth + 1, scalar) for _ in range(rng.randrange(3))] if items else []
     if kind == "map":
         values = schema.values
-        return {rng.choice(TEXTS): fitting(values, rng, depth + 1) for _ in range(rng.randrange(3))} if values else {}
-    return _scalar(kind, rng)
+        return {
+            rng.choice(TEXTS): fitting(values, rng, depth + 1, scalar) for _ in range(rng.randrange(3))
+        } if values else {}
+    return scalar(schema, rng)
 
 
-def valid(schema: Schema, rng: random.Random, depth: int = 0) -> Any:
+def valid(schema: Schema, rng: random.Random) -> Any:
     """As `fitting`, of scalars that decode."""
-    kind = schema.kind
-    if kind == "object":
-        likely = 0.9 if depth < 2 else 0.5 if depth < 4 else 0.2
-        return {
-            name: valid(child, rng, depth + 1) for name in schema.field_names
-            if depth < 12 and rng.random() < likely and (child := schema.child(name)) is not None
-        }
-    if kind == "list":
-        return [valid(schema.items, rng, depth + 1) for _ in range(rng.randrange(3))] if schema.items else []
-    if kind == "map":
-        values = schema.values
-        return {rng.choice(TEXTS): valid(values, rng, depth + 1) for _ in range(rng.randrange(3))} if values else {}
-    if kind == "schema-or-else":
+    return fitting(schema, rng, scalar=_valid_scalar)
+
+
+def _valid_scalar(schema: Schema, rng: random.Random) -> Any:
+    if schema.kind == "schema-or-else":
         return rng.choice((True, False, {}, {"type": "string"}))
-    if kind == "any":
+    if schema.kind == "any":
         while True:
             with contextlib.suppress(TypeError):  # a number beyond 64 bits, a text that is no Unicode
                 return orjson.loads(orjson.dumps(anything(rng, 2)))
-    return rng.choice(_decodable(kind, schema.format, schema))
+    return rng.choice(_decodable(schema))
 
 
 _DECODABLE: dict[tuple[str, str | None], list[Any]] = {}
 
 
-def _decodable(kind: str, form: str | None, schema: Schema) -> list[Any]:
+def _decodable(schema: Schema) -> list[Any]:
     """Every scalar of ours that the schema takes, as it takes it."""
-    found = _DECODABLE.get((kind, form))
+    what = schema.kind, schema.format
+    found = _DECODABLE.get(what)
     if found is None:
-        found = _DECODABLE[kind, form] = []
+        found = _DECODABLE[what] = []
         for value in (*NUMBERS, True, False, *QUANTITIES, *TIMES, *BYTES, *TEXTS, "80", "http", 80):
             with contextlib.suppress(Mismatch, TypeError):
                 orjson.dumps(value)
@@ -109,7 +107,8 @@ def _decodable(kind: str, form: str | None, schema: Schema) -> list[Any]:
     return found
 
 
-def _scalar(kind: str, rng: random.Random) -> Any:
+def _scalar(schema: Schema, rng: random.Random) -> Any:
+    kind = schema.kind
     if kind in ("integer", "number"):
         return rng.choice(NUMBERS)
     if kind == "boolean":

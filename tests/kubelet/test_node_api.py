@@ -10,6 +10,9 @@ import orjson
 from tests.kubelet.world import World, pod, simulate
 
 from sampan.apimachinery.http import Request, Response, UserInfo
+from sampan.cri.runtime import ContainerStats
+from sampan.kubelet.sandbox_config import CONTAINER_NAME, POD_UID
+from sampan.kubelet.server import stats
 from sampan.kubelet.server.api import NodeAPI
 from sampan.kubelet.server.auth import subresources, verb_of
 from sampan.kubelet.server.http import NodeRequest, serve_connection, user_of
@@ -54,6 +57,19 @@ def test_strangers_get_nothing_and_others_what_the_api_server_allows(tmp_path: P
             assert len(asked) == before + 1  # a fresh NodeAPI each time; within one the answer is kept
 
     simulate(story)
+
+
+def test_figures_say_since_when_a_container_runs() -> None:
+    labels = {POD_UID: "u", CONTAINER_NAME: "main"}
+    measured = ContainerStats("c1", "main", labels, 105 * 10**9, 5 * 10**8, 4096)
+    document = {"metadata": {"name": "web", "namespace": "ns", "uid": "u"}}
+    usage = stats.Usage("n1", [document], [measured], Path("/"), {}, {"c1": 100 * 10**9})
+    assert 'container_start_time_seconds{container="main",namespace="ns",pod="web"} 100.0' in (
+        stats.resource_metrics(usage).splitlines()
+    )
+    container = stats.summary(usage)["pods"][0]["containers"][0]
+    assert container["startTime"] == "1970-01-01T00:01:40Z"
+    assert container["cpu"]["time"] == "1970-01-01T00:01:45Z"
 
 
 def test_paths_stand_for_subresources() -> None:

@@ -1,7 +1,8 @@
 """When is a local cluster truly ready? Each condition is asked for the way a user would notice that it fails.
 
 The API server answers /readyz, every node is Ready, the default ServiceAccount exists (no pod is admitted without it),
-a scheduler runs, and cluster DNS resolves `kubernetes.default` at the Service's own address, from the first node.
+a scheduler runs, cluster DNS resolves `kubernetes.default` at the Service's own address, from the first node, and
+metrics.k8s.io can be asked, so that discovery is complete and `kubectl top` works from the first moment on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sampan.api.resources import NODES, SERVICE_ACCOUNTS
+from sampan.addons.metrics.documents import GROUP, VERSION
+from sampan.api.resources import API_SERVICES, NODES, SERVICE_ACCOUNTS
 from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import dig, name_of
 from sampan.client.client import Client
@@ -38,7 +40,7 @@ def conditions(cluster: ClusterLayout, client: Client) -> tuple[Condition, ...]:
 
     async def nodes_ready() -> bool:
         nodes = (await client.list(NODES))["items"]
-        ready = {name_of(node) for node in nodes if _is_ready(node)}
+        ready = {name_of(node) for node in nodes if _has(node, "Ready")}
         return ready >= {node.name for node in cluster.nodes}
 
     async def account_exists() -> bool:
@@ -52,12 +54,16 @@ def conditions(cluster: ClusterLayout, client: Client) -> tuple[Condition, ...]:
     async def dns_answers() -> bool:
         return await asyncio.to_thread(_resolves, cluster)
 
+    async def metrics_available() -> bool:
+        return _has(await client.get(API_SERVICES, f"{VERSION}.{GROUP}"), "Available")
+
     return (
         Condition("API server", "starting the control plane", server_answers),
         Condition("nodes", "waiting for the node to be Ready", nodes_ready),
         Condition("default ServiceAccount", "waiting for the controllers", account_exists),
         Condition("scheduler", "waiting for the scheduler", scheduler_runs),
         Condition("cluster DNS", "waiting for cluster DNS", dns_answers),
+        Condition("metrics API", "waiting for the metrics API", metrics_available),
     )
 
 
@@ -69,9 +75,9 @@ async def holds(condition: Condition) -> bool:
         return False
 
 
-def _is_ready(node: dict[str, object]) -> bool:
-    conditions_of_node = dig(node, "status", "conditions", default=[])
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions_of_node)
+def _has(obj: dict[str, object], condition: str) -> bool:
+    found = dig(obj, "status", "conditions", default=[])
+    return any(c.get("type") == condition and c.get("status") == "True" for c in found)
 
 
 def _resolves(cluster: ClusterLayout) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from tests.apiserver.serving import serving
 
 from sampan.addons.metrics import objects
 from sampan.addons.metrics.samples import Point, Window, parse, used
-from sampan.addons.metrics.server import MetricsConfig, MetricsServer
+from sampan.addons.metrics.server import SMALL_NODES, MetricsConfig, MetricsServer
 from sampan.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
-from sampan.apimachinery.http import UserInfo
-from sampan.client.client import Client
+from sampan.apimachinery.http import Response, UserInfo
+from sampan.client.client import Client, WatchEvent
 
 
 def scrape(node_cpu_s: float, main_cpu_s: float, at_s: float, memory: int = 3 << 20) -> str:
@@ -48,6 +49,68 @@ def test_a_container_that_was_not_measured_anew_keeps_its_rate_and_one_that_rest
     assert window.pod("ns", "web") == {}
     window.keep(set())
     assert window.node("n1") is None
+
+
+def started(text: str, at_s: float) -> str:
+    labels = '{container="main",namespace="ns",pod="web"}'
+    return f"{text}# TYPE container_start_time_seconds gauge\ncontainer_start_time_seconds{labels} {at_s}\n"
+
+
+@pytest.mark.parametrize(("age", "cpu_ns"), [(9, None), (10, 50_000_000), (60, 8_333_333), (61, None)])
+def test_a_fresh_containers_beginning_is_a_sample_once_it_runs_for_ten_seconds(age: int, cpu_ns: int | None) -> None:
+    window = Window()
+    window.add("n1", parse(started(scrape(10, 0.5, 100 + age), 100), 100 + age))
+    found = window.pod("ns", "web")
+    assert (found["main"].cpu_ns if found else None) == cpu_ns
+    assert not window.is_complete("n1")  # the node itself has but one sample
+
+
+def test_a_restart_is_seen_by_its_time_though_the_count_grew() -> None:
+    window = Window()
+    window.add("n1", parse(started(scrape(10, 1.0, 100), 90), 101))
+    window.add("n1", parse(started(scrape(13, 1.5, 115), 112), 116))
+    assert window.pod("ns", "web") == {} and not window.is_complete("n1")
+    window.add("n1", parse(started(scrape(16, 1.8, 118), 112), 119))
+    assert window.pod("ns", "web")["main"].cpu_ns == 100_000_000 and window.is_complete("n1")
+
+
+class Scraped(Client):
+    """Counts what is asked of the nodes; a container runs from the second round on."""
+
+    def __init__(self) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self.rounds = 0
+
+    async def raw(self, *_: Any, **__: Any) -> Response:
+        self.rounds += 1
+        return Response(200, {}, scrape(self.rounds, self.rounds / 10, self.rounds).encode())
+
+
+async def test_a_new_pod_is_measured_before_the_next_round_is_due() -> None:
+    client = Scraped()
+    server = MetricsServer(client, MetricsConfig("", 0, "", "", "", interval_s=3600, first_interval_s=0.001))
+    server._nodes.replace([{"metadata": {"name": "n1"}}])
+    server._pods.replace([])
+    rounds = asyncio.create_task(server.rounds())
+    try:
+        async with asyncio.timeout(10):
+            while not server._window.is_complete("n1"):
+                await asyncio.sleep(0)
+            known = client.rounds
+            server._pods.apply(WatchEvent("ADDED", {"metadata": {"name": "other", "namespace": "ns"}}))
+            while client.rounds == known:
+                await asyncio.sleep(0)
+    finally:
+        rounds.cancel()
+
+
+async def test_a_large_cluster_is_not_asked_for_every_new_pod() -> None:
+    client = Scraped()
+    server = MetricsServer(client, MetricsConfig("", 0, "", "", "", interval_s=3600, first_interval_s=0.001))
+    server._nodes.replace([{"metadata": {"name": f"n{number}"}} for number in range(SMALL_NODES + 1)])
+    await server._round()
+    server._pods.apply(WatchEvent("ADDED", {"metadata": {"name": "other", "namespace": "ns"}}))
+    assert not server._stirred.is_set()
 
 
 def test_no_rate_of_one_moment() -> None:

@@ -19,7 +19,7 @@ from sampan import effects
 from sampan.api.resources import API_SERVICES, CONFIG_MAPS, ENDPOINT_SLICES, SERVICES
 from sampan.apimachinery.errors import NotFound
 from sampan.apimachinery.http import Request, Response, UserInfo
-from sampan.apiserver.aggregation import trust
+from sampan.apiserver.aggregation import aggregator, trust
 from sampan.apiserver.authn.certificate_authority import CertificateAuthority as Issued
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.server import APIServer
@@ -169,6 +169,38 @@ async def test_a_broken_server_hurts_nobody_else(tmp_path: Path) -> None:
             return (await call(server, "GET", f"/apis/{GROUP}/v1/things")).status == 404
 
         await eventually(gone)
+
+
+async def test_a_server_that_comes_late_is_found_without_waiting_for_the_next_look(tmp_path: Path) -> None:
+    async with aggregating(tmp_path) as (_, client, other, _):
+        other.broken = True
+        await client.patch(API_SERVICES, f"v1.{GROUP}", {"metadata": {"labels": {"look": "again"}}})
+        await eventually(lambda: condition(client, "False"))
+        other.broken = False
+        await eventually(lambda: condition(client, "True"))  # well within the interval of thirty seconds
+
+
+async def test_a_service_that_comes_late_is_found_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregator, "FIRST_S", 3600.0)
+    async with serving() as (_, client):
+        await client.create(API_SERVICES, api_service(443, "x", "m"))
+        assert (await eventually(lambda: condition(client, "False")))["reason"] == "ServiceNotFound"
+        await client.create(SERVICES, {
+            "kind": "Service", "apiVersion": "v1", "metadata": {"name": "m", "namespace": "default"},
+            "spec": {"ports": [{"name": "https", "port": 443}]},
+        })
+
+        async def reason(wanted: str) -> bool:
+            return (await condition(client))["reason"] == wanted
+
+        await eventually(lambda: reason("EndpointsNotFound"))
+        await client.create(ENDPOINT_SLICES, {
+            "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4",
+            "metadata": {"name": "m", "namespace": "default", "labels": {"kubernetes.io/service-name": "m"}},
+            "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": False}}],
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP"}],
+        })
+        await eventually(lambda: reason("MissingEndpoints"))
 
 
 @pytest.mark.parametrize(("service", "slices", "reason"), [

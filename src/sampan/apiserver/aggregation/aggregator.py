@@ -1,26 +1,28 @@
 """Groups that other servers answer, beside those of this one.
 
 One task follows the APIServices: it registers this server's own versions, checks the servers behind the others every
-`INTERVAL_S` and whenever an APIService changes, keeps their Available condition, and tells the table of kinds what
-they serve, so that discovery and OpenAPI show it. Requests for a version of theirs are passed on, once the ordinary
-chain has authenticated, authorised and recorded them. A server that is broken costs its own clients a 503 and nobody
-else anything: checks run side by side, each with its own deadline, and no request waits for one.
+`INTERVAL_S` and whenever an APIService, its Service or the endpoints of that change, keeps their Available condition,
+and tells the table of kinds what they serve, so that discovery and OpenAPI show it. While one does not answer they
+are checked sooner, from `FIRST_S` on in steps that double: a server that is only starting is found at once. Requests
+for a version of theirs are passed on, once the ordinary chain has authenticated, authorised and recorded them. A
+server that is broken costs its own clients a 503 and nobody else anything: checks run side by side, each with its own
+deadline, and no request waits for one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from sampan.api.resources import API_SERVICES
+from sampan.api.resources import API_SERVICES, ENDPOINT_SLICES, SERVICES
 from sampan.apimachinery.errors import APIError, BadRequest, ServiceUnavailable
 from sampan.apimachinery.http import Duplex, Response
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of
 from sampan.apiserver.aggregation import local, trust
-from sampan.apiserver.aggregation.availability import Availability, check
+from sampan.apiserver.aggregation.availability import SERVICE_NAME, Availability, check
 from sampan.apiserver.aggregation.backend_server import HOP_BY_HOP, headers_for, target
 from sampan.apiserver.backend import Backend
 from sampan.apiserver.context import RequestContext
@@ -35,6 +37,7 @@ from sampan.client.client import Client
 
 log = logging.getLogger(__name__)
 INTERVAL_S: Final = 30.0
+FIRST_S: Final = 0.1
 _OPENAPI: Final = "/openapi/v3"
 
 
@@ -48,14 +51,19 @@ class Aggregator:
         self._built_in = {(one.group, one.version) for one in group_versions(backend.table)}
         self._specs: dict[tuple[str, str], Object] = {}
         self._known: dict[tuple[str, str], Availability] = {}
+        self._failures: dict[tuple[str, str], int] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._trust = trust.upkeep(client, backend.config)
 
     async def start(self) -> None:
-        cache = self._backend.hub.cache(API_SERVICES)
-        assert cache is not None
-        cache.listen(self)
+        for resource, listener in (
+            (API_SERVICES, self), (SERVICES, _Behind(self, lambda entry: entry.name)),
+            (ENDPOINT_SLICES, _Behind(self, lambda entry: entry.labels.get(SERVICE_NAME, ""))),
+        ):
+            cache = self._backend.hub.cache(resource)
+            assert cache is not None
+            cache.listen(listener)
         await asyncio.gather(
             trust.ensure(self._client, self._backend.config),
             self._register(self._backend.parts.reader.list(API_SERVICES)),
@@ -84,10 +92,20 @@ class Aggregator:
             except Exception:
                 log.exception("API aggregation failed")
             try:
-                async with asyncio.timeout(INTERVAL_S):
+                async with asyncio.timeout(self._interval_s()):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    def _interval_s(self) -> float:
+        """Until the next look, when nothing changes: what failed last is looked at first."""
+        return min([INTERVAL_S, *(FIRST_S * 2.0 ** min(tries, 16) for tries in self._failures.values())])
+
+    def wake(self, namespace: str, service: str) -> None:
+        """Something about this Service is different."""
+        for spec in self._specs.values():
+            if spec["service"]["name"] == service and spec["service"]["namespace"] == namespace:
+                self._changed.set()
 
     async def step(self) -> None:
         """Bring everything up to date with the APIServices that there are."""
@@ -97,6 +115,7 @@ class Aggregator:
                   for one in services if one["spec"].get("service")}
         self._specs = {where: one["spec"] for where, one in remote.items()}
         self._known = {where: known for where, known in self._known.items() if where in remote}
+        self._failures = {where: tries for where, tries in self._failures.items() if where in remote}
         self._publish()
         await asyncio.gather(*(self._check(where, one) for where, one in remote.items()))
 
@@ -110,6 +129,10 @@ class Aggregator:
         """What was found counts before the status says so."""
         found = await check(service["spec"], self._backend.parts.reader, self._backend.config)
         self._known[where] = found
+        if found.available:
+            self._failures.pop(where, None)
+        else:
+            self._failures[where] = self._failures.get(where, 0) + 1
         self._publish()
         conditions = dig(service, "status", "conditions", default=())
         before = next((one for one in conditions if one.get("type") == "Available"), None)
@@ -185,3 +208,19 @@ class Aggregator:
             name.lower(): value for name, value in body.answer.headers.items() if name.lower() not in HOP_BY_HOP
         }
         return Response(status, answered, stream=body)
+
+
+class _Behind:
+    """Tells the aggregator which Service a changed object is about."""
+
+    def __init__(self, aggregator: Aggregator, service_of: Callable[[Entry], str]) -> None:
+        self._aggregator = aggregator
+        self._service_of = service_of
+
+    def reset(self, entries: Iterable[Entry]) -> None:
+        self._aggregator.reset(entries)
+
+    def changed(self, change: Change) -> None:
+        entry = change.new or change.old
+        assert entry is not None
+        self._aggregator.wake(entry.namespace, self._service_of(entry))

@@ -23,6 +23,7 @@ from sampan.apiserver.seams import Reader
 from sampan.apiserver.streams import upstream
 
 CHECK_S: Final = 5.0
+SERVICE_NAME: Final = "kubernetes.io/service-name"
 MAX_BYTES: Final = 4 * 1024 * 1024
 _ASKING: Final = UserInfo("system:kube-aggregator", groups=("system:masters",))
 
@@ -81,7 +82,7 @@ def _service_problem(service: Object, reader: Reader) -> Availability | None:
     if entry is None:
         return Availability(False, "ServicePortError", f"{named} is not listening on port {port}")
     port_name = entry.get("name") or ""
-    slices = reader.list(ENDPOINT_SLICES, namespace, {"kubernetes.io/service-name": name})
+    slices = reader.list(ENDPOINT_SLICES, namespace, {SERVICE_NAME: name})
     if not slices:
         return Availability(False, "EndpointsNotFound", f'cannot find endpointslices for {named}')
     ready = any(

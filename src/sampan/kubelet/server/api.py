@@ -190,8 +190,10 @@ class NodeAPI:
             )
             return _metrics(text)
         found = await kubelet.runtime.list_stats()
+        started_ns = {run.id: run.status.started_at_ns for state in kubelet.pleg.states() for run in state.running}
         usage = stats.Usage(
-            kubelet.config.node_name, kubelet.pods.documents(), found, kubelet.config.root_dir, self._previous
+            kubelet.config.node_name, kubelet.pods.documents(), found, kubelet.config.root_dir, self._previous,
+            started_ns,
         )
         if path == "metrics/resource":
             return _metrics(stats.resource_metrics(usage))

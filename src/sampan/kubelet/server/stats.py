@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sampan import effects
@@ -17,13 +17,17 @@ from sampan.kubelet.sandbox_config import CONTAINER_NAME, POD_UID
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One moment's figures; `previous` maps container id to an earlier (timestamp_ns, cpu_usage_ns)."""
+    """One moment's figures; `previous` maps container id to an earlier (timestamp_ns, cpu_usage_ns).
+
+    `started_ns` maps the ids of running containers to when they began.
+    """
 
     node_name: str
     pods: Sequence[Object]
     stats: Sequence[ContainerStats]
     root_dir: Path
     previous: dict[str, tuple[int, int]]
+    started_ns: Mapping[str, int] = field(default_factory=dict)
 
 
 def _nano_cores(item: ContainerStats, previous: dict[str, tuple[int, int]]) -> int:
@@ -84,7 +88,8 @@ def _pod(pod: Object, items: list[ContainerStats], usage: Usage, now: str) -> Ob
 def _container(item: ContainerStats, usage: Usage) -> Object:
     time = timestamp(item.timestamp_ns)
     return {
-        "name": item.labels.get(CONTAINER_NAME, item.name), "startTime": time,
+        "name": item.labels.get(CONTAINER_NAME, item.name),
+        "startTime": timestamp(usage.started_ns.get(item.id, 0)) or time,
         "cpu": {"time": time, "usageNanoCores": _nano_cores(item, usage.previous),
                 "usageCoreNanoSeconds": item.cpu_usage_ns},
         "memory": {"time": time, "usageBytes": item.memory_usage_bytes,
@@ -118,6 +123,7 @@ def resource_metrics(usage: Usage) -> str:
     ]
     cpu = ["# TYPE container_cpu_usage_seconds_total counter"]
     memory = ["# TYPE container_memory_working_set_bytes gauge"]
+    started = ["# TYPE container_start_time_seconds gauge"]
     pod_cpu = ["# TYPE pod_cpu_usage_seconds_total counter"]
     pod_memory = ["# TYPE pod_memory_working_set_bytes gauge"]
     for pod, items in _by_pod(usage):
@@ -127,14 +133,18 @@ def resource_metrics(usage: Usage) -> str:
             when = item.timestamp_ns // 10**6
             cpu.append(f"container_cpu_usage_seconds_total{labels} {item.cpu_usage_ns / 1e9} {when}")
             memory.append(f"container_memory_working_set_bytes{labels} {item.memory_working_set_bytes} {when}")
+            if item.id in usage.started_ns:
+                started.append(f"container_start_time_seconds{labels} {usage.started_ns[item.id] / 1e9}")
         if items:
             pod_cpu.append(
                 f"pod_cpu_usage_seconds_total{_labels(**whose)} {sum(item.cpu_usage_ns for item in items) / 1e9}"
             )
             used = sum(item.memory_working_set_bytes for item in items)
             pod_memory.append(f"pod_memory_working_set_bytes{_labels(**whose)} {used}")
-    error = ["# TYPE scrape_error gauge", "scrape_error 0"]
-    return "\n".join([*out, *cpu, *memory, *pod_cpu, *pod_memory, *error]) + "\n"
+    error = [
+        line for name in ("resource_scrape_error", "scrape_error") for line in (f"# TYPE {name} gauge", f"{name} 0")
+    ]
+    return "\n".join([*out, *cpu, *memory, *started, *pod_cpu, *pod_memory, *error]) + "\n"
 
 
 def cadvisor_metrics(usage: Usage) -> str:

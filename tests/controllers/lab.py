@@ -8,8 +8,10 @@ from typing import Any
 from sampan.api.resources import CORE_EVENTS, PODS
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of
 from sampan.apimachinery.resource import Resource
-from sampan.sim.cluster import SimCluster
+from sampan.controllers.config import ControllerManagerConfig
+from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.loop import run
+from sampan.sim.node import node_specs
 from sampan.sim.stages import READY_AFTER
 
 NAMESPACE = "default"
@@ -68,6 +70,12 @@ class Lab:
                 PODS, name, {"status": {"conditions": [condition]}}, NAMESPACE, type="strategic", subresource="status"
             )
 
+    async def set_phase(self, phase: str, *names: str, **status: Any) -> None:
+        """Say of pods how they are, as their kubelet would."""
+        for name in names:
+            change = {"status": {"phase": phase, **status}}
+            await self.client.patch(PODS, name, change, NAMESPACE, type="strategic", subresource="status")
+
     async def until(self, condition: Callable[[], Awaitable[bool]], within_s: float = 120.0, what: str = "") -> None:
         await self.cluster.until(condition, within_s=within_s, what=what)
 
@@ -100,11 +108,14 @@ class Lab:
         return None
 
 
-def on_a_cluster(scenario: Callable[[Lab], Coroutine[Any, Any, None]], nodes: int = 2, seed: int = 21) -> None:
-    """Play a scenario on a simulated cluster of its own."""
+def on_a_cluster(
+    scenario: Callable[[Lab], Coroutine[Any, Any, None]], nodes: int = 2, seed: int = 21, controllers: str = "*"
+) -> None:
+    """Play a scenario on a simulated cluster of its own; without nodes nobody but the test touches a pod."""
 
     async def play() -> None:
-        async with SimCluster(seed, nodes=nodes) as cluster:
+        config = SimConfig(node_specs(nodes), controllers=ControllerManagerConfig(controllers=controllers))
+        async with SimCluster(seed, config=config) as cluster:
             await scenario(Lab(cluster))
 
     run(play())

@@ -189,9 +189,10 @@ def test_a_job_suspended_in_the_middle_loses_its_pods_and_goes_on_later() -> Non
         await lab.running(0)
         found = await lab.condition(JOBS, "work", "Suspended")
         assert found is not None and found["status"] == "True"
-        assert "startTime" not in (await lab.get(JOBS, "work"))["status"]
+        started = (await lab.get(JOBS, "work"))["status"]["startTime"]
         await lab.patch(JOBS, "work", spec={"suspend": False})
         await lab.status(JOBS, "work", succeeded=2)
+        assert (await lab.get(JOBS, "work"))["status"]["startTime"] > started
         assert {"Suspended", "Resumed", "Completed"} <= await lab.reasons("work")
 
     on_a_cluster(scenario)

@@ -3,11 +3,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.controllers import jobs
+from tests.controllers.lab import Lab, on_a_cluster
 
 from sampan.api.resources import CORE_EVENTS, JOBS, PODS
 from sampan.apimachinery.object import Object
 from sampan.controllers.job import is_of_former, plan
-from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes, pod_backoff_s
+from sampan.controllers.job_pods import INDEX, TRACKING, compressed_indexes, expanded_indexes
 from sampan.reconcile.plan import Create, Delete, Patch, Update
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
@@ -15,14 +17,7 @@ from sampan.sim.stages import RUN_SECONDS
 
 
 def job(make, **spec) -> Object:
-    defaults = {
-        "parallelism": 2, "completions": 3, "backoffLimit": 6, "selector": {"matchLabels": {"app": "web"}},
-        "template": make.template(),
-    }
-    return {
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": make.meta("work"), "spec": {**defaults, **spec},
-        "status": {},
-    }
+    return jobs.job(make, **{"completions": 3, **spec})
 
 
 def job_pod(make, owner: Object, name: str, phase: str = "Running", index: int | None = None, **metadata) -> Object:
@@ -64,7 +59,7 @@ def test_a_finished_pod_is_recorded_then_released_then_counted(make, flat) -> No
     status = status_in(writes)
     assert status["uncountedTerminatedPods"] == {"succeeded": ["uid-a"]} and "succeeded" not in status
     [release] = of(Patch, writes)
-    assert (release.name, release.patch["metadata"]["finalizers"]) == ("a", None)
+    assert (release.name, release.patch["metadata"]["$deleteFromPrimitiveList/finalizers"]) == ("a", [TRACKING])
     assert writes.index(release) > writes.index(of(Update, writes)[0])
     owner["status"] = status
     del pods[0]["metadata"]["finalizers"]
@@ -89,7 +84,7 @@ def test_it_is_complete_when_everything_is_counted(make, flat) -> None:
     status = status_in(flat(decided))
     assert conditions_of(status) == {"SuccessCriteriaMet": "CompletionsReached", "Complete": "CompletionsReached"}
     assert status["completionTime"] == make.now_text
-    assert [note.reason for note in decided.notes] == ["Completed"]
+    assert [write.done.reason for write in of(Update, flat(decided))] == ["Completed"]
 
 
 def test_a_failure_delays_the_next_pod_longer_each_time(make, flat) -> None:
@@ -113,7 +108,8 @@ def test_beyond_the_backoff_limit_it_fails_and_ends_its_pods(make, flat) -> None
     owner["status"] = {**status, "failed": 2, "uncountedTerminatedPods": {}}
     decided = plan(owner, [], make.now)
     assert conditions_of(status_in(flat(decided)))["Failed"] == "BackoffLimitExceeded"
-    assert [note.message for note in decided.notes] == ["Job has reached the specified backoff limit"]
+    [update] = of(Update, flat(decided))
+    assert update.done.message == "Job has reached the specified backoff limit"
 
 
 def test_the_deadline_is_kept_and_looked_at_in_time(make, flat) -> None:
@@ -143,7 +139,9 @@ def test_each_index_has_one_pod_that_knows_it(make, flat) -> None:
     creations = of(Create, writes)
     assert [create.obj["metadata"]["annotations"][INDEX] for create in creations] == ["1", "3"]
     assert creations[0].obj["spec"]["hostname"] == "work-1"
-    assert creations[0].obj["spec"]["containers"][0]["env"][0]["name"] == "JOB_COMPLETION_INDEX"
+    [variable] = creations[0].obj["spec"]["containers"][0]["env"]
+    assert variable["name"] == "JOB_COMPLETION_INDEX"
+    assert variable["valueFrom"] == {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
     assert status_in(writes)["completedIndexes"] == "0"
 
 
@@ -151,6 +149,19 @@ def test_each_index_has_one_pod_that_knows_it(make, flat) -> None:
 def test_indexes_are_written_in_runs(indexes, text) -> None:
     assert compressed_indexes(indexes) == text
     assert expanded_indexes(text) == indexes
+
+
+def test_parts_that_are_no_indexes_are_left_out() -> None:
+    assert expanded_indexes("0-1,x,3-y,-,7") == [0, 1, 7]
+
+
+def test_the_name_of_an_index_is_short_enough_and_its_host_name_is_its_own(make, flat) -> None:
+    owner = job(make, completionMode="Indexed", completions=12, parallelism=12)
+    owner["metadata"]["name"] = "n" * 60
+    owner["spec"]["template"]["spec"]["hostname"] = "of-the-template"
+    last = of(Create, flat(plan(owner, [], make.now)))[-1].obj
+    assert last["metadata"]["generateName"] == "n" * 54 + "-11-"
+    assert last["spec"]["hostname"] == "n" * 60 + "-11"
 
 
 def test_a_job_of_many_completions_runs_to_its_end_on_a_cluster() -> None:
@@ -239,28 +250,6 @@ def test_failed_pods_count_also_where_containers_are_restarted_in_place(make, fl
     assert [one["reason"] for one in update.obj["status"]["conditions"]] == ["BackoffLimitExceeded"]
 
 
-def test_the_delay_counts_failures_since_the_last_success(make) -> None:
-    owner = job(make)
-
-    def ended(name: str, phase: str, at: str) -> Object:
-        pod = job_pod(make, owner, name, phase)
-        pod["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": f"2026-01-02T03:{at}Z"}}}]
-        return pod
-
-    pods = [ended("a", "Failed", "00:00"), ended("b", "Failed", "01:00"), ended("c", "Succeeded", "03:00")]
-    assert pod_backoff_s(pods, 2, make.now) == 0.0
-    assert pod_backoff_s([*pods, ended("d", "Failed", "04:00")], 3, make.now) == 5.0
-
-
-def test_a_failure_from_the_future_delays_nobody_for_an_hour(make) -> None:
-    owner = job(make, completions=2, parallelism=1)
-    owner["status"] = {"failed": 1}
-    failed = job_pod(make, owner, "f", "Failed")
-    failed["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": "2026-01-02T04:04:05Z"}}}]
-    assert pod_backoff_s([failed], 1, make.now) == 0.0
-    assert pod_backoff_s([failed], 1, make.now + timedelta(hours=1)) == 10.0
-
-
 def test_pods_of_a_former_job_of_the_name_are_known_by_their_age_or_end(make) -> None:
     present = job(make)
     meta = present["metadata"]
@@ -276,3 +265,41 @@ def test_pods_of_a_former_job_of_the_name_are_known_by_their_age_or_end(make) ->
     assert is_of_former(pod(former, "2026-01-01T00:11:00Z", deletionTimestamp="2026-01-01T00:12:00Z"), present)
     assert not is_of_former(pod(former, "2026-01-01T00:11:00Z"), present), "our copy of the Job may be old"
     assert not is_of_former(pod(present, "2026-01-01T00:09:59Z"), present)
+
+
+def with_the_finalizer(name: str, **metadata) -> Object:
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "finalizers": [TRACKING], **metadata},
+        "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+    }
+
+
+def reference(kind: str = "Job", group: str = "batch/v1", name: str = "nobody", **fields) -> list[Object]:
+    return [{"apiVersion": group, "kind": kind, "name": name, "uid": f"uid-{name}", **fields}]
+
+
+def test_the_finalizer_goes_from_pods_that_no_job_takes_care_of() -> None:
+    """Upstream's TestSyncOrphanPod and TestWatchOrphanPods."""
+    owned = {"controller": True}
+    freed = {
+        "alone": {}, "of-a-job-that-is-gone": {"ownerReferences": reference(**owned)},
+        "owned-not-controlled": {"ownerReferences": reference()},
+        "owned-by-another-kind": {"ownerReferences": reference(group="example.com/v1")},
+    }
+    kept = {
+        "of-a-cronjob": {"ownerReferences": reference("CronJob", **owned)},
+        "of-another-job-kind": {"ownerReferences": reference(group="example.com/v1", **owned)},
+    }
+
+    async def scenario(lab: Lab) -> None:
+        for name, metadata in {**freed, **kept}.items():
+            await lab.client.create(PODS, with_the_finalizer(name, **metadata))
+
+        async def held(*names: str) -> bool:
+            found = await lab.list(PODS)
+            return {one["metadata"]["name"] for one in found if one["metadata"].get("finalizers")} == set(names)
+
+        await lab.until(lambda: held(*kept))
+
+    on_a_cluster(scenario, nodes=0, controllers="job,serviceaccount")

@@ -1,25 +1,38 @@
-"""The pods of a Job: how one is made, how indexes are written, how long a failure delays the next pod."""
+"""The pods of a Job: how one is made, what is asked of one, how completion indexes are written.
+
+Every pod has the tracking finalizer. One of an Indexed Job knows its index from annotation, label, host name and the
+variable JOB_COMPLETION_INDEX; with `backoffLimitPerIndex` also how often that index has failed before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from sampan.api.resources import PODS
-from sampan.apimachinery.object import Object, annotations_of, dig, meta, name_of
+from sampan.apimachinery.object import (
+    Object,
+    annotations_of,
+    dig,
+    is_being_deleted,
+    meta,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from sampan.client.events import NORMAL, WARNING
-from sampan.controllers import pod_template, times
-from sampan.controllers.pods import condition, phase_of
-from sampan.reconcile.plan import Create, Note
+from sampan.controllers import pod_template
+from sampan.controllers.pods import phase_of
+from sampan.reconcile.plan import Create, Note, Patch
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
 IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
-BACKOFF_S = 10.0
-MAX_BACKOFF_S = 600.0
 _VARIABLE = "JOB_COMPLETION_INDEX"
+_MOST_FAILURES = 2**31 - 1
+_LONGEST_PREFIX = 58
+"""A name has 63 letters, and the server adds five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,13 @@ class Attempt:
 def attempt_of(pod: Object) -> Attempt:
     """As the pod's annotations have it."""
     found = annotations_of(pod)
-    return Attempt(int(found.get(FAILURES, "0")), int(found.get(IGNORED_FAILURES, "0")))
+    return Attempt(_number(found.get(FAILURES)), _number(found.get(IGNORED_FAILURES)))
+
+
+def _number(text: str | None) -> int:
+    """What somebody else has written there counts as nothing."""
+    value = int(text) if text is not None and text.isdecimal() else 0
+    return value if value <= _MOST_FAILURES else 0
 
 
 def attempt_after(pod: Object, *, ignored: bool) -> Attempt:
@@ -58,8 +77,8 @@ def new_pod(job: Object, index: int | None, attempt: Attempt | None = None) -> C
             if attempt.ignored:
                 metadata["annotations"][IGNORED_FAILURES] = str(attempt.ignored)
         metadata["labels"] = {**(metadata.get("labels") or {}), INDEX: str(index)}
-        metadata["generateName"] = f"{name_of(job)}-{index}-"
-        spec.setdefault("hostname", f"{name_of(job)}-{index}")
+        metadata["generateName"] = _prefix(name_of(job), f"-{index}-")
+        spec["hostname"] = f"{name_of(job)}-{index}"
         for field in ("containers", "initContainers"):
             if spec.get(field):
                 spec[field] = [_with_index(container) for container in spec[field]]
@@ -70,11 +89,16 @@ def new_pod(job: Object, index: int | None, attempt: Attempt | None = None) -> C
     )
 
 
+def _prefix(name: str, ending: str) -> str:
+    """The name and the whole ending, in as many letters as leave room for a random suffix."""
+    return name[: _LONGEST_PREFIX - len(ending)] + ending
+
+
 def _with_index(container: Object) -> Object:
     known = container.get("env") or []
     if any(one.get("name") == _VARIABLE for one in known):
         return container
-    source = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
+    source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
     return {**container, "env": [*known, {"name": _VARIABLE, "valueFrom": source}]}
 
 
@@ -92,50 +116,38 @@ def compressed_indexes(indexes: Iterable[int]) -> str:
 
 
 def expanded_indexes(text: str) -> list[int]:
-    """The inverse of `compressed_indexes`."""
+    """The inverse of `compressed_indexes`. A part that is no run of indexes is left out."""
     found: list[int] = []
-    for part in filter(None, text.split(",")):
+    for part in text.split(","):
         low, _, high = part.partition("-")
-        found += range(int(low), int(high or low) + 1)
+        if low.isdecimal() and (high or low).isdecimal():
+            found += range(int(low), int(high or low) + 1)
     return found
 
 
-def pod_backoff_s(pods: Sequence[Object], failed: int, now: datetime) -> float:
-    """Seconds until the next pod may be created: 10 after the first failure, doubling, until a pod succeeds."""
-    failures = _moments(pods, "Failed")
-    success = max(_moments(pods, "Succeeded"), default=None)
-    since = [moment for moment in failures if success is None or moment > success]
-    if not since or not failed:
-        return 0.0
-    return _backoff_s(max(since), failed if success is None else len(since), now)
+def index_of(pod: Object) -> int | None:
+    text = annotations_of(pod).get(INDEX, "")
+    return int(text) if text.isdecimal() else None
 
 
-def _moments(pods: Sequence[Object], phase: str) -> list[datetime]:
-    """When the pods of this phase ended."""
-    found = (_finished_at(pod) for pod in pods if phase_of(pod) == phase)
-    return [moment for moment in found if moment is not None]
+def is_tracked(pod: Object) -> bool:
+    return TRACKING in (meta(pod).get("finalizers") or ())
 
 
-def index_backoff_s(pod: Object, attempt: Attempt, now: datetime) -> float:
-    """Seconds until the pod that comes after the failed `pod` may be created, when indexes are counted alone."""
-    last = _finished_at(pod)
-    return 0.0 if last is None else _backoff_s(last, attempt.total, now)
+def replaces_only_failed(job: Object) -> bool:
+    """Whether a pod that is being deleted is waited for before it is replaced."""
+    policy = dig(job, "spec", "podReplacementPolicy")
+    return bool(policy == "Failed" or dig(job, "spec", "podFailurePolicy") is not None)
 
 
-def _backoff_s(last: datetime, failed: int, now: datetime) -> float:
-    delay = min(BACKOFF_S * 2 ** min(failed - 1, 10), MAX_BACKOFF_S)
-    if last > now + timedelta(seconds=delay):
-        return 0.0  # a clock was wrong by more than that: waiting for its future could take for ever
-    return max((last + timedelta(seconds=delay) - now).total_seconds(), 0.0)
+def is_failed(job: Object, pod: Object) -> bool:
+    """Failed; or being deleted, where the Job does not wait to see what becomes of it."""
+    if phase_of(pod) == "Failed":
+        return True
+    return is_being_deleted(pod) and phase_of(pod) != "Succeeded" and not replaces_only_failed(job)
 
 
-def _finished_at(pod: Object) -> datetime | None:
-    """When the last container ended, or else when the pod was no longer ready."""
-    ends = [
-        dig(status, "state", "terminated", "finishedAt")
-        for status in dig(pod, "status", "containerStatuses", default=())
-    ]
-    if ends and all(ends):
-        return max(times.parse(end) for end in ends)
-    text = (condition(pod, "Ready") or {}).get("lastTransitionTime") or meta(pod).get("deletionTimestamp")
-    return times.parse_or_none(text)
+def let_go(pod: Object) -> Patch:
+    """Take the finalizer away."""
+    metadata = {"uid": uid_of(pod), "$deleteFromPrimitiveList/finalizers": [TRACKING]}
+    return Patch(PODS, name_of(pod), namespace_of(pod), {"metadata": metadata}, missing_ok=True)

@@ -21,6 +21,8 @@ class Ruling:
 
     action: str = COUNT
     message: str = ""
+    matched: bool = False
+    """By a rule; without one a failure counts too."""
 
 
 def ruling_on(job: Object, pod: Object) -> Ruling:
@@ -32,21 +34,26 @@ def ruling_on(job: Object, pod: Object) -> Ruling:
             hit = _exit(pod, codes)
             if hit is not None:
                 container, code = hit
-                return Ruling(action, f"Container {container} for pod {name} failed with exit code {code} matching "
-                                      f"{action} rule at index {number}")
+                text = f"Container {container} for pod {name} failed with exit code {code} matching {action} rule"
+                return Ruling(action, f"{text} at index {number}", True)
         elif (found := _condition(pod, rule.get("onPodConditions") or ())) is not None:
-            return Ruling(action, f"Pod {name} has condition {found} matching {action} rule at index {number}")
+            return Ruling(action, f"Pod {name} has condition {found} matching {action} rule at index {number}", True)
     return Ruling()
 
 
 def success(job: Object, done: frozenset[int]) -> str | None:
-    """Which rule of the success policy holds, in words."""
+    """Which rule of the success policy holds, in words. `done` are the indexes that have succeeded."""
+    if not done:
+        return None
+    completions = int(dig(job, "spec", "completions", default=0))
     for number, rule in enumerate(dig(job, "spec", "successPolicy", "rules", default=())):
         text, count = rule.get("succeededIndexes"), rule.get("succeededCount")
-        wanted = frozenset(expanded_indexes(text)) if text else None
-        reached = len(done if wanted is None else done & wanted)
-        needed = count if count is not None else len(wanted or ())
-        if (wanted or count is not None) and reached >= needed:
+        if text is None:
+            met = count is not None and len(done) >= count
+        else:
+            wanted = frozenset(one for one in expanded_indexes(text) if one < completions)
+            met = bool(wanted) and (wanted <= done or (count is not None and len(done & wanted) >= count))
+        if met:
             return f"Matched rules at index {number}"
     return None
 

@@ -83,7 +83,7 @@ MUTANTS = (
     Mutant("two daemons a node", "controllers.daemonset:plan",
            "if run and not pods:", "if run and len(pods) < 2:", "daemonsets"),
     # Jobs and CronJobs
-    Mutant("a job counts twice", "controllers.job_tally:_Counting.__init__",
+    Mutant("a job counts twice", "controllers.job_tally:Counting.__init__",
            "sum(uid not in tracked for uid in uids)", "sum(2 * (uid not in tracked) for uid in uids)", "jobs"),
     Mutant("released before it is counted", "controllers.job:plan",
            "steps.append(Parallel(untracked))", "steps.insert(0, Parallel(untracked))", "jobs", 10, "heavy"),
@@ -93,7 +93,7 @@ MUTANTS = (
            "busy = tally.done_indexes | tally.failed_indexes | {index_of(pod) for pod in pods}",
            "busy = tally.done_indexes | tally.failed_indexes", "jobs"),
     Mutant("what is refused blocks what is counted", "controllers.job:plan",
-           "Plan((*steps, *work)", "Plan((*work, *steps)", "namespaces", 16, "heavy"),
+           "Plan((*steps, *creations)", "Plan((*creations, *steps)", "namespaces", 16, "heavy"),
     Mutant("Forbid starts another", "controllers.cronjob:_serve",
            'if policy == "Forbid" and running:', "if False:", "cronjobs", 3, "light", 6.0),
     # Garbage, namespaces, protection

@@ -4,7 +4,7 @@ import asyncio
 
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES
 from sampan.apimachinery.object import Object
-from sampan.controllers.resourcequota import counted_by_number, plan
+from sampan.controllers.resourcequota import counted_besides, plan
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 
@@ -46,7 +46,7 @@ def test_a_pod_whose_node_was_lost_is_not_charged_for_ever(make) -> None:
     going = {"deletionTimestamp": "2026-01-02T03:03:35Z"}
     pods = [make.pod("fresh", **going, deletionGracePeriodSeconds=60),
             make.pod("stuck", **going, deletionGracePeriodSeconds=29)]
-    assert used_by(make, pods, {"pods": "5"}) == {"pods": "1"}
+    assert used_by(make, pods, {"pods": "5", "count/pods": "5"}) == {"pods": "1", "count/pods": "2"}
 
 
 def test_sidecars_add_up_and_init_containers_count_where_they_ask_for_more(make) -> None:
@@ -96,10 +96,30 @@ def test_a_scope_of_attributes_classes_is_about_claims(make) -> None:
     assert update.obj["status"]["used"] == {"persistentvolumeclaims": "1", "requests.storage": "3Gi"}
 
 
-def test_only_what_is_counted_by_number_is_followed_besides() -> None:
+def test_only_what_a_quota_counts_is_followed() -> None:
     hard = ["pods", "requests.cpu", "configmaps", "count/deployments.apps", "count/pods",
-            "gold.storageclass.storage.k8s.io/requests.storage"]
-    assert counted_by_number(hard) == ["configmaps", "deployments.apps"]
+            "gold.storageclass.storage.k8s.io/requests.storage", "requests.example.com/gpu", "hugepages-2Mi",
+            "services.nodeports", "limits.memory"]
+    assert counted_besides(hard) == ["configmaps", "deployments.apps"]
+    claims = ["gpu.deviceclass.resource.k8s.io/devices", "count/resourceclaims.resource.k8s.io"]
+    assert counted_besides(claims) == ["resourceclaims.resource.k8s.io"]
+
+
+def test_nothing_is_said_of_what_cannot_be_counted(make) -> None:
+    """Objects of a kind that is not served, or not any more."""
+    owner = quota(make, {"pods": "5", "count/widgets.example.com": "1", "count/old.example.com": "2"})
+    owner["status"] = {"hard": {}, "used": {"count/old.example.com": "1", "services": "7"}}
+    [update] = plan(owner, {PODS: []}, make.now).steps
+    assert update.obj["status"] == {"hard": owner["spec"]["hard"], "used": {"pods": "0", "count/old.example.com": "1"}}
+    assert not plan(update.obj, {PODS: []}, make.now).steps
+
+
+def test_a_status_that_is_there_but_for_other_limits_is_written_anew(make) -> None:
+    owner = quota(make, {"pods": "5"})
+    [update] = plan(owner, {PODS: []}, make.now).steps
+    changed = {**update.obj, "spec": {"hard": {"pods": "6"}}}
+    [again] = plan(changed, {PODS: []}, make.now).steps
+    assert again.obj["status"] == {"hard": {"pods": "6"}, "used": {"pods": "0"}}
 
 
 def test_what_is_deleted_becomes_free_again_on_a_cluster() -> None:

@@ -11,7 +11,10 @@ checked on the server before anything is done:
 - an owner is being deleted with `orphan`: take its references out of all dependents, then the finalizer off the owner.
 
 Owners in other namespaces do not count: a namespaced object's owner is looked up in its own namespace or among the
-cluster-scoped objects, and a cluster-scoped object never has a namespaced owner.
+cluster-scoped objects, so one that is elsewhere is gone (and an Event, OwnerRefInvalidNamespace, says why). A
+cluster-scoped object that names a namespaced owner cannot be judged at all; it stays as it is, and so does what names
+an owner of a kind or version that the server does not serve. What is deleted, is deleted only in the version that was
+judged.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import enum
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, is_being_deleted, meta, resource_version_of, uid_of
@@ -41,6 +44,10 @@ RESYNC_S = 30.0
 SYNC_TIMEOUT_S = 30.0
 UNKNOWN_KIND_RETRY_S = 30.0
 ABSENT_LIMIT = 500
+
+
+class ScopeError(Exception):
+    """A cluster-scoped object says that it belongs to something in a namespace, and cannot say in which."""
 
 
 class State(enum.Enum):
@@ -80,12 +87,14 @@ def plan(observed: Observed) -> Plan:
         return Plan((_without_owners(observed, drop),)) if drop else NOTHING
     if by_state[State.WAITING] and observed.dependents:
         steps: list[Step] = []
+        version = resource_version_of(live)
         if any(dependent.foreground for dependent in observed.dependents):  # a circle: nobody would ever be first
             steps.append(_unblocked(observed))
-        return Plan((*steps, _deletion(observed, "Foreground")))
+            version = ""  # the patch, which is guarded by it, makes another
+        return Plan((*steps, _deletion(observed, "Foreground", version)))
     finalizers = meta(live).get("finalizers") or ()
     policy = "Orphan" if ORPHAN in finalizers else "Foreground" if FOREGROUND in finalizers else "Background"
-    return Plan((_deletion(observed, policy),))
+    return Plan((_deletion(observed, policy, resource_version_of(live)),))
 
 
 def plan_orphaning(live: Object, resource: Resource, dependents: Sequence[Node]) -> Plan:
@@ -132,19 +141,32 @@ def _without_owners(observed: Observed, drop: Sequence[Owner]) -> Patch:
 
 def _unblocked(observed: Observed) -> Patch:
     metadata = meta(observed.live)
-    kept = [{**one, "blockOwnerDeletion": False} for one in metadata.get("ownerReferences") or ()]
-    patch = {"metadata": {"uid": uid_of(observed.live), "ownerReferences": kept}}
+    references = metadata.get("ownerReferences") or ()
+    kept = [{**one, "blockOwnerDeletion": False} if one.get("blockOwnerDeletion") else one for one in references]
+    patch = {"metadata": {"resourceVersion": resource_version_of(observed.live), "ownerReferences": kept}}
     return Patch(
         observed.resource, metadata["name"], metadata.get("namespace", ""), patch, "merge", missing_ok=True
     )
 
 
-def _deletion(observed: Observed, policy: str) -> Delete:
+def _deletion(observed: Observed, policy: str, version: str) -> Delete:
     metadata = meta(observed.live)
     return Delete(
         observed.resource, metadata["name"], metadata.get("namespace", ""), uid=uid_of(observed.live),
-        propagation=policy,
+        resource_version=version, propagation=policy,
     )
+
+
+def _report(node: Node, resource: Resource, owner: Owner) -> Note:
+    about: Object = {
+        "apiVersion": resource.api_version, "kind": resource.kind,
+        "metadata": {"name": node.name, "namespace": node.namespace, "uid": node.uid},
+    }
+    text = (
+        f"ownerRef [{owner.api_version}/{owner.kind}, namespace: {node.namespace}, name: {owner.name}, "
+        f'uid: {owner.uid}] does not exist in namespace "{node.namespace}"'
+    )
+    return Note(about, WARNING, "OwnerRefInvalidNamespace", text)
 
 
 def _document(owner: Owner) -> Object:
@@ -196,7 +218,7 @@ class _Monitor:
 
 
 class GarbageCollector:
-    """Keys are `delete/UID` and `orphan/UID`."""
+    """Keys are `delete/UID`, `orphan/UID` and `report/UID`."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._client = wiring.client
@@ -205,7 +227,7 @@ class GarbageCollector:
         self._monitors: dict[Resource, _Monitor] = {}
         self._discovery = Discovery((), {})
         self._ready = asyncio.Event()
-        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._absent: OrderedDict[tuple[Owner, str], None] = OrderedDict()
         wiring.add_background(self._follow)
 
     async def reconcile(self, key: str) -> Plan:
@@ -214,6 +236,8 @@ class GarbageCollector:
         node = self._graph.nodes.get(uid)
         if node is None or node.resource is None:
             return NOTHING
+        if verb == "report":
+            return Plan(notes=tuple(_report(node, node.resource, owner) for owner in self._graph.strays(uid)))
         if verb == "delete" and self._graph.is_settled(node) and not node.foreground:
             return NOTHING
         live = await self._live(node.resource, node.name, node.namespace)
@@ -226,14 +250,16 @@ class GarbageCollector:
 
     async def _plan_deletion(self, node: Node, resource: Resource, live: Object) -> Plan:
         states: dict[str, State] = {}
-        notes: list[Note] = []
         if not is_being_deleted(live):
             for owner in owners_of(live):
                 try:
-                    states[owner.uid] = await self._state(owner, node, resource, live, notes)
+                    states[owner.uid] = await self._state(owner, node, resource)
                 except LookupError as error:
                     log.debug("garbage collector: %s", error)
                     return Plan(requeue_after_s=UNKNOWN_KIND_RETRY_S)
+                except ScopeError as error:  # no change of anything but the reference would help
+                    log.info("garbage collector: %s", error)
+                    return NOTHING
         dependents = self._graph.dependents(node.uid)
         if node.foreground:
             for dependent in dependents:
@@ -243,37 +269,32 @@ class GarbageCollector:
         again = decided.requeue_after_s
         if any(state is State.SOLID and self._is_unseen(uid) for uid, state in states.items()):
             again = UNKNOWN_KIND_RETRY_S  # no watch shows this owner yet, so none would show that it goes
-        return Plan(decided.steps, tuple(notes), again)
+        return Plan(decided.steps, requeue_after_s=again)
 
     def _is_unseen(self, uid: str) -> bool:
         owner = self._graph.nodes.get(uid)
         return owner is None or owner.resource is None
 
-    async def _state(
-        self, owner: Owner, node: Node, resource: Resource, live: Object, notes: list[Note]
-    ) -> State:
-        """What `owner` is now, by asking the server. Raises LookupError for a kind that the server does not know."""
-        where = self._discovery.of_kind(owner.api_version, owner.kind)
+    async def _state(self, owner: Owner, node: Node, resource: Resource) -> State:
+        """What `owner` is now, by asking the server.
+
+        Raises LookupError for a kind that the server does not know, and ScopeError for one that cannot own the node.
+        """
+        where = self._discovery.serving(owner.api_version, owner.kind)
         if where is None:
             raise LookupError(f"no resource for {owner.kind} of {owner.api_version}, owner of {node.name}")
         if where.namespaced and not resource.namespaced:
-            text = f"ownerRef {owner.name} is namespaced but {node.name} is cluster-scoped"
-            notes.append(Note(live, WARNING, "OwnerRefInvalidNamespace", text))
-            return State.SOLID
+            raise ScopeError(f"{resource.kind} {node.name} is cluster-scoped, its owner {owner.name} is not")
         namespace = node.namespace if where.namespaced else ""
-        absent = (owner.uid, namespace)
+        absent = (replace(owner, blocks=False, controls=False), namespace)
         if absent in self._absent:
+            self._absent.move_to_end(absent)
             return State.GONE
         found = await self._live(where, owner.name, namespace)
         if found is None or uid_of(found) != owner.uid:
             self._absent[absent] = None
             while len(self._absent) > ABSENT_LIMIT:
                 self._absent.popitem(last=False)
-            elsewhere = self._graph.nodes.get(owner.uid)
-            if elsewhere is not None and elsewhere.resource is not None and elsewhere.namespace != namespace:
-                text = f'ownerRef [{owner.api_version}/{owner.kind}, namespace: {namespace}, name: {owner.name}, ' \
-                       f'uid: {owner.uid}] does not exist in namespace "{namespace}"'
-                notes.append(Note(live, WARNING, "OwnerRefInvalidNamespace", text))
             return State.GONE
         waits = is_being_deleted(found) and FOREGROUND in (meta(found).get("finalizers") or ())
         return State.WAITING if waits else State.SOLID
@@ -321,7 +342,7 @@ class GarbageCollector:
                 continue
             monitor = self._monitors.pop(resource)
             monitor.task.cancel()
-            self._graph.forget_resource(resource)
+            self._enqueue(self._graph.forget_resource(resource))
         new = [resource for resource in wanted if resource not in self._monitors]
         for resource in new:
             self._monitors[resource] = _Monitor(self._client, resource, self)

@@ -3,6 +3,10 @@
 A node keeps only what collecting needs: a few hundred bytes, not the object. An owner that is named by someone but has
 not been seen is a *virtual* node: it may be on its way, or gone; the collector asks the server. `observe` and `remove`
 say which objects must be looked at because of a change; deciding what to do with them is `garbage_collector.plan`.
+
+References are joined to objects by uid, but anybody may write any uid into a reference. One whose apiVersion, kind,
+name or namespace are not those of the object with that uid is never taken for granted: who names it is looked at, and
+asked about under the coordinates that the reference itself gives. If the namespace differs, it is also reported.
 """
 
 from __future__ import annotations
@@ -59,7 +63,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to look at: `delete` this uid's node perhaps, or let go of its dependents."""
+    """What to do with this uid's node: perhaps `delete` it, let go of its dependents (`orphan`), or `report` which of
+    its references lead into another namespace."""
 
     verb: str
     uid: str
@@ -79,6 +84,20 @@ def owners_of(obj: Object) -> tuple[Owner, ...]:
     )
 
 
+def fits(owner: Owner, node: Node, above: Node) -> bool:
+    """Whether a reference of `node` names `above` by the coordinates that it has."""
+    known = above.resource
+    return (
+        known is not None and not _is_elsewhere(node, above)
+        and (owner.api_version, owner.kind, owner.name) == (known.api_version, known.kind, above.name)
+    )
+
+
+def _is_elsewhere(node: Node, above: Node) -> bool:
+    """Whether `above` exists in a namespace in which `node` may not have an owner."""
+    return above.resource is not None and above.namespace not in ("", node.namespace)
+
+
 class Graph:
     """Nodes by uid."""
 
@@ -92,6 +111,7 @@ class Graph:
         if node is None:
             node = self.nodes[uid] = Node(uid, name_of(obj), namespace_of(obj))
         before, was_foreground, was_orphaning = node.owners, node.foreground, node.orphaning
+        was_virtual = node.resource is None
         finalizers = meta(obj).get("finalizers") or ()
         node.resource, node.name, node.namespace, node.reference = resource, name_of(obj), namespace_of(obj), None
         node.version = resource_version_of(obj)
@@ -100,6 +120,8 @@ class Graph:
         node.orphaning = node.going and ORPHAN in finalizers
         node.owners = owners_of(obj)
         work = list(self._relink(node, before)) if node.owners != before else []
+        if was_virtual:
+            work += self._doubts(node)
         if node.orphaning and not was_orphaning:
             work.append(Work("orphan", uid))
         if node.foreground and not was_foreground:
@@ -127,10 +149,10 @@ class Graph:
                         self._virtual(owner, below).dependents[dependent] = None
         return work
 
-    def forget_resource(self, resource: Resource) -> None:
+    def forget_resource(self, resource: Resource) -> list[Work]:
         """A resource is served no more: none of its objects exists any longer."""
-        for uid in [uid for uid, node in self.nodes.items() if node.resource == resource]:
-            self.remove(uid)
+        gone = [uid for uid, node in self.nodes.items() if node.resource == resource]
+        return [work for uid in gone for work in self.remove(uid)]
 
     def is_settled(self, node: Node) -> bool:
         """Whether every owner is there and stays, so that nothing has to be asked or done."""
@@ -138,9 +160,17 @@ class Graph:
             above = self.nodes.get(owner.uid)
             if above is None or above.resource is None or above.foreground or node.foreground:
                 return False
-            if above.namespace not in ("", node.namespace):
+            if not fits(owner, node, above):
                 return False
         return True
+
+    def strays(self, uid: str) -> list[Owner]:
+        """References of a node to objects that are in another namespace than the reference means."""
+        node = self.nodes.get(uid)
+        return [
+            owner for owner in node.owners
+            if (above := self.nodes.get(owner.uid)) is not None and _is_elsewhere(node, above)
+        ] if node is not None else []
 
     def dependents(self, uid: str) -> list[Node]:
         """Known dependents, in the order in which they were seen."""
@@ -163,9 +193,20 @@ class Graph:
             if above is None:
                 above = self._virtual(owner, node)
                 yield Work("delete", node.uid)
-            elif above.resource is None or above.foreground:
+            elif above.resource is None or above.foreground or not fits(owner, node, above):
                 yield Work("delete", node.uid)
+                if _is_elsewhere(node, above):
+                    yield Work("report", node.uid)
             above.dependents[node.uid] = None
+
+    def _doubts(self, node: Node) -> Iterator[Work]:
+        """Those who named `node` before it was seen, and named it wrongly."""
+        for dependent in node.dependents:
+            below = self.nodes[dependent]
+            if not all(fits(owner, below, node) for owner in below.owners if owner.uid == node.uid):
+                if _is_elsewhere(below, node):
+                    yield Work("report", dependent)
+                yield Work("delete", dependent)
 
     def _virtual(self, owner: Owner, below: Node) -> Node:
         if owner.uid not in self.nodes:

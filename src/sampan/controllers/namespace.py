@@ -3,8 +3,9 @@
 Observed: a namespace with the finalizer `kubernetes` in its spec, and, once its deletion is asked for, every resource
 that discovery finds in it. Desired: nothing. First the pods are deleted, and when none is left the rest, so that
 nothing a pod may need on its way out goes before it. What remains (finalizers, pods that take their time) is said in
-the status' conditions, and looked at again later. When nothing is left, the finalizer is removed, and with it the
-namespace.
+the status' conditions, and looked at again later; what stays although it has neither a finalizer nor time left is an
+error, and said as one. When nothing is left, the finalizer is removed, and with it the namespace; if somebody else's
+finalizer still holds it, its conditions say first that its contents do not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name
 from sampan.apimachinery.resource import Resource
 from sampan.client.client import Client
 from sampan.client.discovery import Discovery, discover
-from sampan.controllers import conditions
+from sampan.controllers import conditions, times
 from sampan.controllers.conditions import Condition
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Plan, Update
@@ -50,6 +51,8 @@ def plan(namespace: Object, remains: Remains, now: datetime) -> Plan:
     status["conditions"] = with_conditions(status.get("conditions") or (), remains, now)
     if not remains:
         finalizers = [one for one in dig(namespace, "spec", "finalizers", default=()) if one != FINALIZER]
+        if (finalizers or meta(namespace).get("finalizers")) and status != namespace.get("status"):
+            return Plan((Update(NAMESPACES, {**namespace, "status": status}, subresource="status"),))
         spec = {**(namespace.get("spec") or {}), "finalizers": finalizers}
         return Plan((Update(NAMESPACES, {**namespace, "spec": spec}, subresource="finalize"),))
     again = (remains.estimate_s or DEFAULT_ESTIMATE_S) // 2 + 1
@@ -63,15 +66,16 @@ def with_conditions(known: Sequence[Object], remains: Remains, now: datetime) ->
     left = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(remains.counts.items()))
     held = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(remains.finalizers.items()))
     found = [
-        _either("NamespaceDeletionDiscoveryFailure", "; ".join(remains.discovery_errors), (
-            "DiscoveryFailed", "Discovery failed for some groups, {n} failing: {text}",
+        _either("NamespaceDeletionDiscoveryFailure", ", ".join(sorted(remains.discovery_errors)), (
+            "DiscoveryFailed", "Discovery failed for some groups, {n} failing: unable to retrieve the complete list of "
+            "server APIs: {text}",
             "ResourcesDiscovered", "All resources successfully discovered",
         ), len(remains.discovery_errors)),
         Condition(
             "NamespaceDeletionGroupVersionParsingFailure", False, "ParsedGroupVersions",
             "All legacy kube types successfully parsed",
         ),
-        _either("NamespaceDeletionContentFailure", "; ".join(remains.deletion_errors), (
+        _either("NamespaceDeletionContentFailure", ", ".join(sorted(remains.deletion_errors)), (
             "ContentDeletionFailed", "Failed to delete all resource types, {n} remaining: {text}",
             "ContentDeleted", "All content successfully deleted, may be waiting on finalization",
         ), len(remains.deletion_errors)),
@@ -124,18 +128,20 @@ class NamespaceReconciler:
         if FINALIZER not in dig(namespace, "spec", "finalizers", default=()):
             return NOTHING
         discovery = await discover(self._client)
-        return plan(namespace, await self._empty(name_of(namespace), discovery), effects.now())
+        now = effects.now()
+        age_s = (now - times.parse(meta(namespace)["deletionTimestamp"])).total_seconds()
+        return plan(namespace, await self._empty(name_of(namespace), discovery, age_s), now)
 
-    async def _empty(self, namespace: str, discovery: Discovery) -> Remains:
-        """Delete what is there; what is left after that."""
+    async def _empty(self, namespace: str, discovery: Discovery, age_s: float) -> Remains:
+        """Delete what is there; what is left after that. Its deletion was asked for `age_s` ago."""
         resources = sorted(
             (one for one in discovery.resources if one.resource.namespaced and "delete" in one.verbs),
             key=lambda one: (one.resource.group, one.resource.plural),
         )
         failed = [f"{group}: {error}" for group, error in sorted(discovery.failed.items())]
-        sweep = _Sweep(self._client, namespace)
+        sweep = _Sweep(self._client, namespace, age_s)
         await sweep.clear(PODS, frozenset({"deletecollection", "list"}))
-        if not sweep.counts:
+        if not sweep.counts and not sweep.errors:
             for one in resources:
                 if one.resource != PODS and "list" in one.verbs:
                     await sweep.clear(one.resource, one.verbs)
@@ -143,11 +149,12 @@ class NamespaceReconciler:
 
 
 class _Sweep:
-    """One pass over a namespace."""
+    """One pass over a namespace whose deletion was asked for `age_s` ago."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, age_s: float) -> None:
         self._client = client
         self._namespace = namespace
+        self._age_s = age_s
         self.counts: dict[str, int] = {}
         self.finalizers: dict[str, int] = {}
         self.errors: list[str] = []
@@ -164,11 +171,11 @@ class _Sweep:
             else:
                 for item in items:
                     await self._delete(resource, name_of(item))
-            self._note(resource, await self._items(resource))
+            self._note(resource, await self._items(resource), self._grace_s(items))
         except (errors.NotFound, errors.MethodNotAllowed):
             return  # the resource went away, or is not what discovery said
         except errors.APIError as error:
-            self.errors.append(f"{resource.qualified}: {error}")
+            self.errors.append(str(error))
 
     async def _items(self, resource: Resource) -> list[Object]:
         listing = await self._client.list(resource, self._namespace, metadata_only=resource != PODS)
@@ -180,11 +187,20 @@ class _Sweep:
         except errors.NotFound:
             return
 
-    def _note(self, resource: Resource, items: list[Object]) -> None:
-        if items:
-            self.counts[f"{resource.plural}.{resource.group}"] = len(items)
-        for item in items:
-            for finalizer in meta(item).get("finalizers") or ():
-                self.finalizers[finalizer] = self.finalizers.get(finalizer, 0) + 1
-            grace_s = dig(item, "spec", "terminationGracePeriodSeconds", default=0)
-            self.estimate_s = max(self.estimate_s, math.ceil(grace_s))
+    def _grace_s(self, items: list[Object]) -> int:
+        """How long pods that run may take to end; 0 once that time is over."""
+        running = (one for one in items if dig(one, "status", "phase") not in ("Succeeded", "Failed"))
+        longest = max((dig(one, "spec", "terminationGracePeriodSeconds", default=0) for one in running), default=0)
+        return math.ceil(longest) if self._age_s < longest else 0
+
+    def _note(self, resource: Resource, items: list[Object], grace_s: int) -> None:
+        if not items:
+            return
+        self.counts[f"{resource.plural}.{resource.group}"] = len(items)
+        held = [finalizer for item in items for finalizer in meta(item).get("finalizers") or ()]
+        for finalizer in held:
+            self.finalizers[finalizer] = self.finalizers.get(finalizer, 0) + 1
+        if not grace_s and not held:
+            what = f"{resource.group}/{resource.version}, Resource={resource.plural}"
+            self.errors.append(f"unexpected items still remain in namespace: {self._namespace} for gvr: {what}")
+        self.estimate_s = max(self.estimate_s, grace_s or DEFAULT_ESTIMATE_S)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sampan.api.core.quota_usage import in_scope, usage_of
+from sampan.api.core.quota_scopes import in_scope
 from sampan.api.resources import DEPLOYMENTS, PODS, RESOURCE_QUOTAS, SERVICES
 from sampan.apimachinery.errors import Forbidden
 from sampan.apimachinery.http import UserInfo
@@ -103,20 +103,6 @@ async def test_compute_must_be_stated_and_adds_up(reader: Any) -> None:
     )
     await create(plugin, PODS, pod("p", "400m"))
     assert client.sent == [("q", {"requests.cpu": "1"})]
-
-
-def test_what_objects_count_for() -> None:
-    service = {"spec": {"type": "NodePort", "ports": [{}, {}]}}
-    assert {name: str(amount) for name, amount in usage_of(SERVICES, service).items()} == {
-        "count/services": "1", "services": "1", "services.nodeports": "2",
-    }
-    claims = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
-    claim = {"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}}}
-    assert {name: str(amount) for name, amount in usage_of(claims, claim).items()} == {
-        "count/persistentvolumeclaims": "1", "persistentvolumeclaims": "1", "requests.storage": "1Gi",
-        "fast.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
-        "fast.storageclass.storage.k8s.io/requests.storage": "1Gi",
-    }
 
 
 @pytest.mark.parametrize(("scopes", "counted"), [

@@ -1,15 +1,17 @@
 """What an object counts for in a ResourceQuota: its number, and for some kinds what it asks for.
 
 Everything here is pure. Amounts are by the quota's names: `pods`, `count/deployments.apps`, `requests.cpu`,
-`limits.memory`. Source: "Resource Quotas" in the Kubernetes documentation.
+`limits.memory`, `gpu.deviceclass.resource.k8s.io/devices`. A pod counts for the most that its spec asks for and its
+kubelet has given it, so that one that is being resized is never counted for too little; one that has ended, or should
+have by now, is still one object but uses nothing. Source: "Resource Quotas" in the Kubernetes documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
-from sampan.api.core.qos import qos_class
 from sampan.apimachinery.object import Object, dig
 from sampan.apimachinery.quantity import Format, Quantity
 from sampan.apimachinery.resource import Resource
@@ -21,38 +23,79 @@ _OWN_NAMES: Final = frozenset({
 })
 _COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
 _STORAGE_CLASS: Final = ".storageclass.storage.k8s.io/"
+_DEVICE_CLASS: Final = ".deviceclass.resource.k8s.io/devices"
+_IMPLICIT_DEVICES: Final = "deviceclass.resource.kubernetes.io/"
+MOST_DEVICES: Final = 32
+"""As many as one claim can be given."""
 _ONE = Quantity.of(1)
 
 
-def usage_of(resource: Resource, obj: Object) -> Usage:
+def usage_of(resource: Resource, obj: Object, now: datetime) -> Usage:
     """What one object counts for. A pod that has ended asks for nothing any more."""
     found: Usage = {f"count/{resource.qualified}": _ONE}
+    if resource.qualified == "resourceclaims.resource.k8s.io":
+        return found | _devices(obj)
     if resource.group:
         return found
+    if resource.plural == "pods":
+        is_over = dig(obj, "status", "phase") in ("Succeeded", "Failed") or is_overdue(obj, now)
+        return found if is_over else found | {"pods": _ONE} | _pod(obj)
     if resource.plural in _OWN_NAMES:
         found[resource.plural] = _ONE
-    if resource.plural == "pods":
-        if dig(obj, "status", "phase") in ("Succeeded", "Failed"):
-            return {f"count/{resource.qualified}": _ONE}
-        found |= _pod(obj)
-    elif resource.plural == "services":
+    if resource.plural == "services":
         found |= _service(obj)
     elif resource.plural == "persistentvolumeclaims":
         found |= _claim(obj)
     return found
 
 
+def counts_for(resource: Resource, name: str) -> bool:
+    """Whether objects of `resource` are what a limit of this name is about."""
+    if name == f"count/{resource.qualified}":
+        return True
+    if resource.qualified == "resourceclaims.resource.k8s.io":
+        return name.endswith(_DEVICE_CLASS)
+    if resource.group:
+        return False
+    if resource.plural == "services":
+        return name in ("services", "services.nodeports", "services.loadbalancers")
+    if resource.plural == "persistentvolumeclaims":
+        names = ("persistentvolumeclaims", "requests.storage")
+        return name in names or name.partition(_STORAGE_CLASS)[2] in names
+    if resource.plural == "pods":
+        bare = name.removeprefix("requests.").removeprefix("limits.")
+        return name == "pods" or bare in _COMPUTE or bare.startswith("hugepages-") or (
+            name.startswith("requests.") and _is_extended(bare)
+        )
+    return name == resource.plural and name in _OWN_NAMES
+
+
+def is_overdue(obj: Object, now: datetime) -> bool:
+    """Whether it should long be gone: a pod whose node was lost ends for nobody, and is not charged for ever."""
+    deleted = dig(obj, "metadata", "deletionTimestamp")
+    grace_s = dig(obj, "metadata", "deletionGracePeriodSeconds")
+    if deleted is None or grace_s is None:
+        return False
+    return now > datetime.fromisoformat(deleted) + timedelta(seconds=int(grace_s))
+
+
 def _pod(pod: Object) -> Usage:
     found: Usage = {}
-    for section in ("requests", "limits"):
-        for name, amount in _total(pod, section).items():
-            if name in _COMPUTE:
-                found[f"{section}.{name}"] = amount
-                if section == "requests":
-                    found[name] = amount
-            elif section == "requests" and ("/" in name or name.startswith("hugepages-")):
-                found[f"requests.{name}"] = amount
+    for name, amount in _total(pod, "limits").items():
+        if name in _COMPUTE:
+            found[f"limits.{name}"] = amount
+    for name, amount in _total(pod, "requests").items():
+        is_huge = name.startswith("hugepages-")
+        if name in _COMPUTE or is_huge:
+            found[name] = amount
+        if name in _COMPUTE or is_huge or _is_extended(name):
+            found[f"requests.{name}"] = amount
     return found
+
+
+def _is_extended(name: str) -> bool:
+    """Whether it is a resource of somebody else's domain, as `example.com/gpu`."""
+    return name.startswith(_IMPLICIT_DEVICES) or ("/" in name and "kubernetes.io/" not in name)
 
 
 def _total(pod: Object, section: str) -> Usage:
@@ -63,11 +106,11 @@ def _total(pod: Object, section: str) -> Usage:
     """
     total: Usage = {}
     for container in dig(pod, "spec", "containers", default=()):
-        _add(total, dig(container, "resources", section, default={}))
+        _add(total, _asked(pod, container, "containerStatuses", section))
     sidecars: Usage = {}
     most: Usage = {}
     for container in dig(pod, "spec", "initContainers", default=()):
-        asked = dig(container, "resources", section, default={})
+        asked = _asked(pod, container, "initContainerStatuses", section)
         if container.get("restartPolicy") == "Always":
             _add(total, asked)
             _add(sidecars, asked)
@@ -84,6 +127,32 @@ def _total(pod: Object, section: str) -> Usage:
     overhead = dig(pod, "spec", "overhead", default={})
     _add(total, {name: text for name, text in overhead.items() if section == "requests" or name in total})
     return total
+
+
+def _asked(pod: Object, container: Object, statuses: str, section: str) -> Mapping[str, str]:
+    """What a container asks for, or has while that is more; a size that its node can never give does not count."""
+    asked: Mapping[str, str] = dig(container, "resources", section, default={})
+    reported = dig(pod, "status", statuses, default=())
+    status = next((one for one in reported if one.get("name") == container.get("name")), None)
+    if status is None or not status.get("resources"):
+        return asked
+    has = [dig(status, "resources", section, default={})]
+    if section == "requests":
+        has.append(status.get("allocatedResources") or {})
+    if not _is_infeasible(pod):
+        has.append(asked)
+    most: dict[str, str] = {}
+    for amounts in has:
+        for name, text in amounts.items():
+            most[name] = max(most.get(name, text), text, key=Quantity.parse)
+    return most
+
+
+def _is_infeasible(pod: Object) -> bool:
+    return any(
+        (one.get("type"), one.get("reason")) == ("PodResizePending", "Infeasible")
+        for one in dig(pod, "status", "conditions", default=())
+    )
 
 
 def _add(total: Usage, asked: Mapping[str, str]) -> None:
@@ -109,11 +178,26 @@ def _claim(claim: Object) -> Usage:
         size = max(size, granted, key=Quantity.parse)
     storage_class = dig(claim, "spec", "storageClassName", default="")
     if size is not None:
-        found["requests.storage"] = Quantity.parse(size)
+        found["requests.storage"] = Quantity.parse(size).rounded_up(0)
     if storage_class:
         found[f"{storage_class}{_STORAGE_CLASS}persistentvolumeclaims"] = _ONE
         if size is not None:
-            found[f"{storage_class}{_STORAGE_CLASS}requests.storage"] = Quantity.parse(size)
+            found[f"{storage_class}{_STORAGE_CLASS}requests.storage"] = found["requests.storage"]
+    return found
+
+
+def _devices(claim: Object) -> Usage:
+    """By device class, as many devices as the claim may be given at most."""
+    found: Usage = {}
+    for request in dig(claim, "spec", "devices", "requests", default=()):
+        most: dict[str, int] = {}
+        for one in request.get("firstAvailable") or ([request["exactly"]] if request.get("exactly") else ()):
+            mode = one.get("allocationMode", "ExactCount")
+            number = int(one.get("count", 1)) if mode == "ExactCount" else MOST_DEVICES if mode == "All" else 0
+            name = f"{one.get('deviceClassName', '')}{_DEVICE_CLASS}"
+            most[name] = max(most.get(name, 0), number)
+        for name, number in most.items():
+            found[name] = plus(found.get(name), Quantity.of(number))
     return found
 
 
@@ -122,7 +206,12 @@ def plus(one: Quantity | None, other: Quantity) -> Quantity:
 
 
 def missing(pod: Object, hard: Mapping[str, str]) -> str:
-    """Compute resources that a quota limits and containers do not state, as upstream lists them; "" for none."""
+    """Compute resources that a quota limits and containers do not state, as upstream lists them; "" for none.
+
+    A pod that states something for itself as a whole need not.
+    """
+    if dig(pod, "spec", "resources", "requests") or dig(pod, "spec", "resources", "limits"):
+        return ""
     lines: dict[str, list[str]] = {}
     containers = [one for kind in ("containers", "initContainers") for one in dig(pod, "spec", kind, default=())]
     for name in sorted(hard):
@@ -135,55 +224,6 @@ def missing(pod: Object, hard: Mapping[str, str]) -> str:
         if without:
             lines[name] = sorted(without)
     return "; ".join(f"{name} for: {','.join(names)}" for name, names in lines.items())
-
-
-def in_scope(quota: Object, resource: Resource, obj: Object) -> bool:
-    """Whether a quota counts this object: one with scopes counts only pods, or claims, that are in all of them."""
-    scopes = list(dig(quota, "spec", "scopes", default=()))
-    selector = dig(quota, "spec", "scopeSelector", "matchExpressions", default=())
-    if not scopes and not selector:
-        return True
-    asked = [*((scope, "Exists", ()) for scope in scopes),
-             *((one.get("scopeName", ""), one.get("operator", ""), one.get("values") or ()) for one in selector)]
-    if (resource.group, resource.plural) == ("", "persistentvolumeclaims"):
-        return all(_claim_in(*one, obj) for one in asked)
-    return (resource.group, resource.plural) == ("", "pods") and all(_in(*one, obj) for one in asked)
-
-
-def _in(scope: str, operator: str, values: Collection[str], pod: Object) -> bool:
-    spec = pod.get("spec") or {}
-    if scope in ("Terminating", "NotTerminating"):
-        return (spec.get("activeDeadlineSeconds") is not None) == (scope == "Terminating")
-    if scope in ("BestEffort", "NotBestEffort"):
-        return (qos_class(pod) == "BestEffort") == (scope == "BestEffort")
-    if scope == "PriorityClass":
-        return _matches({spec["priorityClassName"]} if spec.get("priorityClassName") else set(), operator, values)
-    return scope == "CrossNamespacePodAffinity" and _looks_elsewhere(spec)
-
-
-def _claim_in(scope: str, operator: str, values: Collection[str], claim: Object) -> bool:
-    names = (
-        dig(claim, "spec", "volumeAttributesClassName"), dig(claim, "status", "currentVolumeAttributesClassName"),
-        dig(claim, "status", "modifyVolumeStatus", "targetVolumeAttributesClassName"),
-    )
-    return scope == "VolumeAttributesClass" and _matches({name for name in names if name}, operator, values)
-
-
-def _matches(names: set[str], operator: str, values: Collection[str]) -> bool:
-    listed = not names.isdisjoint(values)
-    return {"Exists": bool(names), "DoesNotExist": not names, "In": listed, "NotIn": not listed}.get(operator, False)
-
-
-def _looks_elsewhere(spec: Object) -> bool:
-    """Whether an affinity term of the pod is about pods of other namespaces."""
-    for kind in ("podAffinity", "podAntiAffinity"):
-        found = dig(spec, "affinity", kind, default={})
-        terms = list(found.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
-        preferred = found.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        terms += [one.get("podAffinityTerm") or {} for one in preferred]
-        if any(term.get("namespaces") or term.get("namespaceSelector") is not None for term in terms):
-            return True
-    return False
 
 
 ZERO: Final = Quantity(0, Format.DECIMAL_SI)

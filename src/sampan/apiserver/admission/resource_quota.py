@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sampan.api.core.quota_usage import ZERO, Usage, in_scope, missing, plus, usage_of
+from sampan import effects
+from sampan.api.core.quota_scopes import in_scope
+from sampan.api.core.quota_usage import ZERO, Usage, missing, plus, usage_of
 from sampan.api.resources import RESOURCE_QUOTAS
 from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object, dig, name_of
@@ -94,10 +96,11 @@ class ResourceQuota(Plugin):
     def _wanted(attributes: AdmissionAttributes, obj: Object) -> Usage:
         """What the write comes to use; of an update, what it uses more than before."""
         resource, old = attributes.kind.resource, attributes.old_object
-        wanted = usage_of(resource, obj)
+        now = effects.now()
+        wanted = usage_of(resource, obj, now)
         if attributes.operation != "UPDATE" or old is None:
             return wanted
-        before = usage_of(resource, old)
+        before = usage_of(resource, old, now)
         grown = {
             name: Quantity(amount.nanos - before.get(name, ZERO).nanos, amount.format)
             for name, amount in wanted.items()
@@ -136,9 +139,10 @@ class ResourceQuota(Plugin):
             if one.resource == resource and one.namespace == namespace and one.name not in names
         ]
         used: Usage = {}
+        now = effects.now()
         for obj in present:
             if in_scope(quota, resource, obj):
-                for name, amount in usage_of(resource, obj).items():
+                for name, amount in usage_of(resource, obj, now).items():
                     used[name] = plus(used.get(name), amount)
         return used
 

@@ -84,7 +84,7 @@ async def test_what_is_no_handshake_is_answered_with_an_alert(files):
 
 
 async def test_a_handshake_that_does_not_go_on_is_given_up(files, monkeypatch):
-    monkeypatch.setattr("sampan.apiserver.tls_transport.HANDSHAKE_S", 0.05)
+    monkeypatch.setattr("sampan.apiserver.accepted_tls.HANDSHAKE_S", 0.05)
     async with listening(files) as port, asyncio.timeout(5):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with contextlib.suppress(ConnectionResetError):
@@ -93,7 +93,7 @@ async def test_a_handshake_that_does_not_go_on_is_given_up(files, monkeypatch):
 
 
 async def test_many_unfinished_handshakes_push_out_the_oldest(files, monkeypatch):
-    monkeypatch.setattr("sampan.apiserver.tls_transport.MAX_HANDSHAKES", 2)
+    monkeypatch.setattr("sampan.apiserver.accepted_tls.MAX_HANDSHAKES", 2)
     async with listening(files) as port, asyncio.timeout(5):
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         with contextlib.suppress(ConnectionResetError):

@@ -21,13 +21,14 @@ from urllib.parse import unquote, unquote_plus
 
 from sampan.apimachinery.errors import BadRequest, TooManyRequests
 from sampan.apimachinery.http import Request
+from sampan.apimachinery.tls_transport import READ_BYTES
 from sampan.apiserver import answers
+from sampan.apiserver.accepted_tls import AcceptedTLS
 from sampan.apiserver.compression import compress
 from sampan.apiserver.connection import Connection
 from sampan.apiserver.incoming import Incoming
 from sampan.apiserver.places import Places
 from sampan.apiserver.server import APIServer
-from sampan.apiserver.tls_transport import READ_BYTES, TLSTransport
 
 log = logging.getLogger(__name__)
 RELOAD_S: Final = 10.0
@@ -77,7 +78,7 @@ class Listeners:
         self._context = tls.context() if tls else None
         self._stamps = tls.stamps() if tls else ()
         self._places: Places[Connection] = Places(server.config.max_connections)
-        self._handshakes: dict[TLSTransport, None] = {}
+        self._handshakes: dict[AcceptedTLS, None] = {}
         self._buffer = memoryview(bytearray(READ_BYTES if tls else 0))
         self._listening: list[asyncio.Server] = []
         self._reloading: asyncio.Task[None] | None = None
@@ -114,7 +115,7 @@ class Listeners:
         connection = Connection(self._handle, self._server.config.max_body_bytes, self._places)
         if self._context is None:
             return connection
-        return TLSTransport(self._context, connection, self._buffer, self._handshakes)
+        return AcceptedTLS(self._context, connection, self._buffer, self._handshakes)
 
     async def _reload(self) -> None:
         assert self._tls is not None and self._context is not None

@@ -19,6 +19,8 @@ from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
 
+from sampan.client import tls
+
 BUFFERED_BYTES = 1 << 20
 """How much of a streamed answer may wait for its reader."""
 
@@ -217,10 +219,8 @@ async def connect(
     host: str, port: int, context: ssl.SSLContext | None, server_name: str, timeout_s: float
 ) -> Connection:
     """A new connection; TLS if there is a context. Raises OSError, ssl.SSLError or TimeoutError."""
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
-        _, connection = await loop.create_connection(
-            lambda: Connection(context), host, port, ssl=context,
-            server_hostname=(server_name or host) if context is not None else None,
-        )
-    return connection
+        if context is not None:
+            return await tls.connect(lambda: Connection(context), host, port, context, server_name or host)
+        _, connection = await asyncio.get_running_loop().create_connection(lambda: Connection(None), host, port)
+        return connection

@@ -136,7 +136,9 @@ async def test_selectors_and_room(space: Space) -> None:
     for name, words in (("nowhere", "didn't match Pod's node affinity/selector"), ("large", "Insufficient cpu")):
         message = await space.event(name, "FailedScheduling")
         assert message.startswith("0/2 nodes are available:") and words in message
-        assert condition(await space.get(PODS, name), "PodScheduled")["reason"] == "Unschedulable"
+        await space.until(
+            PODS, name, lambda found: condition(found, "PodScheduled").get("reason") == "Unschedulable", "its condition"
+        )
 
 
 async def advertise(space: Space, amount: str | None) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sampan.apimachinery import errors
 from sampan.apimachinery.errors import APIError, BadRequest
 from sampan.apiserver.config import APIServerConfig
+from sampan.client import tls
 
 if TYPE_CHECKING:  # a client is loaded by the first request to a backend, not while the server starts
     import aiohttp
@@ -113,11 +114,12 @@ async def upgrade(target: Target, method: str, path: str, headers: Sequence[tupl
     """Connect and upgrade. `path` is encoded. Raises the backend's refusal as an APIError."""
     try:
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection(
-                target.host, target.port, ssl=target.tls, limit=_HEAD_BYTES,
-                server_hostname=(target.server_name or None) if target.tls else None,
-                **({"ssl_shutdown_timeout": 1.0} if target.tls else {}),
-            )
+            if target.tls is None:
+                reader, writer = await asyncio.open_connection(target.host, target.port, limit=_HEAD_BYTES)
+            else:
+                reader, writer = await tls.open_streams(
+                    target.host, target.port, target.tls, target.server_name, limit=_HEAD_BYTES
+                )
     except (OSError, ssl.SSLError, TimeoutError) as error:
         raise dial_error(error) from error
     try:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from sampan.client import tls
+
 MAX_BODY_BYTES = 10 * 1024
 MAX_REDIRECTS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -68,8 +70,10 @@ async def _follow(url: str, headers: Sequence[tuple[str, str]]) -> Answer:
 async def _once(url: str, headers: Sequence[tuple[str, str]]) -> Answer:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    context = _unverified() if parts.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
+    if parts.scheme == "https":
+        reader, writer = await tls.open_streams(parts.hostname or "", port, _unverified())
+    else:
+        reader, writer = await asyncio.open_connection(parts.hostname, port)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         sent = {"host": parts.netloc, "user-agent": USER_AGENT, "accept": "*/*", "connection": "close"}

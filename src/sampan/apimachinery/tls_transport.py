@@ -1,26 +1,22 @@
-"""TLS on an accepted connection: OpenSSL between the loop's TCP transport and the protocol that speaks HTTP.
+"""TLS on a connection: OpenSSL between the loop's TCP transport and the protocol that speaks HTTP.
 
 The loop's own TLS keeps a buffer of 256 KiB for every connection; a server with a thousand idle watches has better
 uses for that memory. Here all connections read into one buffer, since what was read is decrypted before anyone else
-reads. Answers are encrypted a record at a time and handed to the kernel together, so that no buffer of OpenSSL's grows
-beyond a record, and what is to be sent stays in the processor's cache.
+reads. What is sent is encrypted a record at a time and handed to the kernel together, so that no buffer of OpenSSL's
+grows beyond a record, and what is to be sent stays in the processor's cache.
 
-To the protocol this is an ordinary transport; `connection_made` is called once the handshake is done. A handshake that
-takes longer than HANDSHAKE_S is given up, as is one whose client shows a certificate that does not verify.
+To the protocol this is an ordinary transport; `connection_made` is called once the handshake is done. Who makes one
+says how a handshake begins and what its end means: `apiserver/accepted_tls.py` a server, `client/tls.py` a client.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
-log = logging.getLogger(__name__)
-HANDSHAKE_S: Final = 15.0
-MAX_HANDSHAKES: Final = 512
 LINGER_S: Final = 2.0
 RECORD_BYTES: Final = 16 * 1024
 READ_BYTES: Final = 64 * 1024
@@ -29,26 +25,26 @@ READ_BYTES: Final = 64 * 1024
 class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
     """Below, a protocol of the TCP transport; above, the transport of `protocol`.
 
-    `buffer`, of READ_BYTES, is what all transports of one event loop read into. `handshakes` holds those that are not
-    done yet; when there are more than MAX_HANDSHAKES, the oldest is given up.
+    `buffer`, of READ_BYTES, is what all transports of one event loop read into. A client has a `server_name`.
     """
 
     __slots__ = (
-        "_buffer", "_closing", "_encrypt", "_established", "_handshakes", "_incoming", "_outgoing", "_protocol",
-        "_reading", "_take", "_tcp", "_timer", "_tls",
+        "_buffer", "_closing", "_encrypt", "_established", "_incoming", "_outgoing", "_protocol", "_reading", "_take",
+        "_tcp", "_timer", "_tls",
     )
 
     def __init__(
-        self, context: ssl.SSLContext, protocol: asyncio.Protocol, buffer: memoryview,
-        handshakes: dict[TLSTransport, None],
+        self, context: ssl.SSLContext, protocol: asyncio.BaseProtocol, buffer: memoryview,
+        server_name: str | None = None,
     ) -> None:
         super().__init__()
-        self._protocol = protocol
+        self._protocol = cast(asyncio.Protocol, protocol)
         self._buffer = buffer
-        self._handshakes = handshakes
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_name is None, server_hostname=server_name
+        )
         self._encrypt = self._tls.write
         self._take = self._outgoing.read
         self._established = False
@@ -60,11 +56,6 @@ class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tcp = cast(asyncio.Transport, transport)
-        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.abort)
-        handshakes = self._handshakes
-        handshakes[self] = None
-        if len(handshakes) > MAX_HANDSHAKES:
-            next(iter(handshakes)).abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -87,7 +78,7 @@ class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
-        self._end_handshake()
+        self._end_handshake(exc)
         if self._established:
             self._protocol.connection_lost(exc)
 
@@ -107,9 +98,9 @@ class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._flush()
             return False
         self._flush()
-        self._end_handshake()
         self._established = True
         self._protocol.connection_made(self)
+        self._end_handshake(None)
         return True
 
     def _decrypt(self) -> None:
@@ -133,16 +124,16 @@ class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._tcp.write(self._take())
 
     def _fail(self, error: ssl.SSLError) -> None:
-        log.debug("TLS with %s: %s", self._tcp.get_extra_info("peername"), error)
         self._closing = True
+        self._end_handshake(error)
         self._flush()  # the alert
         self._tcp.close()
 
-    def _end_handshake(self) -> None:
+    def _end_handshake(self, error: Exception | None) -> None:
+        """It is done, if it is `_established`, or never will be. May be called again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._handshakes.pop(self, None)
 
     # What the protocol calls
 
@@ -188,7 +179,7 @@ class TLSTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def abort(self) -> None:
         self._closing = True
-        self._end_handshake()
+        self._end_handshake(None)
         self._tcp.abort()
 
     def is_closing(self) -> bool:

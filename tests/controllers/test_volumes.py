@@ -37,8 +37,8 @@ def volume(make, name: str, size: str = "1Gi", phase: str = "Available", **spec)
     }
 
 
-def storage(*volumes: Object, classes: tuple[Object, ...] = (), nodes: tuple[Object, ...] = ()) -> Storage:
-    return Storage(*({name_of(one): one for one in found} for found in (volumes, classes, nodes)))
+def storage(*volumes: Object, classes: tuple[Object, ...] = ()) -> Storage:
+    return Storage(*({name_of(one): one for one in found} for found in (volumes, classes)))
 
 
 def reference(found: Object) -> Object:
@@ -103,19 +103,15 @@ def late(make, provisioner: str = "kubernetes.io/no-provisioner") -> Object:
     return {"metadata": {"name": "late"}, "provisioner": provisioner, "volumeBindingMode": "WaitForFirstConsumer"}
 
 
-def test_it_waits_for_the_first_consumer_and_then_stays_where_that_is(make) -> None:
-    volumes = []
-    for node in ("n1", "n2"):
-        terms = [{"matchExpressions": [{"key": "host", "operator": "In", "values": [node]}]}]
-        affinity = {"required": {"nodeSelectorTerms": terms}}
-        volumes.append(volume(make, f"disk-{node}", storageClassName="late", nodeAffinity=affinity))
-    node = make.node("n2")
-    node["metadata"]["labels"] = {"host": "n2"}
-    world = storage(*volumes, classes=(late(make),), nodes=(node,))
+def test_of_a_class_that_binds_late_the_scheduler_chooses_volumes(make) -> None:
+    """Only one that names the claim is bound, as the scheduler's choice does; a chosen node means: make a new one."""
+    world = storage(volume(make, "disk", storageClassName="late"), classes=(late(make, "example.com/disk"),))
     owner = claim(make, storageClassName="late")
     assert reasons(plan_claim(owner, world)) == ["WaitForFirstConsumer"]
     owner["metadata"]["annotations"] = {SELECTED_NODE: "n2"}
-    assert name_of(plan_claim(owner, world).steps[0].obj) == "disk-n2"
+    assert reasons(plan_claim(owner, world)) == ["ExternalProvisioning"]
+    chosen = volume(make, "disk", storageClassName="late", claimRef=reference(owner))
+    assert name_of(plan_claim(owner, storage(chosen, classes=(late(make),))).steps[0].obj) == "data"
 
 
 @pytest.mark.parametrize(("provisioner", "told"), [

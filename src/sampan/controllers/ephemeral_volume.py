@@ -34,7 +34,8 @@ def plan(pod: Object, claim: Callable[[str], Object | None]) -> Plan:
             note = Note(pod, WARNING, "FailedBinding", text)
             steps.append(Create(PERSISTENT_VOLUME_CLAIMS, _claim(pod, name, template), failed=note))
         elif not is_controlled_by(found, pod):
-            text = f'PVC "{name}" was not created for pod "{name_of(pod)}" (pod is not the owner)'
+            namespace = namespace_of(pod)
+            text = f"PVC {namespace}/{name} was not created for pod {namespace}/{name_of(pod)} (pod is not owner)"
             notes.append(Note(pod, WARNING, "FailedBinding", f"ephemeral volume {volume['name']}: {text}"))
     return Plan(tuple(steps), tuple(notes))
 

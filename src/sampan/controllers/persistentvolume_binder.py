@@ -10,8 +10,8 @@ cannot delete, because it sees no node's disk: such a volume becomes Failed and 
 
 from __future__ import annotations
 
-from sampan.api.core.volume_matching import BIND_COMPLETED
-from sampan.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from sampan.api.core.volume_matching import BIND_COMPLETED, mode_of
+from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import (
     Object,
@@ -23,13 +23,14 @@ from sampan.apimachinery.object import (
     split_key,
     uid_of,
 )
+from sampan.client.events import WARNING
 from sampan.controllers.persistentvolume_claims import Storage, plan_claim
 from sampan.controllers.pods import is_active
 from sampan.controllers.volume_phase import phase_of_volume, unbound
 from sampan.controllers.volume_protection import claims_of
 from sampan.controllers.volume_recycler import VolumeRecycler, volume_of
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Plan, Update
+from sampan.reconcile.plan import NOTHING, Note, Plan, Update
 
 BY_CLAIM = "claim"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
@@ -50,10 +51,19 @@ def plan_volume(volume: Object, claim: Object | None) -> Plan:
     if wanted == name_of(volume):
         return phase_of_volume(volume, "Bound")
     if not wanted:
-        return NOTHING  # the claim's turn is next
+        return NOTHING if mode_of(claim) == mode_of(volume) else _wrong_mode(volume, claim)  # the claim's turn is next
     if PROVISIONED_BY in annotations_of(volume) and _policy(volume) == "Delete":
         return _reclaim(volume)
     return Plan((Update(PERSISTENT_VOLUMES, unbound(volume)),))
+
+
+def _wrong_mode(volume: Object, claim: Object) -> Plan:
+    """What an administrator or a provisioner made for a claim that it can never serve."""
+    text = "Cannot bind PersistentVolume{} to requested PersistentVolumeClaim{} due to incompatible volumeMode."
+    return Plan(notes=(
+        Note(volume, WARNING, "VolumeMismatch", text.format("", f' "{name_of(claim)}"')),
+        Note(claim, WARNING, "VolumeMismatch", text.format(f' "{name_of(volume)}"', "")),
+    ))
 
 
 def _reclaim(volume: Object) -> Plan:
@@ -91,7 +101,6 @@ class PersistentVolumeBinder:
         self._claims = wiring.watch(PERSISTENT_VOLUME_CLAIMS, self._of_claim)
         self._volumes = wiring.watch(PERSISTENT_VOLUMES, self._of_volume)
         self._classes = wiring.watch(STORAGE_CLASSES, lambda one: self._waiting())
-        self._nodes = wiring.read(NODES)
         self._pods = wiring.watch(PODS, volume_of)
         self._pods.add_index(BY_CLAIM, lambda pod: [f"{namespace_of(pod)}/{name}" for name in claims_of(pod)])
         self._recycler = VolumeRecycler(wiring.client, self._pods, recycler_image)
@@ -113,10 +122,8 @@ class PersistentVolumeBinder:
 
     def _storage(self, claim: str) -> Storage:
         users = [pod for pod in self._pods.by_index(BY_CLAIM, claim) if not dig(pod, "spec", "nodeName")]
-        volumes, classes, nodes = (
-            {name_of(one): one for one in lister.list()} for lister in (self._volumes, self._classes, self._nodes)
-        )
-        return Storage(volumes, classes, nodes, sorted(name_of(pod) for pod in users if is_active(pod)))
+        volumes, classes = ({name_of(one): one for one in lister.list()} for lister in (self._volumes, self._classes))
+        return Storage(volumes, classes, sorted(name_of(pod) for pod in users if is_active(pod)))
 
     async def _claim_of(self, volume: Object) -> Object | None:
         """The claim of the volume's claimRef. That one is gone is asked of the server, for data hangs on it."""

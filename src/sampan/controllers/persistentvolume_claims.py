@@ -4,10 +4,14 @@ A claim without a volume gets the best match: the volume's claimRef is set first
 claimRef, guarded by the volume's resourceVersion, is what decides: two claims cannot both win one volume. A claim that
 names a volume waits for it; a bound claim whose volume is gone, or is another claim's, is Lost, for its data is.
 
-With a class of volumeBindingMode WaitForFirstConsumer a claim waits until the scheduler has chosen a node for its first
-pod (annotation `volume.kubernetes.io/selected-node`). Where no volume fits and the class has a provisioner, the claim
-is marked as that provisioner's, which then makes a volume. A claim that names no class at all, not even the empty one,
-gets the default class as soon as there is one.
+With a class of volumeBindingMode WaitForFirstConsumer it is the scheduler that chooses, when it has a node for the
+claim's first pod: either a volume, whose claimRef it writes, or that node for a new one (annotation
+`volume.kubernetes.io/selected-node`). Where no volume fits and the class has a provisioner, the claim is marked as that
+provisioner's, which then makes a volume. A claim that names no class at all, not even the empty one, and finds no
+volume without one, gets the default class as soon as there is one.
+
+What a claim has (its capacity, the class of its attributes) is written when it is bound and left to whoever changes the
+volume from then on.
 """
 
 from __future__ import annotations
@@ -19,11 +23,9 @@ from sampan.api.core.volume_matching import (
     BETA_CLASS,
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
-    NO_PROVISIONER,
-    SELECTED_NODE,
     best_match,
+    binds_late,
     bound_to,
-    capacity,
     class_of,
     mismatch,
     refers_to,
@@ -41,11 +43,17 @@ from sampan.apimachinery.object import (
     uid_of,
 )
 from sampan.client.events import NORMAL, WARNING
-from sampan.controllers import node_fit
 from sampan.reconcile.plan import NOTHING, Note, Plan, Step, Update
 
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 BETA_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+MIGRATED = {
+    "kubernetes.io/aws-ebs": "ebs.csi.aws.com", "kubernetes.io/azure-disk": "disk.csi.azure.com",
+    "kubernetes.io/azure-file": "file.csi.azure.com", "kubernetes.io/cinder": "cinder.csi.openstack.org",
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io", "kubernetes.io/portworx-volume": "pxd.portworx.com",
+    "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
+}
+"""Provisioners that Kubernetes once had itself, and the CSI drivers that do their work now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,6 @@ class Storage:
 
     volumes: Mapping[str, Object] = field(default_factory=dict)
     classes: Mapping[str, Object] = field(default_factory=dict)
-    nodes: Mapping[str, Object] = field(default_factory=dict)
     unscheduled: Sequence[str] = ()
     """The pods that use the claim in question and have no node yet."""
 
@@ -75,21 +82,18 @@ def plan_claim(claim: Object, storage: Storage) -> Plan:
 
 
 def _unbound(claim: Object, storage: Storage) -> Plan:
+    storage_class = storage.classes.get(class_of(claim))
+    volume = best_match(claim, storage.volumes.values(), only_prebound=binds_late(storage_class))
+    if volume is not None:
+        return _bind(claim, volume)
     undecided = dig(claim, "spec", "storageClassName") is None and BETA_CLASS not in annotations_of(claim)
     if undecided and storage.default_class:
         spec = {**claim["spec"], "storageClassName": storage.default_class}
         return Plan((Update(PERSISTENT_VOLUME_CLAIMS, {**claim, "spec": spec}),))
-    waits = waits_for_consumer(claim, storage.classes.get(class_of(claim)))
-    node = storage.nodes.get(annotations_of(claim).get(SELECTED_NODE, ""))
-    volume = best_match(
-        claim, storage.volumes.values(), only_prebound=waits, reachable=lambda one: node is None or _reaches(one, node)
-    )
-    if volume is not None:
-        return _bind(claim, volume)
-    if waits:
+    if waits_for_consumer(claim, storage_class):
         return _pending(claim, _waiting(claim, storage.unscheduled))
     if class_of(claim):
-        return _provision(claim, storage.classes.get(class_of(claim)))
+        return _provision(claim, storage_class)
     text = "no persistent volumes available for this claim and no storage class is set"
     return _pending(claim, Note(claim, NORMAL, "FailedBinding", text))
 
@@ -102,22 +106,14 @@ def _waiting(claim: Object, pods: Sequence[str]) -> Note:
     return Note(claim, NORMAL, "WaitForPodScheduled", text)
 
 
-def _reaches(volume: Object, node: Object) -> bool:
-    """Whether pods on the node can use the volume."""
-    required = dig(volume, "spec", "nodeAffinity", "required")
-    if required is None:
-        return True
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
-    return node_fit.selects_node({"affinity": affinity}, node)
-
-
 def _provision(claim: Object, storage_class: Object | None) -> Plan:
     """Hand the claim to its class's provisioner."""
     if storage_class is None:
         text = f'storageclass.storage.k8s.io "{class_of(claim)}" not found'
         return _pending(claim, Note(claim, WARNING, "ProvisioningFailed", text))
     provisioner = str(storage_class.get("provisioner", ""))
-    if provisioner == NO_PROVISIONER:
+    provisioner = MIGRATED.get(provisioner, provisioner)
+    if provisioner.startswith("kubernetes.io/"):  # of those none is left but the names
         text = f"no volume plugin matched name: {provisioner}"
         return _pending(claim, Note(claim, WARNING, "ProvisioningFailed", text))
     text = (
@@ -158,7 +154,8 @@ def _bound(claim: Object, storage: Storage) -> Plan:
     if volume is None:
         text = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
         return _lost(claim, Note(claim, WARNING, "ClaimLost", text))
-    if dig(volume, "spec", "claimRef") is None or refers_to(volume, claim):
+    reference = dig(volume, "spec", "claimRef")
+    if reference is None or reference.get("uid") == uid_of(claim):
         return _bind(claim, volume)
     text = "Two claims are bound to the same volume, this one is bound incorrectly"
     return _lost(claim, Note(claim, WARNING, "ClaimMisbound", text))
@@ -178,19 +175,31 @@ def _bind(claim: Object, volume: Object) -> Plan:
         spec = {**claim["spec"], "volumeName": name_of(volume)}
         steps.append(Update(PERSISTENT_VOLUME_CLAIMS, {**claim, "metadata": metadata, "spec": spec}))
         return Plan(tuple(steps))
-    status = {
-        **(claim.get("status") or {}), "phase": "Bound", "accessModes": dig(volume, "spec", "accessModes", default=[]),
-        "capacity": {"storage": str(capacity(volume))},
-    }
-    return Plan((*steps, *_status(claim, status)))
+    return Plan((*steps, *_status(claim, _with_volume(claim, volume))))
+
+
+def _with_volume(claim: Object, volume: Object) -> Object:
+    """The status of a claim that has this volume."""
+    status = {**(claim.get("status") or {}), "accessModes": dig(volume, "spec", "accessModes", default=[])}
+    if status.get("phase") != "Bound":
+        status |= {"phase": "Bound", "capacity": dig(volume, "spec", "capacity", default={})}
+        if attributes := dig(volume, "spec", "volumeAttributesClassName"):
+            status["currentVolumeAttributesClassName"] = attributes
+    return status
+
+
+def _without_volume(claim: Object, phase: str) -> tuple[Step, ...]:
+    known = claim.get("status") or {}
+    kept = {key: value for key, value in known.items() if key not in ("accessModes", "capacity")}
+    return _status(claim, {**kept, "phase": phase})
 
 
 def _pending(claim: Object, *notes: Note) -> Plan:
-    return Plan(_status(claim, {**(claim.get("status") or {}), "phase": "Pending"}), notes)
+    return Plan(_without_volume(claim, "Pending"), notes)
 
 
 def _lost(claim: Object, note: Note) -> Plan:
-    steps = _status(claim, {"phase": "Lost"})
+    steps = _without_volume(claim, "Lost")
     return Plan(steps, (note,) if steps else ())
 
 

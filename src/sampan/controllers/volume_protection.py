@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTRIBUTES_CLASSES
 from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name_of, namespace_of, split_key
 from sampan.apimachinery.resource import Resource
-from sampan.controllers.pods import is_finished
+from sampan.controllers.ownership import is_controlled_by
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Plan, Update
 
@@ -22,19 +22,32 @@ CLASS_FINALIZER = "kubernetes.io/vac-protection"
 
 
 def claims_of(pod: Object) -> list[str]:
-    """The names of the claims that the pod's volumes use."""
+    """The names of the claims that the pod's volumes use; those made for it only until its kubelet is done with it."""
     found = []
     for volume in dig(pod, "spec", "volumes", default=()):
         if name := dig(volume, "persistentVolumeClaim", "claimName"):
             found.append(name)
-        elif volume.get("ephemeral") is not None and not is_finished(pod):
+        elif volume.get("ephemeral") is not None and not _is_shut_down(pod):
             found.append(f"{name_of(pod)}-{volume['name']}")
     return found
 
 
 def is_used(claim: Object, pods: Iterable[Object]) -> bool:
     """Whether a pod that has a node uses the claim; kubelets do not start pods of claims that are going."""
-    return any(dig(pod, "spec", "nodeName") and name_of(claim) in claims_of(pod) for pod in pods)
+    return any(dig(pod, "spec", "nodeName") and _uses(pod, claim) for pod in pods)
+
+
+def _uses(pod: Object, claim: Object) -> bool:
+    if name_of(claim) not in claims_of(pod):
+        return False
+    volumes = dig(pod, "spec", "volumes", default=())
+    is_named = any(dig(one, "persistentVolumeClaim", "claimName") == name_of(claim) for one in volumes)
+    return is_named or is_controlled_by(claim, pod)
+
+
+def _is_shut_down(pod: Object) -> bool:
+    """Whether nothing of the pod is left but the object: stopped for good, or deleted by force."""
+    return is_being_deleted(pod) and meta(pod).get("deletionGracePeriodSeconds") == 0
 
 
 def plan(resource: Resource, obj: Object, finalizer: str, *, used: bool) -> Plan:

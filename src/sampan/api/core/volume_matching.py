@@ -1,13 +1,14 @@
 """Which PersistentVolume fits a claim: asked by the binder, and by the scheduler before it chooses a node.
 
-It must have the claim's class, volume mode and access modes, enough space, the labels that the claim selects, and, when
-a node comes into question for the claim's first pod, be reachable from there. A volume whose claimRef names the claim
-comes first; of the others the one with the fewest other access modes, then the smallest.
+It must have the claim's classes (of storage and of attributes), volume mode and access modes, enough space, the labels
+that the claim selects, and, when a node comes into question for the claim's first pod, be reachable from there. A
+volume whose claimRef names the claim comes first, whatever its storage class and labels; of the others the one with the
+fewest other access modes, then the smallest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import (
@@ -58,34 +59,34 @@ def capacity(volume: Object) -> Quantity:
 
 def mismatch(volume: Object, claim: Object) -> str:
     """Why the volume cannot serve the claim that asks for it by name; empty if it can."""
+    if is_being_deleted(volume):
+        return f'the volume is marked for deletion "{name_of(volume)}"'
     if capacity(volume) < requested(claim):
         return "requested PV is too small"
     if class_of(volume) != class_of(claim):
         return "storageClassName does not match"
-    if _mode(volume) != _mode(claim):
+    if _attributes(volume) != _attributes(claim):
+        return "volumeAttributesClassName does not match"
+    if mode_of(volume) != mode_of(claim):
         return "incompatible volumeMode"
     return "" if _has_modes(volume, claim) else "incompatible accessMode"
 
 
-def best_match(
-    claim: Object, volumes: Iterable[Object], *, only_prebound: bool = False,
-    reachable: Callable[[Object], bool] | None = None, taken: Collection[str] = (),
-) -> Object | None:
-    """The volume to bind, None if none fits. `taken` are names of volumes that are promised already."""
-    return next((
-        one for one in matches(claim, volumes, only_prebound=only_prebound)
-        if dig(one, "spec", "claimRef") is not None
-        or (name_of(one) not in taken and (reachable is None or reachable(one)))
-    ), None)
+def best_match(claim: Object, volumes: Iterable[Object], *, only_prebound: bool = False) -> Object | None:
+    """The volume to bind, None if none fits. `only_prebound`: only one that names the claim."""
+    return next(iter(matches(claim, volumes, only_prebound=only_prebound)), None)
 
 
 def matches(claim: Object, volumes: Iterable[Object], *, only_prebound: bool = False) -> list[Object]:
     """Every volume that fits, the best first; only the one that names the claim if one does."""
     found: list[Object] = []
-    wanted, kind, mode, least = dig(claim, "spec", "selector"), class_of(claim), _mode(claim), requested(claim)
+    wanted, kind, least = dig(claim, "spec", "selector"), class_of(claim), requested(claim)
+    mode, attributes = mode_of(claim), _attributes(claim)
     selects = selectors.from_document(wanted).matches if wanted else None
     for volume in volumes:
-        if is_being_deleted(volume) or _mode(volume) != mode or capacity(volume) < least:
+        if is_being_deleted(volume) or mode_of(volume) != mode or _attributes(volume) != attributes:
+            continue
+        if capacity(volume) < least or not _has_modes(volume, claim):
             continue
         if dig(volume, "spec", "claimRef") is not None:
             if refers_to(volume, claim):
@@ -93,7 +94,7 @@ def matches(claim: Object, volumes: Iterable[Object], *, only_prebound: bool = F
             continue
         if only_prebound or dig(volume, "status", "phase") != "Available":
             continue
-        if class_of(volume) != kind or not _has_modes(volume, claim):
+        if class_of(volume) != kind:
             continue
         if selects is None or selects(labels_of(volume)):
             found.append(volume)
@@ -117,10 +118,14 @@ def is_bound(claim: Object) -> bool:
     return bool(dig(claim, "spec", "volumeName")) and BIND_COMPLETED in annotations_of(claim)
 
 
+def binds_late(storage_class: Object | None) -> bool:
+    """Whether the scheduler chooses volumes of the class, together with the node of the first pod."""
+    return storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+
 def waits_for_consumer(claim: Object, storage_class: Object | None) -> bool:
     """Whether a pod must come first: the class says so, and no node has been chosen yet."""
-    delayed = storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
-    return delayed and SELECTED_NODE not in annotations_of(claim)
+    return binds_late(storage_class) and SELECTED_NODE not in annotations_of(claim)
 
 
 def _modes(obj: Object) -> list[str]:
@@ -131,5 +136,10 @@ def _has_modes(volume: Object, claim: Object) -> bool:
     return set(_modes(claim)) <= set(_modes(volume))
 
 
-def _mode(obj: Object) -> str:
-    return str(dig(obj, "spec", "volumeMode", default="Filesystem"))
+def _attributes(obj: Object) -> str:
+    return dig(obj, "spec", "volumeAttributesClassName") or ""
+
+
+def mode_of(obj: Object) -> str:
+    """Filesystem or Block, of a volume or claim."""
+    return dig(obj, "spec", "volumeMode") or "Filesystem"

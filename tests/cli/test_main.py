@@ -72,7 +72,13 @@ def test_wait_takes_a_duration_or_none(run: Run, clusters: Clusters, arguments: 
 def test_what_is_not_said_is_left_as_the_cluster_is(run: Run, clusters: Clusters) -> None:
     run("up")
     run("up", "--separate", "--nodes", "3")
-    assert [(up.nodes, up.separate) for up in clusters.ups] == [(None, None), (3, True)]
+    run("up", "--static-pods")
+    assert [(up.nodes, up.processes) for up in clusters.ups] == [(None, None), (3, "separate"), (None, "static-pods")]
+
+
+def test_a_control_plane_runs_in_one_way_only(run: Run, clusters: Clusters) -> None:
+    code, _, err = run("up", "--static-pods", "--combined")
+    assert code == 2 and "neither --separate nor --combined" in err and not clusters.ups
 
 
 def test_json_is_one_document(run: Run) -> None:

@@ -36,7 +36,7 @@ async def test_a_cluster_keeps_the_shape_it_was_made_with_unless_it_grows() -> N
     assert await refusal(UpOptions("t-shape", nodes=1)) == "t-shape has 2 nodes, and nodes are not taken away"
     assert await refusal(UpOptions("t-shape", store="etcd")) == "t-shape keeps its state in sqlite"
     assert await refusal(UpOptions("t-shape", controllers="*,-job")) == "t-shape runs the controllers *"
-    assert await refusal(UpOptions("t-shape", separate=False)) == "t-shape runs with separate processes"
+    assert await refusal(UpOptions("t-shape", processes="combined")) == "t-shape runs with separate processes"
 
 
 async def test_a_cluster_whose_port_is_taken_says_so() -> None:

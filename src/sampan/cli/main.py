@@ -77,6 +77,14 @@ def run(clusters: LocalClusters, *tools: Tool) -> None:
         _refuse(f"{error.filename or 'this'}: permission denied", f"sudo {' '.join(['sampan', *sys.argv[1:]])}")
 
 
+def _processes(separate: bool | None, static_pods: bool) -> str | None:
+    if static_pods and separate is not None:
+        raise typer.BadParameter("--static-pods is neither --separate nor --combined")
+    if static_pods:
+        return "static-pods"
+    return None if separate is None else "separate" if separate else "combined"
+
+
 def _refuse(message: str, hint: str) -> NoReturn:
     """What is wrong, and what to do about it, for a person."""
     print(f"sampan: {message}", file=sys.stderr)
@@ -95,6 +103,9 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
         separate: Annotated[
             bool | None, typer.Option("--separate/--combined", help="A process for every component, or few.")
         ] = None,
+        static_pods: Annotated[
+            bool, typer.Option("--static-pods", help="The control plane as static pods of the first node.")
+        ] = False,
         store: Annotated[
             StoreKind | None, typer.Option(help="Where the API server keeps its state.", show_default="sqlite")
         ] = None,
@@ -106,7 +117,7 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
         """Create the cluster, bring it back, or add nodes to it, and wait until it is ready."""
         steps = Steps(quiet=output == "json")
         kept_in = store.value if store else None
-        options = UpOptions(name, nodes, separate, kept_in, controllers, _wait_seconds(wait))
+        options = UpOptions(name, nodes, _processes(separate, static_pods), kept_in, controllers, _wait_seconds(wait))
         status = _do(clusters.up(options, steps.begin))
         steps.finish()
         if output == "json":

@@ -24,13 +24,13 @@ Progress: TypeAlias = Callable[[str], None]
 class UpOptions:
     """`wait_s` 0 returns as soon as everything has been started.
 
-    None: as the cluster is, or one node, combined, on sqlite, with all controllers. `store` is "sqlite" or "etcd";
-    `controllers` names control loops as upstream's flag does.
+    None: as the cluster is, or one node, combined, on sqlite, with all controllers. `processes` is "combined",
+    "separate" or "static-pods"; `store` is "sqlite" or "etcd"; `controllers` names control loops as upstream's flag does.
     """
 
     name: str
     nodes: int | None = None
-    separate: bool | None = None
+    processes: str | None = None
     store: str | None = None
     controllers: str | None = None
     wait_s: float = 120.0

@@ -1,13 +1,13 @@
 """The API server as a part of a process: store, keys, sockets, and what must run beside it.
 
 `Serving` opens the store and answers on the supervisor's sockets; other parts of its process get their clients from it.
-Beside it run the renewal of the cluster's certificates and what every cluster of sampan holds.
+Beside it run the renewal of the cluster's certificates (a static pod leaves that to the node, since it may not write
+keys) and what every cluster of sampan holds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -17,19 +17,17 @@ from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.listener import TLSFiles
 from sampan.apiserver.server import ITSELF, APIServer
 from sampan.client.client import Client
-from sampan.cmd import cluster_objects, credentials, etcd, layout
+from sampan.cmd import cluster_objects, etcd, topology
+from sampan.cmd.certificates import certificates
 from sampan.cmd.layout import ClusterLayout
-from sampan.cmd.process import Part, inherited_sockets
-from sampan.pki import encryption, rotation
-from sampan.pki.cluster import ClusterPKI
+from sampan.cmd.process import Part, inherited_sockets, take_sockets
+from sampan.pki import encryption
 from sampan.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from sampan.storage.etcd.store import EtcdStore
 
 log = logging.getLogger("sampan.api")
-
-_DAY_S = 86400.0
 
 
 def config(cluster: ClusterLayout) -> APIServerConfig:
@@ -61,9 +59,12 @@ class Serving:
     @property
     def parts(self) -> dict[str, Part]:
         """The server itself and what belongs to it."""
-        return {
-            "apiserver": self._serve, "certificates": self._keep_certificates, "cluster-objects": self._keep_objects,
-        }
+        beside: dict[str, Part] = {"apiserver": self._serve, "cluster-objects": self._keep_objects}
+        return beside if self._is_pod else {**beside, "certificates": certificates(self.cluster)}
+
+    @property
+    def _is_pod(self) -> bool:
+        return self.cluster.processes == "static-pods"
 
     async def client(self, user: UserInfo, field_manager: str) -> Client:
         """A client of the server in this process, once it has started."""
@@ -77,6 +78,8 @@ class Serving:
 
     async def _serve(self) -> None:
         cluster = self.cluster
+        if self._is_pod:
+            take_sockets(cluster.handover_socket, "apiserver", topology.LOCAL_LISTENER, topology.NODE_LISTENER)
         store = await _opened(cluster)
         server = APIServer(store, config(cluster))
         try:
@@ -94,20 +97,6 @@ class Serving:
             await server.stop()
             await store.close()
         raise SystemExit(1)  # other parts of the process hold clients of this server: all start again
-
-    async def _keep_certificates(self) -> None:
-        """Those of nodes that join meanwhile, too: what there is to renew is looked up anew every day."""
-        while True:
-            cluster = layout.load(self.cluster.name) or self.cluster
-            pki = await asyncio.to_thread(credentials.ensure, cluster)
-
-            def renewed(renewable: rotation.Renewable, pki: ClusterPKI = pki) -> None:
-                if renewable.name == "admin":
-                    credentials.write_admin_kubeconfig(self.cluster, pki)
-
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DAY_S):
-                    await rotation.keep_renewed(pki.renewables, renewed)
 
     async def _keep_objects(self) -> None:
         await cluster_objects.ensure(await self.client(ITSELF, "sampan"), self.cluster)

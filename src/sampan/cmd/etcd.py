@@ -12,6 +12,8 @@ from sampan.storage.etcd.config import EtcdConfig
 
 INSTALL = "apt-get install -y --no-install-recommends etcd-server"
 _QUOTA_BYTES = 8 << 30
+METRICS_ADDRESS = "127.0.0.1:2381"
+"""Where it says without certificates how it is, within its own network only; for probes, as kubeadm has it."""
 
 
 def installed() -> bool:

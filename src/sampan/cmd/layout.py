@@ -20,7 +20,7 @@ from sampan.machines import layout as machines
 STATE_ROOT = Path(os.environ.get("SAMPAN_STATE_ROOT", "/var/lib/sampan"))
 RUN_ROOT = Path(os.environ.get("SAMPAN_RUN_ROOT", "/run/sampan"))
 
-ProcessMode: TypeAlias = Literal["combined", "separate"]
+ProcessMode: TypeAlias = Literal["combined", "separate", "static-pods"]
 StoreKind: TypeAlias = Literal["sqlite", "etcd"]
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
@@ -182,6 +182,11 @@ class ClusterLayout:
     def health_socket(self, process: str) -> Path:
         """Where a process answers what it is doing (see `cmd.process`)."""
         return self.run_dir / "health" / f"{process}.sock"
+
+    @property
+    def handover_socket(self) -> Path:
+        """Where the supervisor hands its listening sockets to static pods (see `cmd.handover`)."""
+        return self.run_dir / "handover" / "listeners.sock"
 
     def save(self) -> None:
         """Write cluster.json, atomically."""

@@ -35,6 +35,10 @@ from sampan.machines.layout import CLUSTER_VARIABLE
 _FIRST_PORT, _LAST_PORT = 6443, 6543
 _POLL_S = 0.05
 _MAX_STARTS = 5
+_MANNERS = {
+    "combined": "with combined processes", "separate": "with separate processes",
+    "static-pods": "its control plane as static pods",
+}
 
 
 class LocalClusters:
@@ -54,6 +58,8 @@ class LocalClusters:
         if before is not None and before != cluster:
             await _release_processes(cluster)
         _ensure_supervisor(cluster)
+        if cluster.processes == "static-pods":
+            await self._place_control_plane(cluster, progress)
         await self._wait(cluster, options.wait_s, progress)
         if before is not None and before != cluster:
             progress("bringing the images to the new nodes")
@@ -196,6 +202,27 @@ class LocalClusters:
                     raise OperationError(str(error)) from None
         return list(dict.fromkeys(loaded))
 
+    async def _place_control_plane(self, cluster: ClusterLayout, progress: Progress) -> None:
+        """Images and manifests for the first node's kubelet; what it has already is left alone."""
+        from sampan.cmd import control_plane_pods
+        from sampan.cri import containerd, images
+        from sampan.cri.recipe import RecipeError, build_document
+
+        progress("starting the container runtime")
+        socket_path = cluster.first_node.containerd_socket
+        while not containerd.answers(topology.containerd_config(cluster.first_node)):  # noqa: ASYNC110 - the supervisor starts it again if it ends
+            await asyncio.sleep(_POLL_S)
+        try:
+            held = {image.name for image in await images.listed(socket_path)}
+            for name, recipe in control_plane_pods.recipes(cluster).items():
+                if name not in held:
+                    progress(f"building {name.rpartition('/')[2]}")
+                    archive = await asyncio.to_thread(build_document, recipe, cluster.state_dir)
+                    await images.load(socket_path, archive)
+        except (images.ImageError, RecipeError) as error:
+            raise OperationError(f"the control plane has no images: {error}") from None
+        control_plane_pods.write(cluster)
+
     async def _furnish(self, cluster: ClusterLayout, added: Sequence[NodeLayout]) -> None:
         """Give nodes that joined what the first ones have from the start: images, and a part in cluster DNS."""
         from sampan.cri import images
@@ -257,8 +284,8 @@ def _check_root() -> None:
 def _check_unchanged(cluster: ClusterLayout, options: UpOptions) -> None:
     """A cluster keeps the shape that it was made with, but it may grow."""
     again = f"remove it first: sampan down --name {cluster.name}"
-    if options.separate is not None and options.separate != (cluster.processes == "separate"):
-        raise OperationError(f"{cluster.name} runs with {cluster.processes} processes", again)
+    if options.processes is not None and options.processes != cluster.processes:
+        raise OperationError(f"{cluster.name} runs {_MANNERS[cluster.processes]}", again)
     if options.store is not None and options.store != cluster.store:
         raise OperationError(f"{cluster.name} keeps its state in {cluster.store}", again)
     if options.controllers is not None and options.controllers != cluster.controllers:
@@ -268,7 +295,7 @@ def _check_unchanged(cluster: ClusterLayout, options: UpOptions) -> None:
 
 
 def _check_etcd(cluster: ClusterLayout) -> None:
-    if cluster.store == "etcd" and not etcd.installed():
+    if cluster.store == "etcd" and cluster.processes != "static-pods" and not etcd.installed():
         raise OperationError("this machine lacks etcd", etcd.INSTALL)
 
 
@@ -292,12 +319,17 @@ def _new(options: UpOptions) -> ClusterLayout:
     port = next(free, 0)
     if not port:
         raise OperationError(f"no port of 127.0.0.1 between {_FIRST_PORT} and {_LAST_PORT - 1} is free")
-    mode: layout.ProcessMode = "separate" if options.separate else "combined"
-    store: layout.StoreKind = "etcd" if options.store == "etcd" else "sqlite"
+    processes = _processes(options.processes)
+    kept_in = options.store or ("etcd" if processes == "static-pods" else "sqlite")
+    store: layout.StoreKind = "etcd" if kept_in == "etcd" else "sqlite"
     controllers = _checked_controllers(options.controllers) if options.controllers else "*"
     return ClusterLayout(
-        layout.checked_name(options.name), port, options.nodes or 1, mode, store=store, controllers=controllers
+        layout.checked_name(options.name), port, options.nodes or 1, processes, store=store, controllers=controllers,
     )
+
+
+def _processes(word: str | None) -> layout.ProcessMode:
+    return "separate" if word == "separate" else "static-pods" if word == "static-pods" else "combined"
 
 
 def _checked_controllers(text: str) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sampan import effects
-from sampan.cmd import layout
+from sampan.cmd import handover, layout
 from sampan.cmd.layout import ClusterLayout, NodeLayout
 from sampan.cmd.memory import keep_returning, settle
 
@@ -32,6 +32,7 @@ Part: TypeAlias = Callable[[], Awaitable[None]]
 
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.2, 15.0
 _SETTLED_AFTER_S = 5.0
+_SOCKETS = "SAMPAN_LISTENERS"
 
 
 @dataclass(slots=True)
@@ -98,9 +99,18 @@ class Process:
         writer.close()
 
 
+def take_sockets(supervisor: Path, process: str, *names: str) -> None:
+    """Become the heir of these sockets although the supervisor did not start this process; once is enough.
+
+    Raises OSError when the supervisor is away.
+    """
+    if _SOCKETS not in os.environ:
+        os.environ[_SOCKETS] = json.dumps(handover.ask(supervisor, process, *names))
+
+
 def inherited_sockets(*names: str) -> list[socket.socket]:
     """The sockets that the supervisor handed down, those with these names or all; always new duplicates."""
-    descriptors = json.loads(os.environ.get("SAMPAN_LISTENERS", "{}"))
+    descriptors = json.loads(os.environ.get(_SOCKETS, "{}"))
     sockets = [socket.socket(fileno=os.dup(descriptors[name])) for name in names or descriptors if name in descriptors]
     for inherited in sockets:
         inherited.setblocking(False)

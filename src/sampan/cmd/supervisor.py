@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import functools
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from sampan import effects
-from sampan.cmd import layout, topology
+from sampan.cmd import handover, layout, topology
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.topology import ListenerSpec, ProcessSpec
 from sampan.machines import namespace
@@ -248,6 +249,9 @@ async def supervise(cluster: ClusterLayout) -> None:
     supervised = [Process(cluster, spec, sockets) for spec in topology.processes(cluster)]
     keepers = [asyncio.create_task(process.keep_running()) for process in supervised]
     keepers.append(asyncio.create_task(_keep_logs_small(cluster)))
+    if cluster.processes == "static-pods":
+        taken = functools.partial(record, cluster)
+        keepers.append(asyncio.create_task(handover.serve(cluster.handover_socket, sockets, taken)))
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, over.set)

@@ -3,6 +3,7 @@
     combined   containerd-N, node-N (kubelet, proxy, DNS, routes); control-plane (API server, controllers, scheduler)
     separate   containerd-N, kubelet-N, proxy-N, dns-N; apiserver, controller-manager, scheduler
     either     etcd, where the cluster keeps its state there
+    static-pods   containerd-N, node-N; the control plane and etcd are the kubelet's (cmd/control_plane_pods.py)
 
 Every process runs in a node's network namespace. The sockets of API server and DNS are opened by the supervisor and
 handed down, so that a killed server comes back on the same ones and no connection is refused, no query lost meanwhile.
@@ -84,6 +85,8 @@ def processes(cluster: ClusterLayout) -> tuple[ProcessSpec, ...]:
         )
         for node in cluster.nodes
     ]
+    if cluster.processes == "static-pods":
+        return (*specs, *(_node_process(cluster, node, "node") for node in cluster.nodes))
     if cluster.store == "etcd":
         specs.append(ProcessSpec("etcd", etcd.argv(cluster), first))
     if cluster.processes == "combined":

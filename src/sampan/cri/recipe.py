@@ -5,6 +5,7 @@ A recipe is a small YAML document:
     name: nginx:1.7.9
     packages: [nginx-light]          # with everything they depend on, unpacked, not configured
     modules: [sampan, orjson]        # of the Python that runs sampan, for the image's python3
+    distributions: [sampan]          # the same by pip's names, with everything they require
     users: {www-data: 33}            # accounts in /etc/passwd besides root and nobody
     files:
       /usr/share/nginx/html/index.html: {content: "hello"}
@@ -26,7 +27,6 @@ from __future__ import annotations
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,11 @@ from sampan.cri import installed_modules
 from sampan.cri.image_archive import ImageFile, ImageSpec, build
 from sampan.cri.images import normalized
 
-_KEYS = {"name", "packages", "modules", "users", "files", "entrypoint", "command", "env", "user", "workdir", "ports"}
+_KEYS = {
+    "name", "packages", "modules", "distributions", "users", "files", "entrypoint", "command", "env", "user", "workdir",
+    "ports",
+}
+_PYTHON = ("modules", "distributions")
 _FILE_KEYS = {"content", "from", "link", "mode"}
 
 
@@ -51,14 +55,19 @@ def build_recipe(path: Path) -> bytes:
         document = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: {error}") from None
-    spec = parse(document, path.parent)
+    return build_document(document, path.parent)
+
+
+def build_document(document: Any, base: Path) -> bytes:
+    """The archive that a recipe describes; `base` is the folder that `from` is relative to. Raises RecipeError."""
+    spec = parse(document, base)
     packages = [str(package) for package in document.get("packages") or []]
     if not packages:
         return build(spec)
     with tempfile.TemporaryDirectory(prefix="sampan-image-") as scratch:
         root = Path(scratch) / "root"
         _unpack(packages, Path(scratch), root)
-        if document.get("modules"):
+        if any(document.get(key) for key in _PYTHON):
             _checked_version(root)
         return build(replace(spec, root=root))
 
@@ -72,9 +81,10 @@ def parse(document: Any, base: Path) -> ImageSpec:
         raise RecipeError(f"unknown keys {', '.join(unknown)}; a recipe has {', '.join(sorted(_KEYS))}")
     files = {str(target): _file(str(target), entry, base) for target, entry in (document.get("files") or {}).items()}
     accounts = {"root": 0, **{str(k): int(v) for k, v in (document.get("users") or {}).items()}, "nobody": 65534}
-    if document.get("modules") and not document.get("packages"):
-        raise RecipeError("modules: they need a python3 among the packages")
-    files = _modules(document.get("modules") or ()) | files
+    for key in _PYTHON:
+        if document.get(key) and not document.get("packages"):
+            raise RecipeError(f"{key}: they need a python3 among the packages")
+    files = _python(document) | files
     files.setdefault("/etc/passwd", ImageFile("".join(_account(*item) for item in accounts.items()).encode()))
     files.setdefault("/etc/group", ImageFile("".join(f"{n}:x:{i}:\n" for n, i in accounts.items()).encode()))
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(document.get("env") or {})}
@@ -107,11 +117,12 @@ def _file(target: str, entry: Any, base: Path) -> ImageFile:
         raise RecipeError(f"files.{target}: {error}") from None
 
 
-def _modules(names: Iterable[Any]) -> dict[str, ImageFile]:
+def _python(document: Any) -> dict[str, ImageFile]:
+    modules, distributions = (tuple(map(str, document.get(key) or ())) for key in _PYTHON)
     try:
-        return installed_modules.files_of(map(str, names))
+        return installed_modules.files_of(modules) | installed_modules.files_of_distributions(distributions)
     except installed_modules.ModuleMissing as error:
-        raise RecipeError(f"modules: {error}") from None
+        raise RecipeError(f"{'distributions' if distributions else 'modules'}: {error}") from None
 
 
 def _checked_version(root: Path) -> None:

@@ -1,0 +1,189 @@
+"""The control plane as static pods, for `sampan up --static-pods`: manifests as kubeadm lays them out, and their images.
+
+The first node's kubelet runs what lies in its manifest directory, with or without an API server; so it runs the API
+server too, and etcd, controller manager and scheduler beside it. They share the node's network, read the cluster's
+keys, and show in kube-system as mirror pods. The sockets of the API server are the supervisor's (`cmd/handover.py`):
+while its container is replaced, connections wait.
+
+A manifest names its image by a digest of what is in it, so a newer sampan means other manifests, which the kubelet
+carries out: the control plane is upgraded by running `sampan up` again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from sampan.apimachinery.object import Object
+from sampan.cmd import etcd
+from sampan.cmd.component_server import CONTROLLER_MANAGER_PORT, SCHEDULER_PORT
+from sampan.cmd.layout import ClusterLayout
+from sampan.cri import installed_modules
+from sampan.cri.images import normalized
+
+ETCD_PACKAGE = "etcd-server"
+
+
+def sampan_image() -> str:
+    """The reference of the image that holds this sampan: its tag tells versions of the code and of all libraries."""
+    digest = hashlib.sha256()
+    for one in sorted(installed_modules.required(["sampan"]), key=lambda one: one.metadata["Name"]):
+        digest.update(f"{one.metadata['Name']} {one.version}\n".encode())
+    for path, file in sorted(installed_modules.files_of(["sampan"]).items()):
+        digest.update(f"{path} {len(file.data)}\n".encode() + file.data)
+    version = next(one.version for one in installed_modules.required(["sampan"]) if one.metadata["Name"] == "sampan")
+    return normalized(f"sampan:{version}-{digest.hexdigest()[:12]}")
+
+
+def etcd_image() -> str:
+    """The reference of the image that holds the etcd which the machine's package index offers."""
+    policy = subprocess.run(["apt-cache", "policy", ETCD_PACKAGE], capture_output=True, text=True, check=False).stdout
+    version = next((line.split()[1] for line in policy.splitlines() if "Candidate:" in line), "unknown")
+    return normalized("etcd:" + "".join(c if c.isalnum() or c in "._-" else "_" for c in version))
+
+
+def recipes(cluster: ClusterLayout) -> dict[str, Object]:
+    """Every image that the pods need: reference to recipe (see `cri/recipe.py`)."""
+    found: list[Object] = [{"name": sampan_image(), "packages": ["python3"], "distributions": ["sampan"]}]
+    if cluster.store == "etcd":
+        found.append({"name": etcd_image(), "packages": [ETCD_PACKAGE]})
+    return {recipe["name"]: recipe for recipe in found}
+
+
+def manifests(cluster: ClusterLayout) -> dict[str, Object]:
+    """File name to pod, in kubeadm's order."""
+    image = sampan_image()
+    pods = [_api_server(cluster, image), _controller_manager(cluster, image), _scheduler(cluster, image)]
+    if cluster.store == "etcd":
+        pods.insert(0, _etcd(cluster, etcd_image()))
+    return {f"{pod['metadata']['name']}.yaml": pod for pod in pods}
+
+
+def write(cluster: ClusterLayout) -> None:
+    """Put the manifests where the first node's kubelet looks. One that says the same already is left alone."""
+    directory = cluster.first_node.manifest_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, pod in manifests(cluster).items():
+        text = yaml.safe_dump(pod, sort_keys=False)
+        target = directory / name
+        if target.exists() and target.read_text() == text:
+            continue
+        draft = directory / f".{name}"  # the kubelet passes over names that begin with a dot
+        draft.write_text(text)
+        draft.chmod(0o600)
+        draft.replace(target)
+
+
+def _api_server(cluster: ClusterLayout, image: str) -> Object:
+    mounts = [
+        *_common(cluster), _Mount("handover", cluster.handover_socket.parent, "Directory", read_only=False),
+        _Mount("logs", cluster.log_dir, "Directory", read_only=False),
+    ]
+    if cluster.store == "sqlite":
+        mounts.append(_Mount("store", cluster.store_file.parent, "Directory", read_only=False))
+    return _pod(cluster, "kube-apiserver", _container(
+        image, _python("apiserver", cluster), "250m", mounts,
+        startup=_https(cluster, cluster.node_port, "/livez", failures=24),
+        liveness=_https(cluster, cluster.node_port, "/livez", failures=8),
+        readiness=_https(cluster, cluster.node_port, "/readyz", failures=3, period_s=1),
+    ), mounts)
+
+
+def _controller_manager(cluster: ClusterLayout, image: str) -> Object:
+    mounts = _common(cluster)
+    return _pod(cluster, "kube-controller-manager", _container(
+        image, _python("controller_manager", cluster), "200m", mounts,
+        startup=_https(cluster, CONTROLLER_MANAGER_PORT, "/healthz", failures=24),
+        liveness=_https(cluster, CONTROLLER_MANAGER_PORT, "/healthz", failures=8),
+    ), mounts)
+
+
+def _scheduler(cluster: ClusterLayout, image: str) -> Object:
+    mounts = _common(cluster)
+    return _pod(cluster, "kube-scheduler", _container(
+        image, _python("scheduler", cluster), "100m", mounts,
+        startup=_https(cluster, SCHEDULER_PORT, "/livez", failures=24),
+        liveness=_https(cluster, SCHEDULER_PORT, "/livez", failures=8),
+        readiness=_https(cluster, SCHEDULER_PORT, "/readyz", failures=3, period_s=1),
+    ), mounts)
+
+
+def _etcd(cluster: ClusterLayout, image: str) -> Object:
+    mounts = [
+        _Mount("pki", cluster.pki_dir / "etcd", "Directory"),
+        _Mount("data", cluster.etcd_dir, "DirectoryOrCreate", read_only=False),
+    ]
+    argv = [*etcd.argv(cluster), "--listen-metrics-urls", f"http://{etcd.METRICS_ADDRESS}"]
+    host, _, port = etcd.METRICS_ADDRESS.partition(":")
+    health = {"host": host, "port": int(port), "path": "/health", "scheme": "HTTP"}
+    return _pod(cluster, "etcd", _container(
+        image, argv, "100m", mounts, startup=_probe(health, 24), liveness=_probe(health, 8),
+    ), mounts)
+
+
+class _Mount:
+    """A file or directory of the node, at the same path in the container."""
+
+    def __init__(self, name: str, path: Path, kind: str, *, read_only: bool = True) -> None:
+        self.volume: Object = {"name": name, "hostPath": {"path": str(path), "type": kind}}
+        self.mount: Object = {"name": name, "mountPath": str(path), **({"readOnly": True} if read_only else {})}
+
+
+def _common(cluster: ClusterLayout) -> list[_Mount]:
+    """What every process of sampan reads (its cluster, its keys), and where it says how it fares."""
+    return [
+        _Mount("cluster", cluster.state_dir / "cluster.json", "File"),
+        _Mount("pki", cluster.pki_dir, "Directory"),
+        _Mount("health", cluster.health_socket("any").parent, "DirectoryOrCreate", read_only=False),
+    ]
+
+
+def _python(part: str, cluster: ClusterLayout) -> list[str]:
+    return ["python3", "-m", f"sampan.cmd.{part}", "--cluster", cluster.name]
+
+
+def _container(
+    image: str, command: Sequence[str], cpu: str, mounts: Sequence[_Mount], **probes: Object
+) -> Object:
+    return {
+        "image": image, "imagePullPolicy": "IfNotPresent", "command": list(command),
+        "resources": {"requests": {"cpu": cpu, **({"memory": "100Mi"} if command[0] == "etcd" else {})}},
+        "volumeMounts": [one.mount for one in mounts],
+        **{f"{name}Probe": probe for name, probe in probes.items()},
+    }
+
+
+def _pod(cluster: ClusterLayout, name: str, container: Object, mounts: Sequence[_Mount]) -> Object:
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name, "namespace": "kube-system", "labels": {"component": name, "tier": "control-plane"},
+            "annotations": dict(_annotations(cluster, name)),
+        },
+        "spec": {
+            "hostNetwork": True, "priority": 2000001000, "priorityClassName": "system-node-critical",
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"name": name, **container}], "volumes": [one.volume for one in mounts],
+        },
+    }
+
+
+def _annotations(cluster: ClusterLayout, name: str) -> Iterator[tuple[str, str]]:
+    """Where the endpoint is, as kubeadm notes it for its own later use."""
+    if name == "kube-apiserver":
+        yield "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint", cluster.node_url.partition("//")[2]
+    if name == "etcd":
+        yield "kubeadm.kubernetes.io/etcd.advertise-client-urls", cluster.etcd_url
+
+
+def _https(cluster: ClusterLayout, port: int, path: str, *, failures: int, period_s: int = 10) -> Object:
+    get = {"host": cluster.first_node.address, "port": port, "path": path, "scheme": "HTTPS"}
+    return _probe(get, failures, period_s)
+
+
+def _probe(get: Object, failures: int, period_s: int = 10) -> Object:
+    return {"httpGet": get, "periodSeconds": period_s, "timeoutSeconds": 15, "failureThreshold": failures}

@@ -48,3 +48,19 @@ def test_another_version_of_python_is_refused(tmp_path: Path) -> None:
     program.unlink()
     program.symlink_to(f"python3.{sys.version_info.minor}")
     installed_modules.check_version(tmp_path)
+
+
+def test_a_distribution_comes_with_all_that_it_requires_and_with_its_libraries() -> None:
+    recipe = {"name": "a:1", "packages": ["python3"], "distributions": ["sampan"]}
+    files = parse(recipe, Path()).files
+    assert f"{PACKAGES}/sampan/reconcile/controller.py" in files, "a working copy's modules"
+    assert f"{PACKAGES}/multidict/__init__.py" in files, "aiohttp requires it"
+    assert [path for path in files if path.startswith(f"{PACKAGES}/numpy.libs/")], "shared objects beside the module"
+    assert [path for path in files if path.startswith(f"{PACKAGES}/orjson-") and path.endswith("/METADATA")]
+    assert not [path for path in files if "__pycache__" in path or ".." in path or "direct_url" in path]
+    assert f"{PACKAGES}/pytest/__init__.py" not in files, "an extra is not required"
+
+
+def test_a_distribution_that_is_not_here_is_named() -> None:
+    with pytest.raises(RecipeError, match="distributions: there is no distribution 'no-such-thing'"):
+        parse({"name": "a:1", "packages": ["python3"], "distributions": ["no-such-thing"]}, Path())

@@ -50,7 +50,7 @@ def test_a_manifest_runs_and_is_mirrored_and_ends_with_its_file(tmp_path: Path) 
     simulate(story)
 
 
-def test_a_static_pod_runs_without_the_api(tmp_path: Path) -> None:
+def test_a_static_pod_runs_without_the_api_and_has_a_mirror_of_its_node_once_that_is_registered(tmp_path: Path) -> None:
     directory = tmp_path / "manifests"
     directory.mkdir()
     (directory / "control.yaml").write_text(MANIFEST)
@@ -64,6 +64,12 @@ def test_a_static_pod_runs_without_the_api(tmp_path: Path) -> None:
 
         task = asyncio.create_task(world.kubelet.run())
         await world.until(lambda: "start main#0" in world.runtime.calls, 20)
+        assert not world.api.get("pods", "control-n1", "kube-system")
+        world.api.away = False
+        await world.until(lambda: bool(world.api.get("pods", "control-n1", "kube-system")), 30)
+        node = world.api.get("nodes", "n1", "")
+        owner = world.api.get("pods", "control-n1", "kube-system")["metadata"]["ownerReferences"][0]
+        assert (owner["kind"], owner["uid"]) == ("Node", node["metadata"]["uid"])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""The control plane as static pods, for `sampan up --static-pods`: manifests as kubeadm lays them out, and their images.
+"""The control plane as static pods, for `sampan up --static-pods`: manifests as kubeadm has them, and their images.
 
 The first node's kubelet runs what lies in its manifest directory, with or without an API server; so it runs the API
 server too, and etcd, controller manager and scheduler beside it. They share the node's network, read the cluster's
@@ -26,6 +26,8 @@ from sampan.cri import installed_modules
 from sampan.cri.images import normalized
 
 ETCD_PACKAGE = "etcd-server"
+PROCESSES = ("apiserver", "controller-manager", "scheduler")
+"""Those of sampan, by the names under which they say how they fare."""
 
 
 def sampan_image() -> str:
@@ -48,7 +50,7 @@ def etcd_image() -> str:
 
 def recipes(cluster: ClusterLayout) -> dict[str, Object]:
     """Every image that the pods need: reference to recipe (see `cri/recipe.py`)."""
-    found: list[Object] = [{"name": sampan_image(), "packages": ["python3"], "distributions": ["sampan"]}]
+    found: list[Object] = [{"name": sampan_image(), "packages": ["python3", "libstdc++6"], "distributions": ["sampan"]}]
     if cluster.store == "etcd":
         found.append({"name": etcd_image(), "packages": [ETCD_PACKAGE]})
     return {recipe["name"]: recipe for recipe in found}

@@ -22,7 +22,7 @@ log = logging.getLogger("sampan.supervisor")
 _LIMIT_BYTES, _LIMIT_SOCKETS = 4096, 64
 _TIMEOUT_S = 5.0
 _CREDENTIALS = struct.Struct("3i")
-"""pid, uid, gid, as SO_PEERCRED gives them; the pid is the reader's view of a process in another namespace."""
+"""pid, uid, gid, as SO_PEERCRED gives them."""
 
 
 class Record(Protocol):
@@ -57,10 +57,16 @@ async def _answer(asker: socket.socket, sockets: Mapping[str, socket.socket], re
     names = [name for name in wanted["listeners"] if name in sockets]
     socket.send_fds(asker, [json.dumps(names).encode()], [sockets[name].fileno() for name in names])
     held = json.loads(await loop.sock_recv(asker, _LIMIT_BYTES))
-    pid, _, _ = _CREDENTIALS.unpack(asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    pid = peer(asker)
     record(wanted["process"], pid, {name: int(held[name]) for name in names})
     asker.send(b"{}")
     log.info("%s (pid %d) has taken %s", wanted["process"], pid, ", ".join(names))
+
+
+def peer(connected: socket.socket) -> int:
+    """The process at the other end of a unix socket, numbered as this one sees it, whichever namespace it is in."""
+    pid, _, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(pid)
 
 
 def ask(path: Path, process: str, *names: str) -> dict[str, int]:

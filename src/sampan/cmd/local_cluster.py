@@ -27,7 +27,17 @@ from sampan.cli.operations import (
     Question,
     UpOptions,
 )
-from sampan.cmd import cluster_objects, credentials, doctor, etcd, layout, readiness, supervisor, topology
+from sampan.cmd import (
+    cluster_objects,
+    control_plane_pods,
+    credentials,
+    doctor,
+    etcd,
+    layout,
+    readiness,
+    supervisor,
+    topology,
+)
 from sampan.cmd.layout import ClusterLayout, NodeLayout
 from sampan.cmd.process import ask_health
 from sampan.machines.layout import CLUSTER_VARIABLE
@@ -204,7 +214,6 @@ class LocalClusters:
 
     async def _place_control_plane(self, cluster: ClusterLayout, progress: Progress) -> None:
         """Images and manifests for the first node's kubelet; what it has already is left alone."""
-        from sampan.cmd import control_plane_pods
         from sampan.cri import containerd, images
         from sampan.cri.recipe import RecipeError, build_document
 
@@ -401,9 +410,12 @@ def _stop_supervisor(cluster: ClusterLayout) -> None:
 
 
 def _process_names(cluster: ClusterLayout) -> list[str]:
-    return ["supervisor", *(spec.name for spec in topology.processes(cluster))]
+    pods = control_plane_pods.PROCESSES if cluster.processes == "static-pods" else ()
+    return ["supervisor", *(spec.name for spec in topology.processes(cluster)), *pods]
 
 
 async def _process_status(cluster: ClusterLayout, name: str) -> ProcessStatus:
-    health = await ask_health(cluster.health_socket(name))
-    return ProcessStatus(name, supervisor.running_pid(cluster, name), (health or {}).get("parts", {}))
+    """A supervised process is on record; one in a static pod answers for itself."""
+    health = await ask_health(cluster.health_socket(name)) or {}
+    pid = supervisor.running_pid(cluster, name) or health.get("pid", 0)
+    return ProcessStatus(name, pid, health.get("parts", {}))

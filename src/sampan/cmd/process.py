@@ -118,13 +118,14 @@ def inherited_sockets(*names: str) -> list[socket.socket]:
 
 
 async def ask_health(path: Path, timeout_s: float = 1.0) -> dict[str, Any] | None:
-    """What the process behind a health socket answers, or None when nobody does."""
+    """What the process behind a health socket answers, and its `pid`; None when nobody answers."""
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_unix_connection(path)
+            pid = handover.peer(writer.get_extra_info("socket"))
             document: dict[str, Any] = json.loads(await reader.read())
             writer.close()
-            return document
+            return {**document, "pid": pid}
     except (OSError, TimeoutError, ValueError):
         return None
 

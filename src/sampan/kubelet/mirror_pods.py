@@ -1,7 +1,7 @@
 """Mirror pods: how the API shows a static pod. Made, replaced and deleted to follow the file; never acted upon.
 
-A mirror carries the static pod's hash; when the file changes, the mirror is deleted and made anew. Somebody who deletes
-a mirror gets it back.
+A mirror belongs to its Node, so it is made once that is registered. It carries the static pod's hash; when the file
+changes, the mirror is deleted and made anew. Somebody who deletes a mirror gets it back.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class MirrorPods:
         return mirror
 
     async def ensure(self, pod: Object) -> None:
-        """Make the mirror right; if the API is away it is tried again with the next sync."""
+        """Make the mirror right, once there is a Node that can own it; if the API is away the next sync tries again."""
+        owner = self._owner()
+        if owner is None:
+            return
         key = (namespace_of(pod), name_of(pod))
         known = self._mirrors.get(key)
         try:
@@ -52,7 +55,7 @@ class MirrorPods:
                 await self._delete(known)
                 known = None
             if known is None:
-                self.note(await self._client.create(PODS, self._document(pod), namespace_of(pod)))
+                self.note(await self._client.create(PODS, self._document(pod, owner), namespace_of(pod)))
         except errors.AlreadyExists:
             self.note(await self._client.get(PODS, name_of(pod), namespace_of(pod)))
         except errors.APIError as error:
@@ -86,12 +89,10 @@ class MirrorPods:
             log.debug("mirror %s was gone", name_of(mirror))
         self.gone(mirror)
 
-    def _document(self, pod: Object) -> Object:
+    def _document(self, pod: Object, owner: Object) -> Object:
         document: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": copy.deepcopy(pod["spec"])}
         kept = ("name", "namespace", "labels", "annotations")
         document["metadata"] = {key: copy.deepcopy(pod["metadata"][key]) for key in kept if key in pod["metadata"]}
         document["metadata"]["annotations"][spec.CONFIG_MIRROR] = annotations_of(pod)[spec.CONFIG_HASH]
-        owner = self._owner()
-        if owner is not None:
-            document["metadata"]["ownerReferences"] = [owner]
+        document["metadata"]["ownerReferences"] = [owner]
         return document

@@ -31,8 +31,10 @@ class PodSet:
         self.is_synced = False
 
     def sources_synced(self) -> None:
-        """The API's pods are known; from now on unknown pods may be ended."""
+        """The Node and the API's pods are known; from now on unknown pods may be ended, and static ones have mirrors."""
         self.is_synced = True
+        for uid in self._static:
+            self.wake(uid)
 
     def get(self, uid: str) -> PodWorker | None:
         return self._workers.get(uid)

@@ -25,7 +25,7 @@ class UpOptions:
     """`wait_s` 0 returns as soon as everything has been started.
 
     None: as the cluster is, or one node, combined, on sqlite, with all controllers. `processes` is "combined",
-    "separate" or "static-pods"; `store` is "sqlite" or "etcd"; `controllers` names control loops as upstream's flag does.
+    "separate" or "static-pods"; `store` is "sqlite" or "etcd"; `controllers` names control loops as upstream's flag.
     """
 
     name: str

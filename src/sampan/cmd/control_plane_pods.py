@@ -23,11 +23,12 @@ from sampan.cmd import etcd
 from sampan.cmd.component_server import CONTROLLER_MANAGER_PORT, SCHEDULER_PORT
 from sampan.cmd.layout import ClusterLayout
 from sampan.cri import installed_modules
-from sampan.cri.images import normalized
 
 ETCD_PACKAGE = "etcd-server"
 PROCESSES = ("apiserver", "controller-manager", "scheduler")
 """Those of sampan, by the names under which they say how they fare."""
+_REGISTRY = "sampan.local"
+"""No such registry exists: an image that is missing is made here again, never asked for elsewhere."""
 
 
 def sampan_image() -> str:
@@ -38,14 +39,14 @@ def sampan_image() -> str:
     for path, file in sorted(installed_modules.files_of(["sampan"]).items()):
         digest.update(f"{path} {len(file.data)}\n".encode() + file.data)
     version = next(one.version for one in installed_modules.required(["sampan"]) if one.metadata["Name"] == "sampan")
-    return normalized(f"sampan:{version}-{digest.hexdigest()[:12]}")
+    return f"{_REGISTRY}/sampan:{version}-{digest.hexdigest()[:12]}"
 
 
 def etcd_image() -> str:
     """The reference of the image that holds the etcd which the machine's package index offers."""
     policy = subprocess.run(["apt-cache", "policy", ETCD_PACKAGE], capture_output=True, text=True, check=False).stdout
     version = next((line.split()[1] for line in policy.splitlines() if "Candidate:" in line), "unknown")
-    return normalized("etcd:" + "".join(c if c.isalnum() or c in "._-" else "_" for c in version))
+    return f"{_REGISTRY}/etcd:" + "".join(c if c.isalnum() or c in "._-" else "_" for c in version)
 
 
 def recipes(cluster: ClusterLayout) -> dict[str, Object]:

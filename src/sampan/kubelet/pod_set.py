@@ -31,7 +31,7 @@ class PodSet:
         self.is_synced = False
 
     def sources_synced(self) -> None:
-        """The Node and the API's pods are known; from now on unknown pods may be ended, and static ones have mirrors."""
+        """Node and API pods are known; from now on unknown pods may be ended, and static ones have mirrors."""
         self.is_synced = True
         for uid in self._static:
             self.wake(uid)

@@ -1,9 +1,10 @@
 """Cron schedules with time zones: when a CronJob is next due, and which of its times have passed.
 
-Five fields as in crontab, the macros `@hourly`, `@daily`, … and `@every <duration>`. Times are computed in the
-CronJob's `timeZone`, so `30 2 * * *` is half past two where that zone is, summer and winter. As with robfig/cron,
-which upstream uses, a time that a change to summer time leaps over is left out, and one that a change back repeats
-comes twice.
+Five fields as in crontab, the macros `@hourly`, `@daily`, … and `@every <duration>`, which counts from the last time
+that was served. Times are computed in the CronJob's `timeZone`, so `30 2 * * *` is half past two where that zone is,
+summer and winter; a zone that the schedule itself begins with (`TZ=UTC 0 * * * *`, as old ones do) goes before it. As
+with robfig/cron, which upstream uses, a time that a change to summer time leaps over is left out, and one that a change
+back repeats comes twice.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sampan.apimachinery.duration import parse_go_duration
 
 MANY_MISSED = 100
 _AROUND_A_CHANGE = timedelta(hours=3)
+_ZONES = ("TZ=", "CRON_TZ=")
 _MACROS = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
@@ -31,6 +33,10 @@ class UnknownTimeZone(ValueError):
 
 class BadSchedule(ValueError):
     """The schedule cannot be parsed."""
+
+
+class NeverDue(BadSchedule):
+    """The schedule can be read, but no such day comes (`0 0 31 2 *`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +57,35 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str, zone: str | None = None) -> Schedule:
-        """Raises UnknownTimeZone, BadSchedule."""
-        try:
-            found = ZoneInfo(zone or "UTC")
-        except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
-            raise UnknownTimeZone(f"unknown time zone {zone}") from problem
+        """Raises UnknownTimeZone, BadSchedule, NeverDue."""
+        found = zone_of(zone or "UTC")
+        if text.startswith(_ZONES):
+            own, _, text = text.partition("=")[2].partition(" ")
+            try:
+                found = zone_of(own)
+            except UnknownTimeZone as problem:
+                raise BadSchedule(f"provided bad location {own}: {problem}") from problem
+            text = text.strip()
         if text.startswith("@every "):
             return cls(text, found, _duration(text.removeprefix("@every ")))
         fields = _MACROS.get(text, text).replace("?", "*")
         try:
             CronSim(fields, datetime(2000, 1, 1, tzinfo=UTC))
         except CronSimError as problem:
+            if _is_read(_in_any_month(fields)):
+                raise NeverDue("time difference between two schedules is less than 1 second") from problem
             raise BadSchedule(str(problem)) from problem
         return cls(fields, found)
 
     def after(self, moment: datetime) -> datetime | None:
         """The first time later than `moment`, in UTC; None if there is none in the next fifty years."""
         return next(self._times(moment), None)
+
+    def following(self, since: datetime, now: datetime) -> datetime | None:
+        """The first time later than `now` of those that come after `since`."""
+        if self.every is not None and now >= since:
+            return _whole(since + (int((now - since) / self.every) + 1) * self.every)
+        return self.after(max(since, now))
 
     def missed(self, since: datetime, now: datetime) -> Missed | None:
         """What has come due after `since` and by `now`."""
@@ -126,6 +144,27 @@ class Schedule:
             else:
                 again.append(second)
             yield first
+
+
+def _in_any_month(fields: str) -> str:
+    parts = fields.split()
+    return " ".join([*parts[:3], "*", *parts[4:]])
+
+
+def _is_read(fields: str) -> bool:
+    try:
+        CronSim(fields, datetime(2000, 1, 1, tzinfo=UTC))
+    except CronSimError:
+        return False
+    return True
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Raises UnknownTimeZone."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
+        raise UnknownTimeZone(f"unknown time zone {name}") from problem
 
 
 def _whole(moment: datetime) -> datetime:

@@ -2,7 +2,8 @@
 
 Observed: the CronJob and the Jobs that it controls. Desired: the latest time of the schedule that has come is served.
 When one has come since the last that was, a Job is made for it; its name ends in that time (minutes since 1970), so the
-same time is never served twice, whatever crashes. Times older than `startingDeadlineSeconds` are let go.
+same time is never served twice, whatever crashes. Times older than `startingDeadlineSeconds` are let go; of many that
+were missed only the last is served. When nothing is due it looks again at the next time of the schedule.
 
 `concurrencyPolicy` decides what happens while an earlier Job still runs: Allow starts another, Forbid skips, Replace
 deletes it first. Finished Jobs beyond the history limits are deleted, oldest first. A suspended CronJob only observes.
@@ -32,7 +33,7 @@ from sampan.apimachinery.object import (
 )
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import times
-from sampan.controllers.cron_schedule import MANY_MISSED, BadSchedule, Schedule, UnknownTimeZone
+from sampan.controllers.cron_schedule import MANY_MISSED, BadSchedule, NeverDue, Schedule, UnknownTimeZone, zone_of
 from sampan.controllers.ownership import is_controlled_by, reference_to
 from sampan.controllers.pods import condition, index_by_owner, owned
 from sampan.reconcile.controller import Wiring, owner_key
@@ -129,11 +130,17 @@ def _observe(cron_job: Object, jobs: Sequence[Object], decision: Decision) -> Ob
 
 
 def _schedule(cron_job: Object, decision: Decision) -> Schedule | None:
+    """What there is to follow: nothing for one that is suspended or that cannot be read, which is told."""
     spec = cron_job["spec"]
     text, zone = str(spec.get("schedule", "")), spec.get("timeZone")
+    try:
+        zone_of(zone or "UTC")
+    except UnknownTimeZone as problem:
+        decision.notes.append(Note(cron_job, WARNING, "UnknownTimeZone", f'invalid timeZone: "{zone}": {problem}'))
+        return None
     if spec.get("suspend"):
         return None
-    if "TZ=" in text:
+    if "TZ" in text:
         message = (
             f'CRON_TZ or TZ used in schedule "{text}" is not officially supported, see '
             "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
@@ -141,8 +148,8 @@ def _schedule(cron_job: Object, decision: Decision) -> Schedule | None:
         decision.notes.append(Note(cron_job, WARNING, "UnsupportedSchedule", message))
     try:
         return Schedule.parse(text, zone)
-    except UnknownTimeZone as problem:
-        decision.notes.append(Note(cron_job, WARNING, "UnknownTimeZone", f'invalid timeZone: "{zone}": {problem}'))
+    except NeverDue as problem:
+        decision.notes.append(Note(cron_job, WARNING, "InvalidSchedule", f"invalid schedule: {text} : {problem}"))
     except BadSchedule as problem:
         message = f'unparseable schedule: "{text}" : {problem}'
         decision.notes.append(Note(cron_job, WARNING, "UnparseableSchedule", message))
@@ -155,7 +162,7 @@ def _serve(
     """Make the Job that is due, if one is."""
     spec, known = cron_job["spec"], dig(cron_job, "status", "lastScheduleTime")
     since = times.parse(known or meta(cron_job)["creationTimestamp"])
-    following = schedule.after(now)
+    following = schedule.following(since, now)
     if following is not None:
         decision.again_s = times.seconds_until(following, now) + LATENESS_S
     deadline_s = spec.get("startingDeadlineSeconds")
@@ -172,16 +179,16 @@ def _serve(
         return
     if known is not None and times.parse(known) == due:
         return
+    if any(name_of(job) == job_name(cron_job, due) for job in running):
+        decision.served = due  # only the status could not be written
+        return
     policy = spec.get("concurrencyPolicy", "Allow")
     if policy == "Forbid" and running:
         text = "Not starting job because prior execution is running and concurrency policy is Forbid"
         decision.notes.append(Note(cron_job, NORMAL, "JobAlreadyActive", text))
         return
     if policy == "Replace":
-        wanted = job_name(cron_job, due)  # it may be there already, if only the status could not be written
-        decision.steps += [
-            _delete(cron_job, job) for job in running if not is_being_deleted(job) and name_of(job) != wanted
-        ]
+        decision.steps += [_delete(cron_job, job) for job in running if not is_being_deleted(job)]
     decision.steps.append(_creation(cron_job, due, schedule.zone))
     decision.served = due
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from sampan.api.resources import CORE_EVENTS, DAEMON_SETS, NODES, PODS
 from sampan.apimachinery.object import Object, name_of
-from sampan.controllers.daemonset import Observed, plan, pod_spec_of, should_run, target_node
+from sampan.controllers.daemonset import Observed, plan
 from sampan.controllers.daemonset_patience import Patience
+from sampan.controllers.daemonset_pods import pod_spec_of, should_run, target_node
 from sampan.controllers.revision_history import HASH_LABEL
 from sampan.reconcile.plan import Create, Delete, End, Outcome, Verify
 from sampan.sim.cluster import SimCluster
@@ -183,18 +184,19 @@ def test_pods_that_keep_failing_are_replaced_later_and_later(make, flat) -> None
 
 def test_the_delay_doubles_for_each_node_alone_and_is_forgotten_in_the_end() -> None:
     patience = Patience()
-    assert patience.waits("ns/agent", {"n1"}, 0.0) == {}
-    assert patience.waits("ns/agent", {"n1", "n2"}, 0.25) == {"n1": 0.75}
-    assert patience.waits("ns/agent", {"n1"}, 1.0) == {}
-    assert patience.waits("ns/agent", {"n1"}, 1.5) == {"n1": 1.5}
+    assert patience.waits("ns/agent", "1", {"n1"}, 0.0) == {}
+    assert patience.waits("ns/agent", "1", {"n1", "n2"}, 0.25) == {"n1": 0.75}
+    assert patience.waits("ns/agent", "1", {"n1"}, 1.0) == {}
+    assert patience.waits("ns/agent", "1", {"n1"}, 1.5) == {"n1": 1.5}
     now = 3.0
     for _ in range(12):
-        assert patience.waits("ns/agent", {"n1"}, now) == {}
-        now += patience.waits("ns/agent", {"n1"}, now)["n1"]
-    assert patience.waits("ns/agent", {"n1"}, now) == {}
-    assert patience.waits("ns/agent", {"n1"}, now)["n1"] == 900.0
-    assert patience.waits("ns/agent", {"n1"}, now + 2800.0) == {}
-    assert patience.waits("ns/agent", {"n1"}, now + 2800.5) == {"n1": 0.5}
+        assert patience.waits("ns/agent", "1", {"n1"}, now) == {}
+        now += patience.waits("ns/agent", "1", {"n1"}, now)["n1"]
+    assert patience.waits("ns/agent", "1", {"n1"}, now) == {}
+    assert patience.waits("ns/agent", "1", {"n1"}, now)["n1"] == 900.0
+    assert patience.waits("ns/agent", "1", {"n1"}, now + 2800.0) == {}
+    assert patience.waits("ns/agent", "1", {"n1"}, now + 2800.5) == {"n1": 0.5}
+    assert patience.waits("ns/agent", "2", {"n1"}, now + 2800.5) == {}, "the set has changed"
 
 
 def test_with_surge_the_old_pod_goes_when_it_is_not_ready_or_the_new_one_is_available(make, flat) -> None:

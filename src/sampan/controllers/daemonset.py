@@ -1,14 +1,13 @@
 """DaemonSet: one pod on every node that the template selects and whose taints it tolerates.
 
 Observed: the set, its pods, all nodes, its ControllerRevisions. Desired: one available pod of the present template for
-each node that fits. Each pod is made for one node and says so in its node affinity; the scheduler puts it there. The
-tolerations that let such pods run on troubled nodes are added to them.
+each node that fits (`daemonset_pods` knows where one belongs and how it is made).
 
 A node that should have the pod and has none gets one; one that should not loses it; a failed or finished pod is
-replaced, on each node later and later (a second, doubling up to 15 minutes) while its pods keep ending, so that the
-loop does not fight with a kubelet that refuses them. When the template changes, RollingUpdate replaces old pods while
-at most `maxUnavailable` nodes lack an available one, or first adds new ones on at most `maxSurge` nodes; OnDelete waits
-until someone deletes the old pods.
+replaced, a failed one on each node later and later (a second, doubling up to 15 minutes, `daemonset_patience`), so
+that the loop does not fight with a kubelet that refuses them. When the template changes, RollingUpdate replaces old
+pods while at most `maxUnavailable` nodes lack an available one, or first adds new ones on at most `maxSurge` nodes
+(`daemonset_rollout`); OnDelete waits until someone deletes the old pods. The status follows also where a write failed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sampan import effects
-from sampan.api.apps.daemonset import template_generation
 from sampan.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import (
@@ -35,8 +33,17 @@ from sampan.apimachinery.object import (
     uid_of,
 )
 from sampan.client.events import NORMAL, WARNING
-from sampan.controllers import node_fit, pod_template, taints, times
+from sampan.controllers import times
 from sampan.controllers.daemonset_patience import Patience
+from sampan.controllers.daemonset_pods import (
+    by_node,
+    deletion,
+    is_updated,
+    new_pod,
+    pod_spec_of,
+    should_run,
+    target_node,
+)
 from sampan.controllers.daemonset_rollout import Budget, NodePods, next_replacements
 from sampan.controllers.ownership import claim
 from sampan.controllers.pods import (
@@ -49,17 +56,11 @@ from sampan.controllers.pods import (
     owned_or_orphaned,
     phase_of,
 )
-from sampan.controllers.revision_history import HASH_LABEL, history_of, surplus
+from sampan.controllers.revision_history import HASH_LABEL, History, history_of, revision_hash, surplus
 from sampan.reconcile.controller import Wiring, owner_key
-from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Outcome, Parallel, Plan, Step, Update
+from sampan.reconcile.plan import NOTHING, Delete, Note, Outcome, Parallel, Patch, Plan, Step, Update
 
 BURST = 250
-GENERATION_LABEL = "pod-template-generation"
-NO_EXECUTE_TOLERATED = (taints.NOT_READY, taints.UNREACHABLE)
-NO_SCHEDULE_TOLERATED = (
-    "node.kubernetes.io/disk-pressure", "node.kubernetes.io/memory-pressure", "node.kubernetes.io/pid-pressure",
-    taints.UNSCHEDULABLE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,117 +72,148 @@ class Observed:
     nodes: Mapping[str, Object]
     revisions: tuple[Object, ...] = ()
     waits: Mapping[str, float] = field(default_factory=dict)
-    """Nodes whose ended pods must not be replaced yet, and for how many seconds."""
+    """Nodes whose failed pods must not be replaced yet, and for how many seconds."""
 
 
 def plan(observed: Observed, now: datetime) -> Plan:
     """What to create and delete so that each node has what it should."""
     owner = observed.daemon_set
     selector = selectors.from_document(dig(owner, "spec", "selector"))
-    claimed = claim(owner, DAEMON_SETS, PODS, observed.pods, selector.matches)
+    if selector.selects_everything:
+        text = "This daemon set is selecting all pods. A non-empty selector is required."
+        return Plan(notes=(Note(owner, WARNING, "SelectingAll", text),))
     if is_being_deleted(owner):
-        return NOTHING
+        return NOTHING  # its revisions may be gone before its pods: nothing true could be said of it
+    claimed = claim(owner, DAEMON_SETS, PODS, observed.pods, selector.matches)
     history = history_of(owner, DAEMON_SETS, observed.revisions)
-    spec = pod_spec_of(owner)
-    on_node = by_node(claimed.objects)
-    creations: list[str] = []
-    deletions: list[Object] = []
-    notes: list[Note] = []
-    nodes: list[NodePods] = []
-    min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
-    placement = {name: should_run(spec, node) for name, node in sorted(observed.nodes.items())}
-    budget = Budget.of(owner, sum(run for run, _ in placement.values()))
-    for name, (run, stay) in placement.items():
-        pods = on_node.get(name, [])
-        if run and not pods:
-            creations.append(name)
-        elif stay:
-            deletions += _ended(owner, pods, notes) if name not in observed.waits else []
-            deletions += _doubles(pods, history.hash, min_ready_s, now, surge=budget.surge > 0)
-        else:
-            deletions += [pod for pod in pods if not is_being_deleted(pod)]
-        if run:
-            nodes.append(NodePods.of(name, pods, history.hash, min_ready_s, now))
-    for name, pods in sorted(on_node.items()):
-        if name not in observed.nodes:
-            deletions += [pod for pod in pods if not is_being_deleted(pod) and not dig(pod, "spec", "nodeName")]
-    if budget.rolls:
-        replaced = next_replacements(nodes, budget)
-        deletions += [pod for pod in replaced.delete if pod not in deletions]
-        creations += [name for name in replaced.create if name not in creations]
-    steps = [*claimed.steps, *history.steps, *_writes(owner, spec, creations, deletions, history.hash)]
-    in_use = frozenset(labels_of(pod).get(HASH_LABEL, "") for pod in claimed.objects)
-    steps += surplus(history.old, in_use, int(dig(owner, "spec", "revisionHistoryLimit", default=10)))
+    pods, renamed, doubles = _merged(history, claimed.objects)
+    work = _Work(observed, pods, history.hash, now)
+    work.tend()
+    work.roll()
+    in_use = frozenset(labels_of(pod).get(HASH_LABEL, "") for pod in pods)
+    limit = int(dig(owner, "spec", "revisionHistoryLimit", default=10))
+    forgotten = (*doubles, *surplus(history.old, in_use, limit, counts_used=True))
+    steps = (*claimed.steps, *history.steps, *renamed, *work.writes(), *forgotten)
 
     def report(outcome: Outcome) -> tuple[Step, ...]:
-        status = status_of(owner, {name: run for name, (run, _) in placement.items()}, on_node, history.hash, now)
+        status = status_of(owner, work.runs, work.on_node, history.hash, now)
         if status == (owner.get("status") or {}):
             return ()
         return (Update(DAEMON_SETS, {**owner, "status": status}, subresource="status"),)
 
-    moments = [at for pod in claimed.objects if (at := available_at(pod, min_ready_s)) and at > now]
-    waits = [times.seconds_until(moment, now) for moment in moments]
-    waits += [observed.waits[name] for name, pods in sorted(on_node.items()) if name in observed.waits and _over(pods)]
-    return Plan(tuple(steps), tuple(notes), min(waits, default=None), report)
+    return Plan(steps, tuple(work.notes), work.look_again_s(), report)
 
 
-def pod_spec_of(owner: Object) -> Object:
-    """The template's pod spec with the tolerations that every daemon pod has."""
-    spec = dict(dig(owner, "spec", "template", "spec", default={}))
-    added = [{"key": key, "operator": "Exists", "effect": taints.NO_EXECUTE} for key in NO_EXECUTE_TOLERATED]
-    keys: tuple[str, ...] = NO_SCHEDULE_TOLERATED
-    if spec.get("hostNetwork"):
-        keys = (*keys, "node.kubernetes.io/network-unavailable")
-    added += [{"key": key, "operator": "Exists", "effect": taints.NO_SCHEDULE} for key in keys]
-    own: Sequence[Object] = spec.get("tolerations") or ()
-    spec["tolerations"] = [*own, *(one for one in added if one not in own)]
-    return spec
+class _Work:
+    """A DaemonSet's pods and nodes at one moment, and what is to be done about them."""
+
+    def __init__(self, observed: Observed, pods: Sequence[Object], digest: str, now: datetime) -> None:
+        self._owner, self._waits, self._digest, self._now = observed.daemon_set, observed.waits, digest, now
+        self._pods, self._nodes = pods, observed.nodes
+        self._min_ready_s = int(dig(self._owner, "spec", "minReadySeconds", default=0))
+        self._spec = pod_spec_of(self._owner)
+        placement = {name: should_run(self._spec, node) for name, node in sorted(observed.nodes.items())}
+        self.runs = {name: run for name, (run, _) in placement.items()}
+        """Of each node, whether it should have a pod."""
+        self._stays = {name: stay for name, (_, stay) in placement.items()}
+        self.on_node = by_node(pods)
+        self._budget = Budget.of(self._owner, sum(self.runs.values()))
+        self._creations: list[str] = []
+        self._deletions: list[Object] = []
+        self.notes: list[Note] = []
+
+    def tend(self) -> None:
+        """Give every node its pod, and take those away that ended, that are too many, or that do not belong there."""
+        for name, run in self.runs.items():
+            pods = self.on_node.get(name, [])
+            if run and not pods:
+                self._creations.append(name)
+            elif self._stays[name]:
+                self._deletions += _ended(self._owner, pods, self.notes, wait=name in self._waits)
+                self._deletions += self._doubles(pods)
+            else:
+                self._deletions += [pod for pod in pods if not is_being_deleted(pod)]
+        for name, pods in sorted(self.on_node.items()):
+            if name not in self._nodes:
+                self._deletions += [
+                    pod for pod in pods if not is_being_deleted(pod) and not dig(pod, "spec", "nodeName")
+                ]
+
+    def roll(self) -> None:
+        """Replace some pods of an old template."""
+        if not self._budget.rolls:
+            return
+        names = sorted({name for name, run in self.runs.items() if run} | self.on_node.keys())
+        replaced = next_replacements([
+            NodePods.of(name, self.runs.get(name, False), self.on_node.get(name, ()), self._updated, self._available)
+            for name in names
+        ], self._budget)
+        self._deletions += [pod for pod in replaced.delete if pod not in self._deletions]
+        self._creations += [name for name in replaced.create if name not in self._creations]
+
+    def writes(self) -> list[Step]:
+        steps: list[Step] = []
+        if self._creations:
+            creations = (new_pod(self._owner, self._spec, name, self._digest) for name in self._creations[:BURST])
+            steps.append(Parallel(tuple(creations), slow_start=True))
+        if self._deletions:
+            steps.append(Parallel(tuple(deletion(self._owner, pod) for pod in self._deletions[:BURST])))
+        return steps
+
+    def look_again_s(self) -> float | None:
+        """When a pod becomes available, or a failed one may be replaced, of which no event tells."""
+        moments = [at for pod in self._pods if (at := available_at(pod, self._min_ready_s)) and at > self._now]
+        waits = [times.seconds_until(moment, self._now) for moment in moments]
+        waits += [self._waits[name] for name, pods in self.on_node.items() if name in self._waits and _failed(pods)]
+        return min(waits, default=None)
+
+    def _updated(self, pod: Object) -> bool:
+        return is_updated(pod, self._owner, self._digest)
+
+    def _available(self, pod: Object) -> bool:
+        return is_available(pod, self._min_ready_s, self._now)
+
+    def _doubles(self, pods: Sequence[Object]) -> list[Object]:
+        """Pods that the node has too many of: all but the oldest; with surge, all but the oldest of each template.
+
+        There, the old pod goes as soon as it is not ready, or the new one is available.
+        """
+        active = [pod for pod in pods if is_active(pod)]
+        if not self._budget.surge:
+            return active[1:]
+        new = [pod for pod in active if self._updated(pod)]
+        old = [pod for pod in active if not self._updated(pod)]
+        finished = bool(new and old) and (not is_ready(old[0]) or self._available(new[0]))
+        return new[1:] + (old if finished else old[1:])
 
 
-def should_run(spec: Object, node: Object) -> tuple[bool, bool]:
-    """Whether a pod should be put on the node, and whether one that is there may stay."""
-    if not node_fit.selects_node(spec, node):
-        return False, False
-    tolerations = spec["tolerations"]
-    stay = node_fit.tolerates_node(tolerations, node, taints.NO_EXECUTE)
-    return stay and node_fit.tolerates_node(tolerations, node, taints.NO_SCHEDULE), stay
-
-
-def target_node(pod: Object) -> str:
-    """The node that a daemon pod is on, or was made for."""
-    name = dig(pod, "spec", "nodeName")
-    if name:
-        return str(name)
-    terms = dig(
-        pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution",
-        "nodeSelectorTerms", default=(),
-    )
-    for term in terms:
-        for one in term.get("matchFields") or ():
-            if one.get("key") == "metadata.name" and one.get("values"):
-                return str(one["values"][0])
-    return ""
-
-
-def by_node(pods: Sequence[Object]) -> dict[str, list[Object]]:
-    """Pods by node: those that are on it, oldest first, before those that are to come."""
-
-    def order(pod: Object) -> tuple[bool, str, str]:
-        return not dig(pod, "spec", "nodeName"), meta(pod).get("creationTimestamp") or "", name_of(pod)
-
-    found: dict[str, list[Object]] = {}
-    for pod in sorted(pods, key=order):
-        found.setdefault(target_node(pod), []).append(pod)
-    return found
+def _merged(history: History, pods: Sequence[Object]) -> tuple[list[Object], list[Step], list[Step]]:
+    """Pods of revisions that say the same as the current one become its own, and such revisions are deleted."""
+    digests = {revision_hash(one) for one in history.doubles}
+    merged: list[Object] = []
+    renamed: list[Step] = []
+    for pod in pods:
+        if labels_of(pod).get(HASH_LABEL) in digests:
+            patch = {"metadata": {"uid": uid_of(pod), "labels": {HASH_LABEL: history.hash}}}
+            renamed.append(Patch(PODS, name_of(pod), namespace_of(pod), patch, "merge", missing_ok=True))
+            pod = {**pod, "metadata": {**meta(pod), "labels": {**labels_of(pod), HASH_LABEL: history.hash}}}
+        merged.append(pod)
+    return merged, renamed, [
+        Delete(CONTROLLER_REVISIONS, name_of(one), namespace_of(one), uid=uid_of(one)) for one in history.doubles
+    ]
 
 
 def _over(pods: Sequence[Object]) -> list[Object]:
     return [pod for pod in pods if is_finished(pod) and not is_being_deleted(pod)]
 
 
-def _ended(owner: Object, pods: Sequence[Object], notes: list[Note]) -> list[Object]:
-    """Failed and finished pods."""
-    ended = _over(pods)
+def _failed(pods: Sequence[Object]) -> list[Object]:
+    return [pod for pod in pods if phase_of(pod) == "Failed" and not is_being_deleted(pod)]
+
+
+def _ended(owner: Object, pods: Sequence[Object], notes: list[Note], *, wait: bool) -> list[Object]:
+    """Failed and finished pods; failed ones not while they have to `wait`."""
+    ended = [pod for pod in _over(pods) if not wait or phase_of(pod) != "Failed"]
     for pod in ended:
         where = f"daemon pod {namespace_of(pod)}/{name_of(pod)} on node {target_node(pod)}"
         if phase_of(pod) == "Failed":
@@ -189,60 +221,6 @@ def _ended(owner: Object, pods: Sequence[Object], notes: list[Note]) -> list[Obj
         else:
             notes.append(Note(owner, NORMAL, "SucceededDaemonPod", f"Found succeeded {where}, will try to delete it"))
     return ended
-
-
-def _doubles(
-    pods: Sequence[Object], digest: str, min_ready_s: int, now: datetime, *, surge: bool
-) -> list[Object]:
-    """Pods that the node has too many of: all but the oldest; with surge, all but the oldest of each template.
-
-    There, the old pod goes as soon as it is not ready, or the new one is available.
-    """
-    active = [pod for pod in pods if is_active(pod)]
-    if not surge:
-        return active[1:]
-    new = [pod for pod in active if labels_of(pod).get(HASH_LABEL) == digest]
-    old = [pod for pod in active if pod not in new]
-    finished = bool(new and old) and (not is_ready(old[0]) or is_available(new[0], min_ready_s, now))
-    return new[1:] + (old if finished else old[1:])
-
-
-def _writes(
-    owner: Object, spec: Object, creations: Sequence[str], deletions: Sequence[Object], digest: str
-) -> list[Step]:
-    steps: list[Step] = []
-    if creations:
-        writes = tuple(_create(owner, spec, name, digest) for name in creations[:BURST])
-        steps.append(Parallel(writes, slow_start=True))
-    if deletions:
-        steps.append(Parallel(tuple(_delete(owner, pod) for pod in deletions[:BURST])))
-    return steps
-
-
-def _create(owner: Object, spec: Object, node: str, digest: str) -> Create:
-    pod = pod_template.pod_from({**dig(owner, "spec", "template", default={}), "spec": spec}, owner)
-    generation = str(template_generation(owner) or meta(owner).get("generation", 0))
-    labels = {**(pod["metadata"].get("labels") or {}), HASH_LABEL: digest, GENERATION_LABEL: generation}
-    affinity = dict(spec.get("affinity") or {})
-    by_name = {"key": "metadata.name", "operator": "In", "values": [node]}
-    affinity["nodeAffinity"] = {
-        **(affinity.get("nodeAffinity") or {}),
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [by_name]}]},
-    }
-    pod = {**pod, "metadata": {**pod["metadata"], "labels": labels}, "spec": {**spec, "affinity": affinity}}
-    return Create(
-        PODS, pod,
-        created=Note(owner, NORMAL, "SuccessfulCreate", "Created pod: {name}"),
-        failed=Note(owner, WARNING, "FailedCreate", "Error creating: {error}"),
-    )
-
-
-def _delete(owner: Object, pod: Object) -> Delete:
-    return Delete(
-        PODS, name_of(pod), namespace_of(pod), uid=uid_of(pod),
-        deleted=Note(owner, NORMAL, "SuccessfulDelete", "Deleted pod: {name}"),
-        failed=Note(owner, WARNING, "FailedDelete", "Error deleting: {error}"),
-    )
 
 
 def status_of(
@@ -266,7 +244,7 @@ def status_of(
         current += 1
         ready += is_ready(pod)
         available += is_available(pod, min_ready_s, now)
-        updated += labels_of(pod).get(HASH_LABEL) == digest
+        updated += is_updated(pod, owner, digest)
     status: Object = {
         "currentNumberScheduled": current, "numberMisscheduled": misplaced, "desiredNumberScheduled": desired,
         "numberReady": ready, "observedGeneration": meta(owner).get("generation", 0),
@@ -305,7 +283,9 @@ class DaemonSetReconciler:
         pods = tuple(sorted(owned_or_orphaned(self._pods, owner), key=key_of))
         revisions = tuple(sorted(owned_or_orphaned(self._revisions, owner), key=key_of))
         nodes = {name_of(node): node for node in self._nodes.list()}
-        waits = self._patience.waits(key, {target_node(pod) for pod in pods if _over([pod])}, effects.monotonic())
+        nodes_of_failed = {target_node(pod) for pod in _failed(pods)}
+        template = f"{uid_of(owner)}/{dig(owner, 'status', 'observedGeneration', default=0)}"
+        waits = self._patience.waits(key, template, nodes_of_failed, effects.monotonic())
         return plan(Observed(owner, pods, nodes, revisions, waits), effects.now())
 
     def _concerned(self, pod: Object) -> list[str]:

@@ -8,7 +8,7 @@ revision already has the name of a new one, the owner's collisionCount is raised
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sampan.api.resources import CONTROLLER_REVISIONS
@@ -26,11 +26,15 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The hash of the owner's present template, the steps that make its revision current, and the old revisions."""
+    """The hash of the owner's present template, the steps that make its revision current, and the old revisions.
+
+    `doubles` are of the old ones those that say the same as the current one.
+    """
 
     hash: str
     steps: tuple[Step, ...]
     old: tuple[Object, ...]
+    doubles: tuple[Object, ...] = ()
 
 
 def template_data(template: Object) -> Object:
@@ -53,23 +57,33 @@ def history_of(owner: Object, resource: Resource, revisions: Sequence[Object]) -
     steps = claimed.steps
     if latest.get("revision", 0) < newest and is_controlled_by(latest, owner):
         steps = (*steps, Update(CONTROLLER_REVISIONS, {**latest, "revision": newest + 1}))
-    return History(revision_hash(latest), steps, old)
+    doubles = tuple(one for one in current if uid_of(one) != uid_of(latest))
+    return History(revision_hash(latest), steps, old, doubles)
 
 
 def revision_hash(revision: Object) -> str:
-    """The hash of a DaemonSet's or a StatefulSet's revision; each has a label of its own for it."""
+    """The hash of a DaemonSet's or a StatefulSet's revision; each has a label of its own for it.
+
+    One that somebody else made without any is known by its name.
+    """
     labels = labels_of(revision)
-    return labels.get(STATEFUL_SET_HASH_LABEL) or labels.get(HASH_LABEL, "")
+    return labels.get(STATEFUL_SET_HASH_LABEL) or labels.get(HASH_LABEL) or name_of(revision)
 
 
-def surplus(old: Iterable[Object], in_use: frozenset[str], limit: int) -> tuple[Step, ...]:
-    """Delete the oldest old revisions beyond `limit` whose hash no pod has."""
+def surplus(
+    old: Sequence[Object], in_use: frozenset[str], limit: int, *, counts_used: bool = False
+) -> tuple[Step, ...]:
+    """Delete the oldest old revisions beyond `limit` whose hash no pod has.
+
+    `counts_used`: those that pods have are among the `limit` that are kept (as a DaemonSet does).
+    """
     unused = sorted(
         (one for one in old if revision_hash(one) not in in_use), key=lambda one: one.get("revision", 0)
     )
+    kept = old if counts_used else unused
     return tuple(
         Delete(CONTROLLER_REVISIONS, name_of(one), namespace_of(one), uid=uid_of(one))
-        for one in unused[: max(len(unused) - limit, 0)]
+        for one in unused[: max(len(kept) - limit, 0)]
     )
 
 

@@ -80,7 +80,7 @@ MUTANTS = (
            "uid=uid_of(pod),", "uid=uid_of(pod), grace_period_s=0,", "statefulsets"),
     Mutant("claims are not made", "controllers.statefulset:_Work._make_and_mend",
            "if claims:", "if False:", "statefulsets"),
-    Mutant("two daemons a node", "controllers.daemonset:plan",
+    Mutant("two daemons a node", "controllers.daemonset:_Work.tend",
            "if run and not pods:", "if run and len(pods) < 2:", "daemonsets"),
     # Jobs and CronJobs
     Mutant("a job counts twice", "controllers.job_tally:Counting.__init__",

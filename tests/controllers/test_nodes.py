@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from tests.controllers.lab import Lab, on_a_cluster
 
+from sampan.api.resources import CORE_EVENTS, NODES
 from sampan.controllers import node_lifecycle, pod_gc, taint_eviction
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.node_lifecycle import Observed, wanted_taints
@@ -49,6 +52,20 @@ def test_an_unknown_node_is_tainted_and_its_pods_are_not_ready(make) -> None:
     [mark] = marks.writes
     assert (mark.done.reason, mark.done.message) == ("NodeNotReady", "Node is not ready")
     assert isinstance(mark, Patch) and mark.name == "a" and mark.subresource == "status"
+
+
+def test_a_kubelet_that_says_its_node_is_not_ready_speaks_for_its_pods(make) -> None:
+    [patch] = node_lifecycle.plan(Observed(make.node(ready="False"), (make.pod("a", ready=True),), 1.0), CONFIG,
+                                  make.now).steps
+    assert keys(patch.patch["spec"]["taints"]) == [("not-ready", "NoSchedule"), ("not-ready", "NoExecute")]
+
+
+def test_a_taint_follows_from_one_bad_state_to_the_other_at_once(make) -> None:
+    """Whatever the pace of the zone: pods of the node are going anyway."""
+    for before, ready, after in (("unreachable", "False", "not-ready"), ("not-ready", "Unknown", "unreachable")):
+        node = make.node(ready=ready, taints=[{"key": f"node.kubernetes.io/{before}", "effect": "NoExecute"}])
+        found = keys(wanted_taints(node, Observed(node, (), 1.0, may_evict=False), make.now))
+        assert found == [(after, "NoSchedule"), (after, "NoExecute")]
 
 
 def test_a_node_that_is_back_loses_our_taints_and_keeps_others(make) -> None:
@@ -205,3 +222,31 @@ def test_a_change_of_labels_begins_no_eviction(make) -> None:
     node["metadata"]["labels"] = {"kubernetes.io/os": "linux"}
     decided = node_lifecycle.plan(Observed(node, (), 0.0), CONFIG, make.now)
     assert decided.steps and not node_lifecycle._begins_eviction(decided, node)
+
+
+def test_a_node_without_a_kubelet_is_unknown_after_its_time_and_its_end_is_told_with_its_uid() -> None:
+    async def scenario(lab: Lab) -> None:
+        made = await lab.client.create(NODES, {"metadata": {"name": "ghost"}})
+
+        async def reasons() -> dict[str, dict]:
+            found = (await lab.client.list(CORE_EVENTS, "default"))["items"]
+            return {one["reason"]: one for one in found if one["involvedObject"]["name"] == "ghost"}
+
+        async def is_unknown() -> bool:
+            found = (await lab.client.get(NODES, "ghost")).get("status", {}).get("conditions", ())
+            return {one["reason"] for one in found if one["status"] == "Unknown"} == {"NodeStatusNeverUpdated"}
+
+        await asyncio.sleep(CONFIG.node_monitor_grace_s + 5)
+        assert not await is_unknown()
+        await lab.until(is_unknown, within_s=20)
+        await lab.client.delete(NODES, "ghost")
+
+        async def told() -> bool:
+            return {"RegisteredNode", "RemovingNode"} <= (await reasons()).keys()
+
+        await lab.until(told)
+        for event in (await reasons()).values():
+            assert event["involvedObject"]["uid"] == made["metadata"]["uid"] and event["type"] == "Normal"
+        assert (await reasons())["RemovingNode"]["message"] == "Node ghost event: Removing Node ghost from Controller"
+
+    on_a_cluster(scenario)

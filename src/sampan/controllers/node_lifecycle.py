@@ -3,8 +3,9 @@
 Observed: nodes, their Leases in kube-node-lease, the pods on them. Desired: a node's conditions, taints and the
 readiness of its pods say what is known of it. It is alive while its kubelet renews its Lease or its status. Only
 *changes* are timed, and by this controller's own clock, so clocks of nodes do not matter. After `node_monitor_grace_s`
-without any, every condition that the kubelet reports becomes Unknown, and the node's pods are marked not ready, which
-takes them out of Services.
+without any (of a node that has never reported: `node_startup_grace_s` after its creation), every condition that the
+kubelet reports becomes Unknown, and the node's pods are marked not ready, which takes them out of Services. A kubelet
+that says itself that its node is not ready still speaks for its pods: those are left as it says they are.
 
 From the conditions follow taints: NoSchedule at once; NoExecute, which evicts pods (see `taint_eviction.py`), at a pace
 that depends on how the node's zone is (see `node_zones.py`), and not at all while no node of the cluster is ready: then
@@ -19,7 +20,7 @@ from datetime import datetime
 
 from sampan import effects
 from sampan.api.resources import LEASES, NODES, PODS
-from sampan.apimachinery.object import Object, dig, key_of, labels_of, meta, name_of, namespace_of
+from sampan.apimachinery.object import Object, dig, key_of, labels_of, meta, name_of, namespace_of, uid_of
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import taints, times
 from sampan.controllers.config import ControllerManagerConfig
@@ -36,10 +37,11 @@ _RENAMED = tuple((f"kubernetes.io/{what}", f"beta.kubernetes.io/{what}") for wha
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The last sign of life that changed, and when (monotonic seconds) it did."""
+    """The last sign of life that changed, and when (monotonic seconds) it did. `uid` is the node's."""
 
     sign: tuple[str, str]
     at: float
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def plan(observed: Observed, config: ControllerManagerConfig, now: datetime) -> 
     if wanted != list(dig(node, "spec", "taints", default=())):
         patch = {"metadata": {"resourceVersion": meta(node).get("resourceVersion")}, "spec": {"taints": wanted or None}}
         steps.append(Patch(NODES, name_of(node), "", patch, "merge", missing_ok=True))
-    if known is not None and known.get("status") != "True":
+    if known is not None and known.get("status") == "Unknown":
         writes = tuple(_not_ready(pod, now) for pod in observed.pods if is_ready(pod))
         steps += [Parallel(writes)] if writes else []
     return Plan(tuple(steps), requeue_after_s=config.node_monitor_period_s)
@@ -211,9 +213,10 @@ class NodeLifecycleReconciler:
 
     def _removed(self, key: str) -> Plan:
         self._well.pop(key, None)
-        if self._health.pop(key, None) is None:
+        known = self._health.pop(key, None)
+        if known is None:
             return NOTHING
-        about = {"kind": "Node", "apiVersion": "v1", "name": key, "uid": key}
+        about = {"kind": "Node", "apiVersion": "v1", "name": key, "uid": known.uid}
         text = f"Node {key} event: Removing Node {key} from Controller"
         return Plan(notes=(Note(about, NORMAL, "RemovingNode", text),))
 
@@ -222,7 +225,10 @@ class NodeLifecycleReconciler:
         sign = sign_of_life(node, self._leases.get(name, LEASE_NAMESPACE))
         known = self._health.get(name)
         if known is None or known.sign != sign:
-            known = self._health[name] = Health(sign, now)
+            at = now
+            if known is None and condition(node, "Ready") is None:  # it has been silent since it is there
+                at -= (effects.now() - times.parse(meta(node)["creationTimestamp"])).total_seconds()
+            known = self._health[name] = Health(sign, at, uid_of(node))
         return now - known.at
 
 

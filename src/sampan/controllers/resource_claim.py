@@ -4,13 +4,16 @@ Observed: pods that have `spec.resourceClaims`, claims, claim templates. Desired
 template, and reservations that are those of pods that run or will. Pods that name a template get a claim of their own
 (see `resource_claim_pods.py`). A pod that has a node without having passed the scheduler is entered into
 `status.reservedFor` of its allocated claims, as the scheduler would have done. Entries of pods that are gone or have
-finished are taken out; with the last one the allocation is given back and the finalizer
-`resource.kubernetes.io/delete-protection` removed. A claim made for a pod that has finished is deleted.
+finished are taken out; with the last one the allocation is given back and then the finalizer
+`resource.kubernetes.io/delete-protection` removed. That finalizer is also the first thing that the scheduler writes of
+a new allocation, so it is removed only right after the allocation was given back, or when the claim is being deleted.
+A claim made for a pod that will not run (any more) is deleted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sampan.api.resources import PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS
 from sampan.apimachinery import errors
@@ -32,35 +35,59 @@ from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Delete, Plan, Step, Update
 
 PROTECTION = "resource.kubernetes.io/delete-protection"
+OF_ALLOCATION = ("allocation", "devices", "reservedFor")
+MOST_USERS = 256
 POD = "pod:"
 
 
-def plan_claim(claim: Object, pods: Mapping[str, Object]) -> Plan:
-    """The next step of a claim. `pods` are those that it is reserved for and that are there, by uid."""
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Pods that a claim has to do with: those that it is reserved for and that are there, by uid, and the one (of
+    whatever uid) that has the name of the pod that it was made for."""
+
+    pods: Mapping[str, Object] = field(default_factory=dict)
+    owner: Object | None = None
+
+
+def plan_claim(claim: Object, users: Users, *, freed: bool = False) -> Plan:
+    """The next step of a claim. `freed`: the last thing that was done about it was to give its devices back."""
     reserved = list(dig(claim, "status", "reservedFor", default=()))
-    valid = [one for one in reserved if one.get("resource") != "pods" or _uses(pods.get(one.get("uid", "")))]
-    if len(valid) < len(reserved):
-        status = {**claim["status"], "reservedFor": valid}
-        if not valid:
-            status = {key: value for key, value in status.items() if key not in ("reservedFor", "allocation")}
-        return Plan((Update(RESOURCE_CLAIMS, {**claim, "status": status}, subresource="status"),))
+    valid = [one for one in reserved if one.get("resource") != "pods" or _runs(users.pods.get(one.get("uid", "")))]
+    finalizers = meta(claim).get("finalizers") or []
+    is_ours, has_devices = PROTECTION in finalizers, dig(claim, "status", "allocation") is not None
+    if len(valid) < len(reserved) and valid:
+        return Plan((_with_status(claim, {**claim["status"], "reservedFor": valid}),))
     if valid:
         return NOTHING
-    if dig(claim, "status", "allocation") is not None and is_being_deleted(claim):
-        status = {key: value for key, value in claim["status"].items() if key != "allocation"}
-        return Plan((Update(RESOURCE_CLAIMS, {**claim, "status": status}, subresource="status"),))
+    if reserved or (has_devices and is_ours and is_being_deleted(claim)):
+        dropped = OF_ALLOCATION if is_ours else ("reservedFor",)
+        return Plan((_with_status(claim, {k: v for k, v in claim["status"].items() if k not in dropped}),))
     steps: list[Step] = []
-    finalizers = meta(claim).get("finalizers") or []
-    if dig(claim, "status", "allocation") is None and PROTECTION in finalizers:
+    if is_ours and not has_devices and (freed or is_being_deleted(claim)):
         kept = [one for one in finalizers if one != PROTECTION]
         steps.append(Update(RESOURCE_CLAIMS, {**claim, "metadata": {**meta(claim), "finalizers": kept}}))
-    pod = pods.get(owning_pod(claim)[1])
-    if pod is not None and is_finished(pod) and not is_being_deleted(claim) and not steps:
-        steps.append(Delete(RESOURCE_CLAIMS, name_of(claim), namespace_of(claim), uid=uid_of(claim)))
+    if users.owner is not None and not is_being_deleted(claim):
+        is_replaced = uid_of(users.owner) != owning_pod(claim)[1]
+        if is_replaced or not _runs(users.owner):
+            steps.append(Delete(RESOURCE_CLAIMS, name_of(claim), namespace_of(claim), uid=uid_of(claim)))
     return Plan(tuple(steps))
 
 
-def _uses(pod: Object | None) -> bool:
+def _with_status(claim: Object, status: Object) -> Update:
+    return Update(RESOURCE_CLAIMS, {**claim, "status": status}, subresource="status")
+
+
+def gives_back(decided: Plan, claim: Object) -> bool:
+    """Whether a plan takes the allocation of the claim away."""
+    if dig(claim, "status", "allocation") is None:
+        return False
+    return any(
+        isinstance(step, Update) and step.subresource == "status" and "allocation" not in step.obj["status"]
+        for step in decided.steps
+    )
+
+
+def _runs(pod: Object | None) -> bool:
     """Whether the pod still needs what it has: one without a node that is being deleted will never run."""
     if pod is None or is_finished(pod):
         return False
@@ -72,9 +99,11 @@ def reservation(pod: Object, claim: Object) -> Update | None:
     reserved = list(dig(claim, "status", "reservedFor", default=()))
     if dig(claim, "status", "allocation") is None or any(one.get("uid") == uid_of(pod) for one in reserved):
         return None
+    owner = owning_pod(claim)[1]
+    if len(reserved) >= MOST_USERS or (owner and owner != uid_of(pod)):
+        return None
     entry = {"resource": "pods", "name": name_of(pod), "uid": uid_of(pod)}
-    status = {**claim["status"], "reservedFor": [*reserved, entry]}
-    return Update(RESOURCE_CLAIMS, {**claim, "status": status}, subresource="status")
+    return _with_status(claim, {**claim["status"], "reservedFor": [*reserved, entry]})
 
 
 class ResourceClaimReconciler:
@@ -87,13 +116,21 @@ class ResourceClaimReconciler:
         self._templates = wiring.watch(RESOURCE_CLAIM_TEMPLATES, self._waiting)
         self._claims = wiring.watch(RESOURCE_CLAIMS, self._keys_of_claim)
         index_by_owner(self._claims)
+        self._freed: set[str] = set()
 
     async def reconcile(self, key: str) -> Plan:
         if key.startswith(POD):
             pod = self._pods.get_by_key(key.removeprefix(POD))
             return self._of_pod(pod) if pod is not None else NOTHING
         claim = self._claims.get_by_key(key)
-        return NOTHING if claim is None else plan_claim(claim, await self._users(claim))
+        if claim is None:
+            self._freed.discard(key)
+            return NOTHING
+        decided = plan_claim(claim, await self._users(claim), freed=key in self._freed)
+        self._freed.discard(key)
+        if gives_back(decided, claim):
+            self._freed.add(key)
+        return decided
 
     def _of_pod(self, pod: Object) -> Plan:
         if is_being_deleted(pod) or is_finished(pod):
@@ -108,21 +145,22 @@ class ResourceClaimReconciler:
         found = [claim for name in names_of(pod) if (claim := self._claims.get(name, namespace)) is not None]
         return Plan(tuple(step for claim in found if (step := reservation(pod, claim)) is not None))
 
-    async def _users(self, claim: Object) -> dict[str, Object]:
-        """The pods that the claim names. That one is gone is asked of the server: its devices are then given away."""
+    async def _users(self, claim: Object) -> Users:
+        """That a user is gone is asked of the server: its devices are then given away."""
         namespace = namespace_of(claim)
-        named = [(one.get("name", ""), one.get("uid", "")) for one in dig(claim, "status", "reservedFor", default=())]
         found: dict[str, Object] = {}
-        for name, uid in [*named, owning_pod(claim)]:
-            pod = self._pods.get(name, namespace) if name else None
-            if pod is None and name:
+        for one in dig(claim, "status", "reservedFor", default=()):
+            name, uid = one.get("name", ""), one.get("uid", "")
+            pod = self._pods.get(name, namespace)
+            if pod is None:
                 try:
                     pod = await self._client.get(PODS, name, namespace)
                 except errors.NotFound:
                     continue
-            if pod is not None and uid_of(pod) == uid:
+            if uid_of(pod) == uid:
                 found[uid] = pod
-        return found
+        owner, _ = owning_pod(claim)
+        return Users(found, self._pods.get(owner, namespace) if owner else None)
 
     def _keys_of_claim(self, claim: Object) -> list[str]:
         users = [f"{POD}{key_of(pod)}" for pod in self._pods.by_index("claim", key_of(claim))]

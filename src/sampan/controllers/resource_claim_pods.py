@@ -17,6 +17,8 @@ from sampan.controllers.ownership import is_controlled_by, reference_to
 from sampan.reconcile.plan import NOTHING, Create, Note, Patch, Plan, Step
 
 ENTRY = "resource.kubernetes.io/pod-claim-name"
+CREATE = "create ResourceClaim : {error}"
+"""Of a claim that has no name yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def plan(pod: Object, claims: Claims) -> Plan:
             text = f'resource claim template "{template}": resourceclaimtemplate.resource.k8s.io "{template}" not found'
             notes.append(_failed(pod, name, text))
         else:
-            steps.append(Create(RESOURCE_CLAIMS, new_claim(pod, name, source), failed=_failed(pod, name, "{error}")))
+            steps.append(Create(RESOURCE_CLAIMS, new_claim(pod, name, source), failed=_failed(pod, name, CREATE)))
     merged = {**known, **wanted}
     if not steps and merged != known:
         listed = [{"name": name, "resourceClaimName": claim} for name, claim in sorted(merged.items())]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,13 @@ from sampan.reconcile.plan import NOTHING
 CLIENT, SERVER = ["digital signature", "client auth"], ["digital signature", "server auth"]
 
 
-def request(make, signer: str, name: str, *organizations: str, usages: list[str], hosts: tuple = (), **spec) -> Object:
-    names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in organizations]
+def request(make, signer: str, name: str, *organizations: str, usages: list[str], names: tuple = (), **spec) -> Object:
+    subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in organizations]
     builder = x509.CertificateSigningRequestBuilder().subject_name(
-        x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        x509.Name([*subject, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     )
-    if hosts:
-        names_of_hosts = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
-        builder = builder.add_extension(names_of_hosts, critical=False)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     pem = builder.sign(new_key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     return {
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": make.meta("csr"),
@@ -48,11 +48,6 @@ def signed(decided) -> x509.Certificate:
     return x509.load_pem_x509_certificate(base64.b64decode(update.obj["status"]["certificate"]))
 
 
-def failure(decided) -> str:
-    [update] = decided.steps
-    return update.obj["status"]["conditions"][-1]["message"]
-
-
 def test_an_approved_kubelet_gets_the_certificate_it_asked_for(make, authority) -> None:
     hour = request(make, KUBELET_CLIENT, "system:node:a", "system:nodes", usages=CLIENT, expirationSeconds=3600)
     found = signed(plan(hour, authority, make.now))
@@ -61,25 +56,65 @@ def test_an_approved_kubelet_gets_the_certificate_it_asked_for(make, authority) 
     usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert [one.dotted_string for one in usage] == ["1.3.6.1.5.5.7.3.2"]
     serving = request(
-        make, KUBELET_SERVING, "system:node:a", "system:nodes", usages=SERVER, hosts=("a.example.com",)
+        make, KUBELET_SERVING, "system:node:a", "system:nodes", usages=SERVER, names=(x509.DNSName("a.example.com"),)
     )
     names = signed(plan(serving, authority, make.now)).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert names.value.get_values_for_type(x509.DNSName) == ["a.example.com"]
 
 
-@pytest.mark.parametrize(("signer", "name", "groups", "usages", "hosts", "problem"), [
-    (KUBELET_CLIENT, "system:node:a", ("system:masters",), CLIENT, (), "organization is not system:nodes"),
-    (KUBELET_CLIENT, "admin", ("system:nodes",), CLIENT, (), "does not begin with system:node:"),
-    (KUBELET_CLIENT, "system:node:a", ("system:nodes",), SERVER, (), "usages did not match"),
-    (KUBELET_CLIENT, "system:node:a", ("system:nodes",), CLIENT, ("x",), "SubjectAlternativeNames are not allowed"),
-    (KUBELET_SERVING, "system:node:a", ("system:nodes",), SERVER, (), "DNS or IP subjectAltName is required"),
-    (API_CLIENT, "anna", (), SERVER, (), "usages did not match"),
+NODES, NODE = ("system:nodes",), "system:node:a"
+MAIL, URI = x509.RFC822Name("a@example.com"), x509.UniformResourceIdentifier("https://example.com")
+HOST, IP = x509.DNSName("a"), x509.IPAddress(ip_address("192.0.2.1"))
+
+
+@pytest.mark.parametrize(("signer", "name", "groups", "usages", "names", "problem"), [
+    (KUBELET_CLIENT, NODE, ("system:masters",), CLIENT, (), "subject organization is not system:nodes"),
+    (KUBELET_CLIENT, NODE, (*NODES, "other"), CLIENT, (), "subject organization is not system:nodes"),
+    (KUBELET_CLIENT, "admin", NODES, CLIENT, (), "subject common name does not begin with system:node:"),
+    (KUBELET_CLIENT, NODE, NODES, SERVER, (), "usages did not match [client auth digital signature key encipherment]"),
+    (KUBELET_CLIENT, NODE, NODES, CLIENT[:1], (),
+     "usages did not match [client auth digital signature key encipherment]"),
+    (KUBELET_CLIENT, NODE, NODES, CLIENT, (HOST,), "DNS subjectAltNames are not allowed"),
+    (KUBELET_CLIENT, NODE, NODES, CLIENT, (MAIL,), "Email subjectAltNames are not allowed"),
+    (KUBELET_CLIENT, NODE, NODES, CLIENT, (IP,), "IP subjectAltNames are not allowed"),
+    (KUBELET_CLIENT, NODE, NODES, CLIENT, (URI,), "URI subjectAltNames are not allowed"),
+    (KUBELET_CLIENT, NODE, NODES, [*CLIENT, "key encipherment"], (), ""),
+    (KUBELET_SERVING, NODE, NODES, SERVER, (), "DNS or IP subjectAltName is required"),
+    (KUBELET_SERVING, NODE, NODES, SERVER, (HOST, MAIL), "Email subjectAltNames are not allowed"),
+    (KUBELET_SERVING, NODE, NODES, SERVER, (IP, URI), "URI subjectAltNames are not allowed"),
+    (KUBELET_SERVING, NODE, (), SERVER, (HOST,), "subject organization is not system:nodes"),
+    (KUBELET_SERVING, "admin", NODES, SERVER, (HOST,), "subject common name does not begin with system:node:"),
+    (KUBELET_SERVING, NODE, NODES, CLIENT, (IP,),
+     "usages did not match [digital signature key encipherment server auth]"),
+    (KUBELET_SERVING, NODE, NODES, SERVER, (HOST, IP), ""),
+    (API_CLIENT, "anna", (), SERVER, (), "invalid usage for client certificate: server auth"),
+    (API_CLIENT, "anna", (), CLIENT[:1], (), "missing required usage for client certificate: client auth"),
+    (API_CLIENT, "anna", ("system:masters",), CLIENT, (MAIL,), ""),
 ])
 def test_what_does_not_have_its_signers_form_fails(
-    make, authority, signer, name, groups, usages, hosts, problem
+    make, authority, signer, name, groups, usages, names, problem
 ) -> None:
-    asked = request(make, signer, name, *groups, usages=usages, hosts=hosts)
-    assert problem in failure(plan(asked, authority, make.now))
+    asked = request(make, signer, name, *groups, usages=usages, names=names)
+    decided = plan(asked, authority, make.now)
+    if not problem:
+        assert signed(decided)
+        return
+    [update] = decided.steps
+    failed = update.obj["status"]["conditions"][-1]
+    assert (failed["type"], failed["status"], failed["reason"], failed["message"]) == (
+        "Failed", "True", "SignerValidationFailure", problem,
+    )
+
+
+@pytest.mark.parametrize(("seconds", "since_minutes", "holds"), [
+    (None, 5, timedelta(days=365)), (60, 5, timedelta(minutes=15)), (600, 5, timedelta(minutes=15)),
+    (3600, 5, timedelta(minutes=65)), (8 * 3600, 5, timedelta(hours=8)), (10 ** 9, 5, timedelta(days=365)),
+])
+def test_how_long_a_certificate_holds(make, authority, seconds, since_minutes, holds) -> None:
+    spec = {} if seconds is None else {"expirationSeconds": seconds}
+    found = signed(plan(request(make, LEGACY, "anna", usages=CLIENT, **spec), authority, make.now))
+    assert make.now.replace(microsecond=0) - found.not_valid_before_utc == timedelta(minutes=since_minutes)
+    assert found.not_valid_after_utc - found.not_valid_before_utc == holds
 
 
 def test_nothing_is_signed_unapproved_denied_twice_or_for_strangers(make, authority) -> None:
@@ -102,7 +137,7 @@ def test_kubelets_are_approved_by_what_they_may_and_others_never(make) -> None:
     [update] = approval(asked, "nodeclient", make.now).steps
     assert update.subresource == "approval" and update.obj["status"]["conditions"][0]["reason"] == "AutoApproved"
     assert right_needed(update.obj) == ()
-    serving = request(make, KUBELET_SERVING, "system:node:a", "system:nodes", usages=SERVER, hosts=("a",))
+    serving = request(make, KUBELET_SERVING, "system:node:a", "system:nodes", usages=SERVER, names=(HOST,))
     assert right_needed({**serving, "status": {}}) == ()
 
 

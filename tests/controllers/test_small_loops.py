@@ -18,7 +18,6 @@ from sampan.controllers import (
     node_ttl,
     pod_certificate_cleaner,
     service_cidr,
-    serviceaccount_tokens,
     storage_version_migrator,
     trust_bundle_publisher,
     volume_expansion,
@@ -26,7 +25,6 @@ from sampan.controllers import (
 from sampan.controllers import validating_admission_policy_status as policy_status
 from sampan.controllers.legacy_token_cleaner import INVALID_SINCE, LAST_USED, TYPE, generated, mounted, plan_token
 from sampan.controllers.volume_protection import attributes_classes_of
-from sampan.pki.service_account import SigningKey
 from sampan.reconcile.plan import Create, Delete, Patch, Update
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
@@ -78,23 +76,6 @@ def test_an_unused_generated_token_is_marked_and_a_year_later_deleted(make) -> N
     assert mounted([pod]) == {"default/t"}
 
 
-def test_a_token_secret_is_filled_and_goes_with_its_account(make, tmp_path) -> None:
-    key = SigningKey.ensure(tmp_path)
-    issuer = serviceaccount_tokens.Issuer(tmp_path / "sa.key", b"CA")
-    account = {"metadata": make.meta("robot")}
-    annotations = {serviceaccount_tokens.NAME: "robot"}
-    secret = {"metadata": make.meta("s", annotations=annotations), "type": TYPE}
-    [update] = serviceaccount_tokens.plan(secret, account, issuer).steps
-    data = {name: base64.b64decode(text).decode() for name, text in update.obj["data"].items()}
-    assert (data["ca.crt"], data["namespace"]) == ("CA", "default")
-    claims = jwt.decode(data["token"], key.public_pem.decode(), ["ES256"])
-    assert claims["sub"] == "system:serviceaccount:default:robot" and "exp" not in claims
-    assert not serviceaccount_tokens.plan(update.obj, account, issuer)
-    for gone in (None, {"metadata": {**make.meta("robot"), "uid": "another"}}):
-        [deletion] = serviceaccount_tokens.plan(update.obj, gone, issuer).steps
-        assert isinstance(deletion, Delete)
-
-
 def test_the_ttl_of_secrets_grows_with_the_cluster_and_shrinks_later(make) -> None:
     assert [node_ttl.step_for(count, 0) for count in (1, 100, 101, 3000)] == [0, 0, 1, 4]
     assert (node_ttl.step_for(95, 1), node_ttl.step_for(89, 1)) == (1, 0)
@@ -144,7 +125,8 @@ def test_a_service_range_is_ready_and_stays_while_addresses_need_it(make) -> Non
     [held] = service_cidr.plan(going, [], [address], make.now).steps
     assert held.obj["status"]["conditions"][0]["reason"] == "Terminating"
     for others, addresses in (([], []), ([cidr(make, "wide", "10.96.0.0/12")], [address])):
-        [free] = service_cidr.plan(going, others, addresses, make.now).steps
+        assert service_cidr.plan(going, others, addresses, make.now).requeue_after_s == 10
+        [free] = service_cidr.plan(going, others, addresses, make.now + timedelta(seconds=10)).steps
         assert free.obj["metadata"]["finalizers"] == []
 
 

@@ -19,6 +19,11 @@ API_CLIENT = "kubernetes.io/kube-apiserver-client"
 LEGACY = "kubernetes.io/legacy-unknown"
 _NODES, _NODE = "system:nodes", "system:node:"
 _ENCIPHERMENT = "key encipherment"
+_NOT_OF_NODES = f"subject organization is not {_NODES}"
+_NO_NODE = f"subject common name does not begin with {_NODE}"
+_KINDS: dict[type[x509.GeneralName], str] = {
+    x509.DNSName: "DNS", x509.RFC822Name: "Email", x509.IPAddress: "IP", x509.UniformResourceIdentifier: "URI",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,9 @@ class Asked:
     organizations: tuple[str, ...]
     alternative_names: tuple[x509.GeneralName, ...]
 
-    @property
-    def names_a_host(self) -> bool:
-        return any(isinstance(one, x509.DNSName | x509.IPAddress) for one in self.alternative_names)
-
-    @property
-    def names_only_hosts(self) -> bool:
-        return all(isinstance(one, x509.DNSName | x509.IPAddress) for one in self.alternative_names)
+    def names(self, *kinds: type[x509.GeneralName]) -> bool:
+        """Whether one of its alternative names is of these kinds."""
+        return any(isinstance(one, kinds) for one in self.alternative_names)
 
 
 def parse(request: Object) -> Asked:
@@ -70,31 +71,37 @@ def condition(kind: str, reason: str, message: str, now: datetime) -> Object:
 
 def kubelet_client_problem(asked: Asked, usages: Sequence[str]) -> str:
     """Why this is not a kubelet's client certificate; empty if it is one."""
-    problem = _node_problem(asked)
-    if problem:
-        return problem
-    if asked.alternative_names:
-        return "SubjectAlternativeNames are not allowed"
+    if asked.organizations != (_NODES,):
+        return _NOT_OF_NODES
+    for kind, name in _KINDS.items():
+        if asked.names(kind):
+            return f"{name} subjectAltNames are not allowed"
+    if not asked.common_name.startswith(_NODE):
+        return _NO_NODE
     return _usage_problem(usages, "client auth")
 
 
 def kubelet_serving_problem(asked: Asked, usages: Sequence[str]) -> str:
     """Why this is not a kubelet's serving certificate; empty if it is one."""
-    problem = _node_problem(asked)
-    if problem:
-        return problem
-    if not asked.names_a_host or not asked.names_only_hosts:
-        return "at least one DNS or IP subjectAltName is required, and no other kind is allowed"
-    return _usage_problem(usages, "server auth")
-
-
-def _node_problem(asked: Asked) -> str:
     if asked.organizations != (_NODES,):
-        return f"subject organization is not {_NODES}"
-    return "" if asked.common_name.startswith(_NODE) else f"subject common name does not begin with {_NODE}"
+        return _NOT_OF_NODES
+    if not asked.names(x509.DNSName, x509.IPAddress):
+        return "DNS or IP subjectAltName is required"
+    for kind in (x509.RFC822Name, x509.UniformResourceIdentifier):
+        if asked.names(kind):
+            return f"{_KINDS[kind]} subjectAltNames are not allowed"
+    return _usage_problem(usages, "server auth") or ("" if asked.common_name.startswith(_NODE) else _NO_NODE)
+
+
+def api_client_problem(usages: Sequence[str]) -> str:
+    """Why this is not a client certificate for the API server; empty if it is one."""
+    for usage in usages:
+        if usage not in ("digital signature", _ENCIPHERMENT, "client auth"):
+            return f"invalid usage for client certificate: {usage}"
+    return "" if "client auth" in usages else "missing required usage for client certificate: client auth"
 
 
 def _usage_problem(usages: Sequence[str], wanted: str) -> str:
     if set(usages) - {_ENCIPHERMENT} == {"digital signature", wanted}:
         return ""
-    return f"usages did not match [digital signature, {wanted}]"
+    return f"usages did not match [{' '.join(sorted((wanted, 'digital signature', _ENCIPHERMENT)))}]"

@@ -6,8 +6,10 @@
     kubernetes.io/legacy-unknown                  whatever was approved
 
 Observed: approved requests of these signers. Desired: each has its certificate in `status.certificate`. Subject and
-alternative names are those of the request, usages those of its spec; it holds for `expirationSeconds`, a year at most,
-and never longer than the CA. A request that does not have its signer's form gets the condition Failed.
+alternative names are those of the request, usages those of its spec; it holds for `expirationSeconds`, ten minutes at
+least and a year at most, and never longer than the CA. It begins five minutes ago, for clocks that are late: those are
+part of its time, unless that is less than eight hours. A request that does not have its signer's form gets the
+condition Failed.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from sampan.controllers.certificate_requests import (
     KUBELET_SERVING,
     LEGACY,
     Asked,
+    api_client_problem,
     condition,
     has,
     kubelet_client_problem,
@@ -40,6 +43,8 @@ from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Plan, Update
 
 DURATION = timedelta(days=365)
+SHORTEST = timedelta(minutes=10)
+SHORT = timedelta(hours=8)
 BACKDATE = timedelta(minutes=5)
 _EXTENDED = {
     "client auth": ExtendedKeyUsageOID.CLIENT_AUTH, "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
@@ -47,7 +52,6 @@ _EXTENDED = {
     "timestamping": ExtendedKeyUsageOID.TIME_STAMPING, "ocsp signing": ExtendedKeyUsageOID.OCSP_SIGNING,
     "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
 }
-_CLIENT_USAGES = frozenset({"digital signature", "key encipherment", "client auth"})
 
 
 class Authority:
@@ -107,9 +111,14 @@ def problem_of(signer: str, asked: Asked, usages: list[str]) -> str:
         return kubelet_client_problem(asked, usages)
     if signer == KUBELET_SERVING:
         return kubelet_serving_problem(asked, usages)
-    if signer == API_CLIENT and (not set(usages) <= _CLIENT_USAGES or "client auth" not in usages):
-        return "usages did not match [digital signature, key encipherment, client auth]"
-    return ""
+    return api_client_problem(usages) if signer == API_CLIENT else ""
+
+
+def lifetime(request: Object) -> timedelta:
+    """From the beginning, which is in the past, to the end of the certificate."""
+    seconds = dig(request, "spec", "expirationSeconds")
+    wanted = DURATION if seconds is None else min(max(timedelta(seconds=int(seconds)), SHORTEST), DURATION)
+    return wanted + BACKDATE if wanted < SHORT else wanted
 
 
 def plan(request: Object, authority: Authority, now: datetime) -> Plan:
@@ -130,9 +139,7 @@ def plan(request: Object, authority: Authority, now: datetime) -> Plan:
         failed = condition("Failed", "SignerValidationFailure", problem, now)
         status["conditions"] = [*status.get("conditions", ()), failed]
     else:
-        seconds = dig(request, "spec", "expirationSeconds")
-        lifetime = DURATION if seconds is None else min(timedelta(seconds=int(seconds)) + BACKDATE, DURATION)
-        status["certificate"] = base64.b64encode(authority.sign(asked, usages, lifetime, now)).decode()
+        status["certificate"] = base64.b64encode(authority.sign(asked, usages, lifetime(request), now)).decode()
     return Plan((Update(CERTIFICATE_SIGNING_REQUESTS, {**request, "status": status}, subresource="status"),))
 
 

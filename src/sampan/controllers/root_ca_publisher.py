@@ -7,11 +7,12 @@ or deleted one is put right; the kubelet projects it into every pod beside the S
 from __future__ import annotations
 
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES
-from sampan.apimachinery.object import Object, dig, name_of, namespace_of
+from sampan.apimachinery.object import Object, annotations_of, dig, name_of, namespace_of
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Create, Plan, Update
 
 NAME = "kube-root-ca.crt"
+ANNOTATION = "kubernetes.io/description"
 DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
@@ -24,16 +25,16 @@ def plan(namespace: Object, config_map: Object | None, root_ca: str) -> Plan:
     if dig(namespace, "status", "phase", default="Active") != "Active":
         return NOTHING
     data = {"ca.crt": root_ca}
-    annotations = {"kubernetes.io/description": DESCRIPTION}
+    annotations = {ANNOTATION: DESCRIPTION}
     if config_map is None:
         new = {
             "apiVersion": "v1", "kind": "ConfigMap", "data": data,
             "metadata": {"name": NAME, "namespace": name_of(namespace), "annotations": annotations},
         }
         return Plan((Create(CONFIG_MAPS, new, exists_ok=True),))
-    if config_map.get("data") == data:
+    if config_map.get("data") == data and annotations_of(config_map).get(ANNOTATION):
         return NOTHING
-    metadata = {**config_map["metadata"], "annotations": annotations}
+    metadata = {**config_map["metadata"], "annotations": {**annotations_of(config_map), **annotations}}
     return Plan((Update(CONFIG_MAPS, {**config_map, "metadata": metadata, "data": data}),))
 
 

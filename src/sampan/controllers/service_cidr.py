@@ -1,25 +1,26 @@
 """ServiceCIDR: says that a range is ready for use, and keeps it while Services have addresses of it.
 
 Observed: ServiceCIDRs, IPAddresses, Services. Desired: a range that is there is Ready, one that nothing needs can go. A
-range carries a finalizer. One that is being deleted is not Ready any more, so that no new address is taken from it; it
-goes once every address in it (of a Service, or of an IPAddress object) is gone, or lies in another range that stays
-too.
+range carries a finalizer. From one that is being deleted no new address is taken; it goes once every address in it (of
+a Service, or of an IPAddress object) is gone, or lies in another range that stays too, and ten seconds have passed, by
+which every API server knows. Until then, if addresses hold it, it is not Ready and says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from sampan import effects
 from sampan.api.resources import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
 from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name_of
-from sampan.controllers import conditions
+from sampan.controllers import conditions, times
 from sampan.controllers.conditions import Condition
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Plan, Update
 
+GRACE = timedelta(seconds=10)
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 READY = Condition("Ready", True, "", "Kubernetes Service CIDR is ready")
 HELD = Condition(
@@ -40,6 +41,9 @@ def plan(cidr: Object, others: Iterable[Object], addresses: Iterable[str], now: 
         return NOTHING
     if _is_needed(networks_of(cidr), [net for one in others for net in networks_of(one)], addresses):
         return _condition(cidr, HELD, now)
+    due = times.parse(meta(cidr)["deletionTimestamp"]) + GRACE
+    if now < due:
+        return Plan(requeue_after_s=times.seconds_until(due, now))
     metadata = {**meta(cidr), "finalizers": [one for one in finalizers if one != FINALIZER]}
     return Plan((Update(SERVICE_CIDRS, {**cidr, "metadata": metadata}),))
 

@@ -2,7 +2,7 @@
 
 Observed: Secrets of the type kubernetes.io/service-account-token, and the accounts that they name in an annotation.
 Desired: each has `token`, `ca.crt` and `namespace`. What is missing is written. When the account is gone, or is another
-one of the name, the Secret is deleted.
+one of the name, the Secret is deleted; an account that lists such a Secret that is gone loses the entry.
 """
 
 from __future__ import annotations
@@ -66,15 +66,23 @@ def plan(secret: Object, account: Object | None, issuer: Issuer) -> Plan:
         deletion = Delete(SECRETS, name_of(secret), namespace_of(secret), uid=uid_of(secret), resource_version=version)
         return Plan((deletion,))
     data: dict[str, str] = dict(secret.get("data") or {})
-    wanted = {"namespace": namespace_of(secret).encode(), **({"ca.crt": issuer.root_ca} if issuer.root_ca else {})}
-    for field, value in wanted.items():
-        data[field] = base64.b64encode(value).decode()
+    if issuer.root_ca:
+        data["ca.crt"] = base64.b64encode(issuer.root_ca).decode()
+    if not data.get("namespace"):
+        data["namespace"] = base64.b64encode(namespace_of(secret).encode()).decode()
     if not data.get("token"):
         data["token"] = base64.b64encode(issuer.token(secret, account).encode()).decode()
-    if data == secret.get("data") and uid:
+    if data == secret.get("data"):
         return NOTHING
     metadata = {**meta(secret), "annotations": {**annotations_of(secret), UID: uid_of(account)}}
     return Plan((Update(SECRETS, {**secret, "metadata": metadata, "data": data}),))
+
+
+def forget(account: Object, secret: str) -> Plan:
+    """Take a Secret that is gone out of the account's list."""
+    kept = [one for one in account.get("secrets") or () if one.get("name") != secret]
+    changed = {key: value for key, value in account.items() if key != "secrets"} | ({"secrets": kept} if kept else {})
+    return Plan((Update(SERVICE_ACCOUNTS, changed),))
 
 
 class ServiceAccountTokens:
@@ -93,9 +101,20 @@ class ServiceAccountTokens:
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         secret = self._secrets.get(name, namespace)
-        if secret is None or not annotations_of(secret).get(NAME):
+        if secret is None:
+            return await self._gone(namespace, name)
+        if not annotations_of(secret).get(NAME):
             return NOTHING
         return plan(secret, await self._account(namespace, annotations_of(secret)[NAME]), self._issuer)
+
+    async def _gone(self, namespace: str, name: str) -> Plan:
+        for account in self._accounts.list(namespace):
+            if any(one.get("name") == name for one in account.get("secrets") or ()):
+                try:
+                    await self._client.get(SECRETS, name, namespace)
+                except errors.NotFound:
+                    return forget(account, name)
+        return NOTHING
 
     async def _account(self, namespace: str, name: str) -> Object | None:
         """That an account is gone is asked of the server: a Secret is lost with it."""

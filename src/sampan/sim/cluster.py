@@ -30,6 +30,8 @@ from sampan.controllers import manager
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.scheduler import scheduler
 from sampan.scheduler.config import SchedulerConfig
+from sampan.scheduler.configuration.configuration import Configuration
+from sampan.scheduler.kube_scheduler import KubeScheduler
 from sampan.sim.cause import Life
 from sampan.sim.component import Component
 from sampan.sim.loop import VirtualLoop
@@ -52,9 +54,9 @@ class SimConfig:
     """What a simulated cluster consists of.
 
     `apart` names control loops that are components of their own, each with its own copies of what it watches; the
-    others share the component `controllers`. `managers` above 1 are replicas of it that elect a leader. `servers` are
-    API servers on the one store, among which the components are spread. `quiet` promises that there will be no faults:
-    then there is no network either, and a request is a call.
+    others share the component `controllers`. `managers` above 1 are replicas of it that elect a leader, `schedulers`
+    replicas of the scheduler. `servers` are API servers on the one store, among which the components are spread.
+    `quiet` promises that there will be no faults: then there is no network either, and a request is a call.
     """
 
     nodes: Sequence[NodeSpec]
@@ -63,6 +65,7 @@ class SimConfig:
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     apart: Sequence[str] = ()
     managers: int = 1
+    schedulers: int = 1
     servers: int = 1
     quiet: bool = True
 
@@ -163,7 +166,20 @@ class SimCluster:
         names = ["controllers"] if config.managers == 1 else [f"controllers-{n}" for n in range(config.managers)]
         parts = [self._manager(name, rest, elects=config.managers > 1) for name in names]
         parts += [self._manager(name, name) for name in config.apart]
-        return [*parts, Component("scheduler", self._scheduler), Component("nodes", self._nodes)]
+        return [*parts, *self._schedulers(), Component("nodes", self._nodes)]
+
+    def _schedulers(self) -> list[Component]:
+        """One that just works, or replicas of which one leads."""
+        if self.config.schedulers == 1:
+            return [Component("scheduler", self._scheduler)]
+        return [self._replica(f"scheduler-{number}") for number in range(self.config.schedulers)]
+
+    def _replica(self, name: str) -> Component:
+        async def body(life: Life) -> None:
+            client = self.client_of("system:kube-scheduler", life=life)
+            await KubeScheduler(client, Configuration(), name).run()
+
+        return Component(name, body)
 
     def _manager(self, name: str, loops: str, *, elects: bool = False) -> Component:
         async def body(life: Life) -> None:

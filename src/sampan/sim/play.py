@@ -88,7 +88,10 @@ async def _play(trial: Trial) -> Outcome:
     nodes = scenario.node_specs()
     quiet = trial.plan.network is False if trial.plan is not None else trial.level == "none"
     apart = () if quiet else scenario.apart
-    config = SimConfig(nodes, apart=apart, managers=scenario.managers, servers=scenario.servers, quiet=quiet)
+    config = SimConfig(
+        nodes, apart=apart, managers=scenario.managers, schedulers=scenario.schedulers, servers=scenario.servers,
+        quiet=quiet,
+    )
     cluster = SimCluster(trial.seed, config=config)
     world = World(lambda component, now: _informed_until(cluster, component, now))
     stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -80,6 +80,7 @@ class Scenario:
     nodes: int | Sequence[NodeSpec] = 4
     apart: Sequence[str] = ()
     managers: int = 1
+    schedulers: int = 1
     servers: int = 1
     minutes: float = 6.0
     every_s: float = 8.0

@@ -7,6 +7,7 @@ effect is applied, and the pod's new state selects the next one. A pod may say o
     sim.sampan/run-seconds           it ends after that time
     sim.sampan/exit-code             with this code (0)
     sim.sampan/fail-percent          or, as often as that, with 1
+    sim.sampan/stop-seconds          how long it takes to end when it is told to, unless its grace is over before
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ READY_AFTER = "sim.sampan/ready-after-seconds"
 RUN_SECONDS = "sim.sampan/run-seconds"
 EXIT_CODE = "sim.sampan/exit-code"
 FAIL_PERCENT = "sim.sampan/fail-percent"
+STOP_SECONDS = "sim.sampan/stop-seconds"
 
 _ENDED = ("Succeeded", "Failed")
 
@@ -109,8 +111,13 @@ def _removed(pod: Object, place: PodPlace) -> Object | None:
 
 
 def _grace(pod: Object) -> float | None:
-    """A simulated container ends at once when it is told to; the pod goes at the latest when its grace is over."""
-    return 0.0 if meta(pod).get("deletionGracePeriodSeconds") == 0 else None
+    """A simulated container ends at once when it is told to, or takes as long as its pod says; the pod goes at the
+    latest when its grace is over."""
+    grace = meta(pod).get("deletionGracePeriodSeconds")
+    if grace == 0:
+        return 0.0
+    takes = _number(pod, STOP_SECONDS)
+    return takes if takes is None or grace is None else min(takes, float(grace))
 
 
 def _cut_short(pod: Object) -> bool:

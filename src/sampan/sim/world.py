@@ -141,6 +141,10 @@ class World:
         """Whoever wrote this knew everything that was written before this time."""
         return self._informed_until(cause.life.component, cause.sent_at_s)
 
+    def informed_until_of(self, component: str, at_s: float) -> float:
+        """What a component knew, at the least, at a time."""
+        return self._informed_until(component, at_s)
+
     def note(self, uid: str, what: str, value: Any) -> None:
         """Remember that something of an object has this value from now on."""
         self._pasts[(uid, what)].note(effects.monotonic(), value)

@@ -7,6 +7,7 @@ from typing import Final
 
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of, uid_of
 from sampan.apimachinery.quantity import Quantity
+from sampan.sim.cause import Cause
 from sampan.sim.world import (
     PODS,
     Change,
@@ -58,7 +59,7 @@ class PodLifecycle:
         if new is None:
             return
         if old is None:
-            if node_of(new) and world.get(NODES, node_of(new)) is None and change.cause.by == "scheduler":
+            if node_of(new) and world.get(NODES, node_of(new)) is None and is_scheduler(change.cause):
                 yield f"{title(new)} was bound to {node_of(new)}, which is not there"
             return
         if node_of(old) and node_of(new) != node_of(old):
@@ -122,6 +123,11 @@ class NodeCapacity:
     def _is_unknown(self, pod: Object) -> bool:
         bind = self._binds.get(uid_of(pod))
         return bind is not None and bind.cause.lost
+
+
+def is_scheduler(cause: Cause) -> bool:
+    """Whether a scheduler, or one of its replicas, wrote."""
+    return cause.by.startswith("scheduler")
 
 
 def amount(text: object) -> int:

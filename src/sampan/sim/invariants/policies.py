@@ -29,7 +29,10 @@ AUTOSCALERS: Final[GroupResource] = ("autoscaling", "horizontalpodautoscalers")
 LEASES: Final[GroupResource] = ("coordination.k8s.io", "leases")
 VOLUMES: Final[GroupResource] = ("core", "persistentvolumes")
 CLAIMS: Final[GroupResource] = ("core", "persistentvolumeclaims")
-LEADER_KEY: Final = "kube-system/kube-controller-manager"
+LEADERS: Final = {
+    "controllers-": "kube-system/kube-controller-manager", "scheduler-": "kube-system/kube-scheduler",
+}
+"""Whose replicas, by how their names begin, hold which Lease."""
 
 
 class Quotas:
@@ -160,20 +163,21 @@ class Autoscalers:
 
 
 class Leadership:
-    """Of several controller managers only the Lease's holder writes."""
+    """Of several controller managers, or schedulers, only the Lease's holder writes."""
 
     name = "leadership"
     resources = EVERYTHING
 
     def check(self, world: World, change: Change) -> Iterator[str]:
         if change.resource == LEASES:
-            if change.key == LEADER_KEY and change.new is not None:
-                world.note(LEADER_KEY, "holder", dig(change.new, "spec", "holderIdentity", default=""))
+            if change.key in LEADERS.values() and change.new is not None:
+                world.note(change.key, "holder", dig(change.new, "spec", "holderIdentity", default=""))
             return
         who = change.cause.life.component
-        if not who.startswith("controllers-"):
+        lease = LEADERS.get(who.rstrip("0123456789"))
+        if lease is None:
             return
-        holders = world.lately(LEADER_KEY, "holder", change.cause.sent_at_s)
+        holders = world.lately(lease, "holder", change.cause.sent_at_s)
         if who not in holders[:1]:
             yield f"{who} wrote {title(change.obj)} while {holders[0] if holders else 'nobody'} was leader"
 

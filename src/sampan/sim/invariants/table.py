@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sampan.sim.invariants import jobs, objects, pods, policies, replicas, services, sets
+from sampan.sim.invariants import gangs, jobs, objects, pods, policies, preemption, replicas, services, sets
 from sampan.sim.observer import Invariant
 
 INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
@@ -36,6 +36,11 @@ INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
     policies.Leadership,
     policies.VolumeBinding,
     services.ServiceAddresses,
+    preemption.Victims,
+    preemption.Spared,
+    preemption.KeptRooms,
+    gangs.Gangs,
+    gangs.WholeGroups,
 )
 
 

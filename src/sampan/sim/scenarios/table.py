@@ -12,10 +12,12 @@ from sampan.sim.scenarios import (
     cronjobs,
     daemonsets,
     deployments,
+    gangs,
     garbage,
     jobs,
     leaders,
     namespaces,
+    preemption,
     quotas,
     scheduling,
     servers,
@@ -29,6 +31,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     module.SCENARIO.name: module.SCENARIO
     for module in (
         deployments, statefulsets, jobs, cronjobs, daemonsets, autoscaling, budgets, namespaces, garbage, quotas,
-        volumes, zones, scheduling, leaders, webhooks, servers, churn,
+        volumes, zones, scheduling, preemption, gangs, leaders, webhooks, servers, churn,
     )
 }

@@ -1,0 +1,268 @@
+"""Invariants of preemption: nobody goes for nothing, nor for his equal, and the room is kept for whom it was made.
+
+A deletion does not say for whom it is. So it must be right for at least one pod that waits, or waited when the
+scheduler may have decided; the fewer wait, the sharper that is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sampan.apimachinery.object import Object, dig, is_being_deleted, namespace_of, uid_of
+from sampan.sim.invariants.pods import NODES, is_scheduler
+from sampan.sim.invariants.policies import BUDGETS, selects
+from sampan.sim.invariants.room import (
+    Amounts,
+    add,
+    allocatable,
+    asked,
+    copies,
+    fits,
+    group_key,
+    group_of,
+    least_of,
+    may_preempt,
+    priority_of,
+    total,
+)
+from sampan.sim.invariants.waiting import Wait, Waiting
+from sampan.sim.world import PODS, Change, World, is_finished, node_of, title
+
+ASKING_S: Final = 10.0
+"""Victims are asked to go one after the other; the last of them, up to this much after the decision."""
+SEEN_S: Final = 6.0
+"""A nomination is told after up to three seconds; one that was told so long ago is no news to the scheduler."""
+
+
+def is_preempted(change: Change) -> bool:
+    """Whether a scheduler has just asked a pod to go."""
+    old, new = change.old, change.new
+    if old is None or is_being_deleted(old) or is_finished(old) or not node_of(old):
+        return False
+    return change.cause.method == "DELETE" and is_scheduler(change.cause) and (new is None or is_being_deleted(new))
+
+
+class Victims:
+    """Who is preempted is less important than a pod that waits, may preempt, and can be placed if all such go.
+
+    The status of a victim says why. Of a budget that allows no more nobody is taken while another node has room enough
+    to make without.
+    """
+
+    name = "victims"
+    resources = (PODS, BUDGETS, NODES)
+
+    def __init__(self) -> None:
+        self._waiting = Waiting()
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        if change.resource == PODS:
+            self._waiting.follow(change)
+            if is_preempted(change):
+                yield from self._preempted(world, change)
+        elif change.new is not None:
+            self._note(world, change.resource == BUDGETS, change.new)
+
+    def _note(self, world: World, is_budget: bool, obj: Object) -> None:
+        if is_budget:
+            world.note(uid_of(obj), "allowed", dig(obj, "status", "disruptionsAllowed", default=0))
+        else:
+            usable = not dig(obj, "spec", "unschedulable") and not dig(obj, "spec", "taints")
+            world.note(uid_of(obj), "usable", usable)
+
+    def _preempted(self, world: World, change: Change) -> Iterator[str]:
+        victim = change.old
+        assert victim is not None
+        since = world.informed_until_s(change.cause) - ASKING_S
+        above = priority_of(world, victim)
+        higher = [wait.pod for wait in self._waiting.since(since) if priority_of(world, wait.pod) > above]
+        entitled = [pod for pod in higher if may_preempt(world, pod)]
+        if not entitled:
+            yield f"{title(victim)} of priority {above} was preempted, and nobody above it waits who may preempt"
+        elif not any(could_help(world, pod, victim, since) for pod in entitled):
+            names = ", ".join(title(pod) for pod in entitled[:4])
+            yield f"{title(victim)} was preempted, and {names} could not be placed if everybody less important went"
+        if not _says_why(victim):
+            yield f"{title(victim)} was preempted, and its status does not say so"
+        if len(entitled) == 1 and not group_key(entitled[0]):
+            yield from self._protected(world, victim, entitled[0], since)
+
+    def _protected(self, world: World, victim: Object, preemptor: Object, since: float) -> Iterator[str]:
+        """Whether there was a choice that no budget forbids."""
+        budgets = [budget for budget in world.objects[BUDGETS].values() if selects(budget, victim)]
+        exhausted = [one for one in budgets if max(world.lately(uid_of(one), "allowed", since), default=1) <= 0]
+        others = [wait for wait in self._waiting.since(since) if wait.pod is not preemptor]
+        limit = priority_of(world, preemptor)
+        if not exhausted or any(priority_of(world, wait.pod) >= limit for wait in others):
+            return
+        for name, node in sorted(world.objects[NODES].items()):
+            if name == node_of(victim) or world.lately(uid_of(node), "usable", since) != [True]:
+                continue
+            kept = [pod for pod in world.pods_on[name].values() if not _may_go(world, pod, limit, since)]
+            if fits(add(total(kept), asked(preemptor)), allocatable(node)) and len(kept) < len(world.pods_on[name]):
+                yield f"{title(victim)} was preempted against {title(exhausted[0])}, though {name} has others"
+                return
+
+
+def _may_go(world: World, pod: Object, limit: int, since: float) -> bool:
+    """Whether a pod has been a possible victim all the time, and no budget's."""
+    if priority_of(world, pod) >= limit or world.known[uid_of(pod)].born_at_s >= since or is_being_deleted(pod):
+        return False
+    return not any(selects(budget, pod) for budget in world.objects[BUDGETS].values())
+
+
+def _says_why(victim: Object) -> bool:
+    """The reason may be somebody else's who wants the pod to go at the same time."""
+    conditions = dig(victim, "status", "conditions", default=[])
+    return any(one.get("type") == "DisruptionTarget" and one.get("status") == "True" for one in conditions)
+
+
+def could_help(world: World, preemptor: Object, victim: Object, since: float) -> bool:
+    """Whether there would be a place if all that are less important went. A victim that goes with its whole group may
+    be anywhere; so may those of a gang."""
+    limit, wanted = priority_of(world, preemptor), asked(preemptor)
+    group = group_of(world, preemptor)
+    if group is not None and least_of(group) is not None:
+        return _could_help_gang(world, group, preemptor, since)
+    together = dig(group_of(world, victim) or {}, "spec", "disruptionMode", "all") is not None
+    nodes = list(world.objects[NODES]) if together else [node_of(victim)]
+    return any(
+        fits(add(_kept(world, node, limit, since), wanted), allocatable(world.get(NODES, node))) for node in nodes
+    )
+
+
+def _could_help_gang(world: World, group: Object, member: Object, since: float) -> bool:
+    limit, wanted, key = priority_of(world, member), asked(member), group_key(member)
+    there = [pod for pod in world.pods_in[namespace_of(member)].values() if group_key(pod) == key]
+    placed = sum(1 for pod in there if node_of(pod))
+    places = sum(
+        copies(wanted, allocatable(node), _kept(world, name, limit, since))
+        for name, node in world.objects[NODES].items()
+    )
+    return places + placed >= (least_of(group) or 0)
+
+
+def _kept(world: World, node: str, limit: int, since: float) -> Amounts:
+    """What those use that need not go for this priority; one that came only just may not have been known."""
+    return total(
+        pod for pod in world.pods_on[node].values()
+        if not is_finished(pod) and priority_of(world, pod) >= limit and world.known[uid_of(pod)].born_at_s < since
+    )
+
+
+@dataclass(slots=True)
+class _Taken:
+    pod: Object
+    at_s: float
+
+
+class Spared:
+    """When a pod comes where others were preempted, it would not have fitted beside even the smallest of them."""
+
+    name = "spared"
+    resources = (PODS,)
+
+    def __init__(self) -> None:
+        self._waiting = Waiting()
+        self._taken: defaultdict[str, list[_Taken]] = defaultdict(list)
+        """By node, in the order in which they went."""
+        self._left: defaultdict[str, list[_Taken]] = defaultdict(list)
+        """By node, who has left it otherwise."""
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        ended, old, new = self._waiting.follow(change), change.old, change.new
+        if is_preempted(change):
+            assert old is not None
+            self._taken[node_of(old)].append(_Taken(old, change.at_s))
+        elif old is not None and node_of(old) and not is_finished(old) and (
+            new is None or is_finished(new) or (is_being_deleted(new) and not is_being_deleted(old))
+        ):
+            self._left[node_of(old)].append(_Taken(old, change.at_s))
+        if ended is not None and ended.bound_to and is_scheduler(change.cause):
+            yield from self._came(world, change, ended)
+
+    def _came(self, world: World, change: Change, wait: Wait) -> Iterator[str]:
+        node, limit = wait.bound_to, priority_of(world, wait.pod)
+        taken = [one for one in self._taken.pop(node, ()) if one.at_s > wait.since_s]
+        if not taken or not may_preempt(world, wait.pod) or group_key(wait.pod):
+            return
+        began = taken[0].at_s - ASKING_S
+        if world.informed_until_s(change.cause) < change.at_s - ASKING_S / 2 or self._is_unclear(world, taken, limit):
+            return
+        victims = {uid_of(one.pod) for one in taken}
+        there = {uid_of(pod): pod for pod in world.pods_on[node].values() if not is_finished(pod)}
+        there |= {uid_of(one.pod): one.pod for one in self._left[node] if one.at_s >= began}
+        there |= {uid_of(one.pod): one.pod for one in self._waiting.since(began) if one.bound_to in ("", node)}
+        there[uid_of(wait.pod)] = wait.pod
+        used = total(pod for uid, pod in there.items() if uid not in victims and self._counts(world, pod, node, taken))
+        for one in taken:
+            if fits(add(used, asked(one.pod)), allocatable(world.get(NODES, node))):
+                names = ", ".join(title(other.pod) for other in taken)
+                yield f"{title(wait.pod)} took {node}, for which {names} had to go; {title(one.pod)} need not have"
+                return
+
+    def _counts(self, world: World, pod: Object, node: str, taken: Sequence[_Taken]) -> bool:
+        """Who waits counts only if it may have been on its way here when the victims were chosen."""
+        if node_of(pod):
+            return True
+        return world.known[uid_of(pod)].born_at_s < taken[0].at_s
+
+    def _is_unclear(self, world: World, taken: Sequence[_Taken], limit: int) -> bool:
+        """Some of them went for somebody else, or with their groups."""
+        return any(group_key(one.pod) or priority_of(world, one.pod) >= limit for one in taken)
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """Somebody was bound where a pod that waits no longer fits, though room was made for it there."""
+
+    waiting: str
+    at_s: float
+    message: str
+
+
+class KeptRooms:
+    """Where room has been made for a pod that waits, nobody less important takes it."""
+
+    name = "kept rooms"
+    resources = (PODS,)
+
+    def __init__(self) -> None:
+        self._waiting = Waiting()
+        self._crowds: list[_Crowd] = []
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        ended, new = self._waiting.follow(change), change.new
+        if new is not None and not node_of(new):
+            world.note(uid_of(new), "nominated", dig(new, "status", "nominatedNodeName", default=""))
+        if self._crowds:
+            yield from self._still(change)
+        if ended is not None and ended.bound_to and is_scheduler(change.cause):
+            self._came(world, change, ended.pod, ended.bound_to)
+
+    def _came(self, world: World, change: Change, pod: Object, node: str) -> None:
+        informed = world.informed_until_s(change.cause)
+        if change.cause.lost or informed < change.at_s - SEEN_S:
+            return
+        limit = priority_of(world, pod)
+        kept = [
+            one.pod for one in self._waiting.now.values()
+            if world.lately(uid_of(one.pod), "nominated", informed - SEEN_S) == [node]
+            and priority_of(world, one.pod) >= limit and not group_key(one.pod)
+        ]
+        there = [other for other in world.pods_on[node].values() if not is_finished(other)]
+        if kept and not fits(total([*there, *kept]), allocatable(world.get(NODES, node))):
+            message = f"{title(pod)} took the room on {node} that was made for {', '.join(map(title, kept))}"
+            self._crowds.append(_Crowd(uid_of(kept[0]), change.at_s, message))
+
+    def _still(self, change: Change) -> Iterator[str]:
+        """Only if the other goes on waiting: it may itself have been on its way to somewhere else."""
+        self._crowds = [one for one in self._crowds if one.waiting in self._waiting.now]
+        for one in self._crowds:
+            if change.at_s > one.at_s + SEEN_S:
+                self._crowds = []
+                yield one.message
+                return

@@ -9,6 +9,7 @@ from sampan import effects
 from sampan.apimachinery.http import Request, Response
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
+from sampan.scheduler.failure import status_patch
 from sampan.scheduler.reports import DELAY_S, Report, Reports
 from sampan.sim.loop import run
 from sampan.sim.source import SeededSource
@@ -96,3 +97,12 @@ def test_what_is_not_under_way_is_dropped_for_the_binding() -> None:
         assert not world.server.begun
 
     played(scenario)
+
+
+def test_a_status_says_where_room_is_kept_and_when_it_is_kept_no_more() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1"}
+    pod: Object = {"status": {"conditions": [condition], "nominatedNodeName": "n1"}}
+    assert status_patch(pod, "Unschedulable", "0/1", "n1") is None
+    assert status_patch(pod, "Unschedulable", "0/1", "n2") == {"status": {"nominatedNodeName": "n2"}}
+    assert status_patch(pod, "Unschedulable", "0/1", "") == {"status": {"nominatedNodeName": None}}
+    assert status_patch({"status": {"conditions": [condition]}}, "Unschedulable", "0/1", "") is None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sampan import effects
 from sampan.api.resources import (
@@ -53,7 +53,8 @@ class Decision:
 
 
 def decide(hpa: Object, current: int, readings: Sequence[Reading], memory: Memory, now: datetime) -> Decision:
-    """How many replicas there should be. `readings` are what each metric of the spec said."""
+    """How many replicas there should be. `readings` are what each metric of the spec said; `now` is of a clock that
+    does not jump, for windows and periods are counted with it."""
     most, least = int(hpa["spec"]["maxReplicas"]), int(dig(hpa, "spec", "minReplicas", default=1))
     decision = Decision(current, readings=readings)
     if current == 0 and least != 0:
@@ -113,6 +114,17 @@ def status_of(hpa: Object, decision: Decision, current: int, now: datetime) -> O
     return status
 
 
+def _asked(hpa: Object) -> object:
+    """What is worth a look at once. Its own status is not: right after a change the pods that go are still listed, have
+    no number any more, and would be taken for busy ones."""
+    return hpa.get("spec"), is_being_deleted(hpa)
+
+
+def _steady_now() -> datetime:
+    """A time that only goes forward: when the wall clock is set, no window ends and no period begins anew."""
+    return datetime.fromtimestamp(effects.monotonic(), UTC)
+
+
 def _asks_metrics(hpa: Object, current: int) -> bool:
     """Whether metrics decide: not while the target is switched off or out of bounds."""
     most, least = int(hpa["spec"]["maxReplicas"]), int(dig(hpa, "spec", "minReplicas", default=1))
@@ -131,7 +143,7 @@ class HorizontalPodAutoscalerReconciler:
     def __init__(self, wiring: Wiring) -> None:
         self._client = wiring.client
         self._metrics = Metrics(wiring.client)
-        self._autoscalers = wiring.watch(HORIZONTAL_POD_AUTOSCALERS)
+        self._autoscalers = wiring.watch(HORIZONTAL_POD_AUTOSCALERS, facts=_asked)
         self._pods = wiring.read(PODS)
         self._memory: dict[str, Memory] = {}
         self._selectors: dict[str, str] = {}
@@ -158,19 +170,20 @@ class HorizontalPodAutoscalerReconciler:
             decision.notes.append(Note(hpa, WARNING, "FailedGetScale", str(error)))
             return self._plan(hpa, decision, current, now)
         current = int(dig(scale, "spec", "replicas", default=0))
-        decision = await self._decide(hpa, scale, current, now)
+        steady = _steady_now()
+        decision = await self._decide(hpa, scale, current, now, steady)
         if decision.replicas != current:
-            await self._rescale(hpa, resource, scale, decision, now)
+            await self._rescale(hpa, resource, scale, decision, steady)
         return self._plan(hpa, decision, current, now)
 
-    async def _decide(self, hpa: Object, scale: Object, current: int, now: datetime) -> Decision:
+    async def _decide(self, hpa: Object, scale: Object, current: int, now: datetime, steady: datetime) -> Decision:
         able = Condition(
             "AbleToScale", True, "SucceededGetScale",
             "the HPA controller was able to get the target's current scale",
         )
         memory = self._memory.setdefault(key_of(hpa), Memory())
         if not _asks_metrics(hpa, current):
-            decision = decide(hpa, current, [], memory, now)
+            decision = decide(hpa, current, [], memory, steady)
             decision.conditions.insert(0, able)
             return decision
         namespace, selector = namespace_of(hpa), dig(scale, "status", "selector", default="")
@@ -184,7 +197,7 @@ class HorizontalPodAutoscalerReconciler:
         status = int(dig(scale, "status", "replicas", default=0))
         target = Target(namespace, selector, current, status, tuple(pods), tolerance_of(hpa))
         readings = [await read(self._metrics, one, target, now) for one in dig(hpa, "spec", "metrics", default=())]
-        decision = decide(hpa, current, readings, memory, now)
+        decision = decide(hpa, current, readings, memory, steady)
         decision.conditions.insert(0, able)
         return decision
 
@@ -205,7 +218,7 @@ class HorizontalPodAutoscalerReconciler:
         return _undecided(hpa, "AmbiguousSelector", text, "AmbiguousSelector", text)
 
     async def _rescale(
-        self, hpa: Object, resource: Resource, scale: Object, decision: Decision, now: datetime
+        self, hpa: Object, resource: Resource, scale: Object, decision: Decision, steady: datetime
     ) -> None:
         """Write the scale; what fails is told and tried again."""
         current = int(dig(scale, "spec", "replicas", default=0))
@@ -219,7 +232,7 @@ class HorizontalPodAutoscalerReconciler:
             decision.notes.append(Note(hpa, WARNING, "FailedRescale", f"{size}; error: {error}"))
             decision.replicas = current
             return
-        self._memory.setdefault(key_of(hpa), Memory()).changes.append((now, decision.replicas - current))
+        self._memory.setdefault(key_of(hpa), Memory()).changes.append((steady, decision.replicas - current))
         text = f"the HPA controller was able to update the target scale to {decision.replicas}"
         decision.conditions.append(Condition("AbleToScale", True, "SucceededRescale", text))
         decision.notes.append(Note(hpa, NORMAL, "SuccessfulRescale", size))

@@ -93,7 +93,7 @@ def _nominated(
     framework: Framework, snapshot: Snapshot, pod: PodInfo, state: CycleState, before: PreFiltered
 ) -> NodeInfo | None:
     """The node where room was made for the pod, if it fits there now."""
-    node = snapshot.node(pod.nominated_node or snapshot.nominated_node(pod.key))
+    node = snapshot.node(snapshot.nominated_node(pod.key) or pod.nominated_node)
     if node is None or (before.node_names is not None and node.name not in before.node_names):
         return None
     return node if fits(framework, snapshot, state, pod, node) is None else None

@@ -64,7 +64,8 @@ async def report_group(client: Client, group: Object, message: str) -> None:
 
 
 def status_patch(pod: Object, reason: str, message: str, nominated_node: str) -> Object | None:
-    """The strategic merge patch, None if there is nothing to change."""
+    """The strategic merge patch, None if there is nothing to change. Without a nominated node it says so, too: a room
+    that is no longer kept must not be kept again by the next scheduler, which goes by the status."""
     status: Object = pod.get("status") or {}
     known = next((c for c in status.get("conditions") or [] if c.get("type") == CONDITION), None)
     wanted: Object = {"type": CONDITION, "status": "False", "reason": reason, "message": message}
@@ -73,6 +74,6 @@ def status_patch(pod: Object, reason: str, message: str, nominated_node: str) ->
         now = effects.timestamp()
         changed_at = now if known is None or known.get("status") != "False" else known.get("lastTransitionTime") or now
         changes["conditions"] = [{**wanted, "lastProbeTime": None, "lastTransitionTime": changed_at}]
-    if nominated_node and status.get("nominatedNodeName") != nominated_node:
-        changes["nominatedNodeName"] = nominated_node
+    if (status.get("nominatedNodeName") or "") != nominated_node:
+        changes["nominatedNodeName"] = nominated_node or None
     return {"status": changes} if changes else None

@@ -297,7 +297,7 @@ class Scheduler:
                 diagnosis = decision.diagnosis
                 told = f"{message}: {diagnosis.message if status is None else status.message}"
             self.attempts.note(queued, told, diagnosis, nodes.get(key, ""))
-            self._report(queued.pod, "Unschedulable", told, nodes.get(key, ""))
+            self._report(queued.pod, "Unschedulable", told)
         return report_group(self._client, cycle.gang.obj, message)
 
     def _place(
@@ -402,7 +402,7 @@ class Scheduler:
         self._note(queued, UNSCHEDULABLE)
         self.queue.failed(queued, frozenset(diagnosis.plugins))
         self.attempts.note(queued, diagnosis.message, diagnosis, result.nominated_node)
-        self._report(pod, "Unschedulable", diagnosis.message, result.nominated_node)
+        self._report(pod, "Unschedulable", diagnosis.message)
 
     def _erred(self, queued: QueuedPod, message: str) -> None:
         self._note(queued, ERROR)
@@ -420,11 +420,11 @@ class Scheduler:
             result, queued.pod.signature.scheduler_name, effects.monotonic() - queued.tried_at
         )
 
-    def _report(self, pod: PodInfo, reason: str, message: str, nominated_node: str = "") -> None:
-        """Tell why the pod is not placed, in an event and in its status."""
+    def _report(self, pod: PodInfo, reason: str, message: str) -> None:
+        """Tell why the pod is not placed, in an event and in its status, and where room is kept for it, if anywhere."""
         if self._waiting_document(pod.key) is not None:
             self.recorder.event(pod.reference, WARNING, "FailedScheduling", message)
-            self._reports.put(pod.key, Report(reason, message, nominated_node))
+            self._reports.put(pod.key, Report(reason, message, self.snapshot.nominated_node(pod.key)))
 
     def _waiting_document(self, key: str) -> Object | None:
         """Of a pod that is still to be placed: it was neither deleted meanwhile nor placed, by us or somebody else."""

@@ -28,6 +28,7 @@ Ts = TypeVarTuple("Ts")
 RESOLUTION_S = 1e-6
 """Timers that are due within it run together: a float that counts years in seconds cannot tell nanoseconds apart."""
 MANY_TIMERS = 256
+STUCK_TURNS = 5_000
 
 
 class Deadlock(RuntimeError):
@@ -112,6 +113,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._timers: list[tuple[float, int, _Timer]] = []
         self.cancelled_timers = 0
         """Those that still lie in the heap."""
+        self.turns = 0
+        """How often it has gone round since time last passed."""
+        self.when_stuck: Callable[[], object] = bool
+        """Called when time stands still: something works on and on without waiting for anything."""
         super().__init__(_NoSelector())
 
     def time(self) -> float:
@@ -143,6 +148,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._forget_cancelled()
         if not ready and not self._stopping:
             self._jump()
+            self.turns = 0
+        else:
+            self.turns += 1
+            if self.turns == STUCK_TURNS:
+                self.when_stuck()
         timers, end = self._timers, self._now + RESOLUTION_S
         while timers and timers[0][0] < end:
             timer = heapq.heappop(timers)[2]

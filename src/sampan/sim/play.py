@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from sampan.sim.campaign import Campaign
 from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.faults.plan import FaultPlan, Field, draw
 from sampan.sim.invariants import table
+from sampan.sim.invariants.autoscaling import Autoscalers
 from sampan.sim.observer import Observer, Violation
 from sampan.sim.reads import Reads
 from sampan.sim.scenario import Scenario, Stage
@@ -95,8 +97,17 @@ async def _play(trial: Trial) -> Outcome:
     cluster = SimCluster(trial.seed, config=config)
     world = World(lambda component, now: _informed_until(cluster, component, now))
     stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    observer = Observer(world, table.make(), lambda violation: None if stop.done() else stop.set_result(None))
+    running = asyncio.get_running_loop()
+    assert isinstance(running, loop.VirtualLoop)
+    invariants = table.make()
+    observer = Observer(world, invariants, lambda violation: None if stop.done() else stop.set_result(None))
     cluster.store.listeners.append(observer.committed)
+    running.when_stuck = lambda: observer.report(Violation(
+        "liveness", f"{loop.STUCK_TURNS} turns of the loop, and nobody waits for anything", effects.monotonic()
+    ))
+    for one in invariants:
+        if isinstance(one, Autoscalers):
+            cluster.metrics.listeners.append(functools.partial(one.told, world))
     if scenario.servers > 1:
         cluster.network.reads = Reads(
             lambda message: observer.report(Violation("reads", message, effects.monotonic()))
@@ -149,6 +160,8 @@ def _field(cluster: SimCluster, trial: Trial) -> Field:
 async def _course(trial: Trial, cluster: SimCluster, observer: Observer, campaign: Campaign) -> None:
     scenario = trial.scenario
     stage = Stage(cluster, observer.world, generator(trial.seed, "actions"))
+    for action in scenario.begin:
+        await action(stage)
     for resource, obj in scenario.objects:
         await stage.create(resource, obj)
     await _rest(cluster, observer, scenario, SETTLE_S, "at the beginning")

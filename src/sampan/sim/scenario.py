@@ -75,6 +75,8 @@ class Scenario:
     about: str
     objects: Sequence[tuple[Resource, Object]] = ()
     actions: Sequence[Weighted] = ()
+    begin: Sequence[Action] = ()
+    """What is done before its objects are made."""
     finale: Sequence[Action] = ()
     settled: Callable[[World], Sequence[str]] = lambda world: ()
     nodes: int | Sequence[NodeSpec] = 4

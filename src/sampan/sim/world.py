@@ -149,6 +149,10 @@ class World:
         """Remember that something of an object has this value from now on."""
         self._pasts[(uid, what)].note(effects.monotonic(), value)
 
+    def noted(self, uid: str, what: str) -> bool:
+        """Whether anything was ever noted."""
+        return (uid, what) in self._pasts
+
     def lately(self, uid: str, what: str, since_s: float) -> list[Any]:
         """The values that something had since a time, the one it had then included."""
         return self._pasts[(uid, what)].since(since_s)

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from sampan.sim.faults.kinds import Crash, Lossy, OlderServer, SlowStore
+from sampan.sim.faults.kinds import ClockJump, Crash, Lossy, OlderServer, SlowStore
 from sampan.sim.faults.plan import FaultPlan
 
 _spec = importlib.util.spec_from_file_location("sim_mutant", Path(__file__).with_name("mutant.py"))
@@ -21,7 +21,7 @@ SCHEDULER_DIES = FaultPlan(tuple(Crash(at, 1.0, "scheduler", "before") for at in
 SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY = FaultPlan((
     SlowStore(0.0, 120.0, 3.0), *(Crash(at, 0.5, "scheduler", "inside") for at in range(5, 115, 8)),
 ))
-
+CLOCKS_JUMP = FaultPlan(tuple(ClockJump(15.0 + 30 * n, 12.0, 3600.0) for n in range(15)))
 
 
 def to_an_older_server(how: str) -> FaultPlan:
@@ -161,4 +161,53 @@ MUTANTS = (
            "self._unplace(pod.key)", "pass", "scheduling", 6, plan=SCHEDULER_IS_NOT_HEARD),
     Mutant("nodes are never full", "scheduler.snapshot:Snapshot.put_pod",
            "placed = self._placed.get(pod.key)", "return None", "scheduling", 4, plan=SCHEDULER_DIES),
+    # Preemption and gangs
+    Mutant("an equal is pushed out", "scheduler.plugins.preemption_candidates:Candidates._lower",
+           "if other.signature.priority < limit:", "if other.signature.priority <= limit:", "preemption"),
+    Mutant("who may not push does", "scheduler.plugins.default_preemption:DefaultPreemption.post_filter",
+           "if not pod.signature.preempts:", "if False:", "preemption"),
+    Mutant("nobody is spared", "scheduler.plugins.preemption_candidates:Candidates._by_arithmetic",
+           "if slots >= len(unit.pods) and min(left, default=0) >= 0:", "if False:", "preemption"),
+    Mutant("the room that is made is kept for nobody", "scheduler.scheduler:Scheduler._refuse",
+           "if result.nominated_node:", "if False:", "preemption"),
+    Mutant("a room is told, and not kept", "scheduler.framework.row_cache:RowCache._judge_crowded",
+           "if status is not None:", "if False:", "preemption"),
+    Mutant("a room is not waited for", "scheduler.plugins.rooms:Rooms.is_open",
+           "if room.uid == preemptor.uid and self._is_open(room):", "if False:", "preemption", 4),
+    Mutant("budgets do not count when pods are preempted", "scheduler.plugins.preemption_units:exceeding",
+           "exceeded = exceeded or allowed <= 0", "exceeded = False", "preemption", 6),
+    Mutant("a victim is not told why", "scheduler.plugins.default_preemption:_delete",
+           'await client.patch(PODS, victim.name, status, victim.namespace, type="strategic", subresource="status")',
+           "pass", "preemption"),
+    Mutant("two schedulers at work", "scheduler.kube_scheduler:KubeScheduler._lead",
+           "if not election.leader_elect:", "if True:", "gangs"),
+    Mutant("as much of a gang as there is room for", "scheduler.gang_cycle:Outcome.enough",
+           "return len(self.placed) >= self.needed", "return bool(self.placed)", "gangs"),
+    Mutant("those of a gang that run do not count", "scheduler.gang_cycle:GangCycle._needed",
+           "self.gang.min_count - len(self.running)", "self.gang.min_count", "gangs"),
+    Mutant("a gang in two zones", "scheduler.gang_cycle:GangCycle._domains", "if not key:", "if True:", "gangs"),
+    Mutant("room for only some of a gang", "scheduler.gang_preemption:find_room",
+           "if not outcome.enough:", "if not outcome.placed:", "gangs"),
+    Mutant("a gang pushes out its equals", "scheduler.gang_preemption:_units",
+           "if priority >= limit:", "if priority > limit:", "gangs"),
+    Mutant("some of those who only go together", "scheduler.gang_preemption:_units",
+           "if key := groups.disrupted_together(pod):", 'if key := "":', "gangs", 8),
+    # Autoscalers
+    Mutant("no window before pods are taken", "controllers.hpa_behavior:_stabilised",
+           "min(max(current, min(up)), max(down))", "min(max(current, min(up)), down[-1])", "autoscaling"),
+    Mutant("no window before pods are added", "controllers.hpa_behavior:_stabilised",
+           "min(max(current, min(up)), max(down))", "min(max(current, up[-1]), max(down))", "autoscaling"),
+    Mutant("each step is allowed as much as a period", "controllers.hpa_behavior:_proposal",
+           "start = current - sum(change for at, change in changes if at > since)", "start = current", "autoscaling"),
+    Mutant("the more generous of policies where the stricter is asked for", "controllers.hpa_behavior:_pace",
+           "max(proposals) if furthest == (sign > 0) else min(proposals)",
+           "max(proposals) if sign > 0 else min(proposals)", "autoscaling"),
+    Mutant("pods without a number are idle", "controllers.hpa_replicas:_replicas",
+           "assumed |= busy", "assumed |= dict.fromkeys(busy, 0)", "autoscaling", 6,
+           minutes=8.0),
+    Mutant("pods without a number are as busy as the others", "controllers.hpa_replicas:_replicas",
+           "assumed |= dict.fromkeys(groups.missing, 0)",
+           "assumed |= dict.fromkeys(groups.missing, max(values.values()))", "autoscaling"),
+    Mutant("a window ends when the clock is set", "controllers.horizontal_pod_autoscaler:_steady_now",
+           "datetime.fromtimestamp(effects.monotonic(), UTC)", "effects.now()", "autoscaling", plan=CLOCKS_JUMP),
 )

@@ -103,7 +103,7 @@ class DefaultPreemption:
     def _someone_leaves(self, cycle: GangCycle) -> bool:
         """Whether victims of an earlier preemption for this gang have not ended yet."""
         snapshot, limit = self._handle.snapshot, priority_of(cycle)
-        names = {pod.nominated_node or snapshot.nominated_node(pod.key) for pod in cycle.pods}
+        names = {snapshot.nominated_node(pod.key) or pod.nominated_node for pod in cycle.pods}
         nodes = filter(None, map(snapshot.node, filter(None, names)))
         return any(
             other.terminating and self._handle.groups.priority(other) < limit
@@ -118,17 +118,29 @@ class DefaultPreemption:
 
     def _make_room(self, pod: PodInfo, chosen: Candidate) -> PostFilterResult:
         self._handle.preempted(len(chosen.victims))
+        self._displace(pod, chosen.node_name)
         if self._handle.client is not None:
             self._rooms.open(pod, chosen.victims)
             by = f"pod {pod.uid}"
             self._handle.background(self._evict_all(self._handle.client, chosen.victims, by, (pod,)))
         return PostFilterResult(chosen.node_name)
 
+    def _displace(self, pod: PodInfo, node_name: str) -> None:
+        """Room that was to be for less important pods is no longer theirs: they are to look for other."""
+        snapshot = self._handle.snapshot
+        for other in list(snapshot.nominated.get(node_name, {}).values()):
+            if other.key != pod.key and other.priority < pod.priority:
+                snapshot.withdraw_nomination(other.key)
+                self._handle.activate(other.key)
+
     def _room_is_being_made(self, pod: PodInfo, verdicts: Verdicts) -> bool:
-        """Whether victims of an earlier preemption for this pod have not ended yet."""
+        """Whether victims of an earlier preemption for this pod have not ended yet.
+
+        Where that was, the pod's status learns late.
+        """
         if self._rooms.is_open(pod):
             return True
-        node = self._handle.snapshot.node(pod.nominated_node or self._handle.snapshot.nominated_node(pod.key))
+        node = self._handle.snapshot.node(self._handle.snapshot.nominated_node(pod.key) or pod.nominated_node)
         if node is None:
             return False
         verdict = verdicts.at(node.row)
@@ -156,9 +168,15 @@ class DefaultPreemption:
             for preemptor in preemptors:
                 self._rooms.asked(preemptor)
         log.info("room for pod %s: %d victims", first.key, len(victims))
+        if all(map(self._is_leaving, victims)):
+            return  # the end of each will wake those who wait for it
         for preemptor in preemptors:
             if not self._rooms.is_open(preemptor):
                 self._handle.activate(preemptor.key)
+
+    def _is_leaving(self, victim: PodInfo) -> bool:
+        placed = self._handle.snapshot.placed().get(victim.key)
+        return placed is not None and placed.pod.uid == victim.uid and placed.pod.terminating
 
     async def _evict(self, client: Client, victim: PodInfo, preemptor: PodInfo) -> bool:
         """Make one pod go, whether that was to be done. One that a Permit plugin still holds only loses its place."""

@@ -1,4 +1,4 @@
-"""Invariants of what limits others: quotas, disruption budgets, autoscalers, leadership, volumes."""
+"""Invariants of what limits others: quotas, disruption budgets, leadership, volumes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from sampan.sim.world import (
 
 QUOTAS: Final[GroupResource] = ("core", "resourcequotas")
 BUDGETS: Final[GroupResource] = ("policy", "poddisruptionbudgets")
-AUTOSCALERS: Final[GroupResource] = ("autoscaling", "horizontalpodautoscalers")
 LEASES: Final[GroupResource] = ("coordination.k8s.io", "leases")
 VOLUMES: Final[GroupResource] = ("core", "persistentvolumes")
 CLAIMS: Final[GroupResource] = ("core", "persistentvolumeclaims")
@@ -133,33 +132,6 @@ def selects(budget: Object, pod: Object) -> bool:
     if selector is None or namespace_of(budget) != namespace_of(pod):
         return False
     return from_document(selector).matches(labels_of(pod))
-
-
-class Autoscalers:
-    """An autoscaler keeps its target between its bounds."""
-
-    name = "autoscalers"
-    resources = (AUTOSCALERS, ("apps", "deployments"), ("apps", "statefulsets"))
-
-    def check(self, world: World, change: Change) -> Iterator[str]:
-        new = change.new
-        if new is None:
-            return
-        if change.resource == AUTOSCALERS:
-            bounds = (dig(new, "spec", "minReplicas", default=1), dig(new, "spec", "maxReplicas", default=0))
-            world.note(uid_of(new), "bounds", bounds)
-            return
-        if change.cause.by != "horizontal-pod-autoscaler" or change.old is None or size(change.old) == size(new):
-            return
-        for scaler in world.objects[AUTOSCALERS].values():
-            target = dig(scaler, "spec", "scaleTargetRef", default={})
-            if (target.get("kind"), target.get("name"), namespace_of(scaler)) != (
-                new.get("kind"), new["metadata"]["name"], namespace_of(new)
-            ):
-                continue
-            lately = world.lately(uid_of(scaler), "bounds", world.informed_until_s(change.cause))
-            if not min(low for low, _ in lately) <= size(new) <= max(high for _, high in lately):
-                yield f"{title(scaler)} set {title(new)} to {size(new)}, outside of {lately[-1]}"
 
 
 class Leadership:

@@ -160,13 +160,15 @@ class _Taken:
 
 
 class Spared:
-    """When a pod comes where others were preempted, it would not have fitted beside even the smallest of them."""
+    """When a pod comes where others were preempted, it would not have fitted beside even the smallest of them; and
+    nobody was preempted elsewhere for it, too."""
 
     name = "spared"
     resources = (PODS,)
 
     def __init__(self) -> None:
         self._waiting = Waiting()
+        self._everybody: list[_Taken] = []
         self._taken: defaultdict[str, list[_Taken]] = defaultdict(list)
         """By node, in the order in which they went."""
         self._left: defaultdict[str, list[_Taken]] = defaultdict(list)
@@ -177,6 +179,7 @@ class Spared:
         if is_preempted(change):
             assert old is not None
             self._taken[node_of(old)].append(_Taken(old, change.at_s))
+            self._everybody.append(self._taken[node_of(old)][-1])
         elif old is not None and node_of(old) and not is_finished(old) and (
             new is None or is_finished(new) or (is_being_deleted(new) and not is_being_deleted(old))
         ):
@@ -192,6 +195,7 @@ class Spared:
         began = taken[0].at_s - ASKING_S
         if world.informed_until_s(change.cause) < change.at_s - ASKING_S / 2 or self._is_unclear(world, taken, limit):
             return
+        yield from self._twice(world, wait, taken)
         victims = {uid_of(one.pod) for one in taken}
         there = {uid_of(pod): pod for pod in world.pods_on[node].values() if not is_finished(pod)}
         there |= {uid_of(one.pod): one.pod for one in self._left[node] if one.at_s >= began}
@@ -203,6 +207,25 @@ class Spared:
                 names = ", ".join(title(other.pod) for other in taken)
                 yield f"{title(wait.pod)} took {node}, for which {names} had to go; {title(one.pod)} need not have"
                 return
+
+    def _twice(self, world: World, wait: Wait, here: Sequence[_Taken]) -> Iterator[str]:
+        """Whether there were victims on other nodes that can only have been its own, too."""
+        began = here[0].at_s - ASKING_S
+        nodes = [wait.bound_to, *(node_of(one.pod) for one in self._everybody if one.at_s > wait.since_s)]
+        known = (world.get(NODES, node) for node in nodes)
+        if any(node is None or world.lately(uid_of(node), "usable", wait.since_s) != [True] for node in known):
+            return
+        if any(one.bound_to == wait.bound_to for one in self._waiting.since(began) if one is not wait):
+            return  # somebody else may have taken the room
+        mine = [one for one in self._everybody if one.at_s > wait.since_s and self._is_only_for(world, one, wait)]
+        if {node_of(one.pod) for one in mine} > {wait.bound_to}:
+            places = ", ".join(f"{title(one.pod)} on {node_of(one.pod)}" for one in mine)
+            yield f"{title(wait.pod)} took {wait.bound_to}, and room was made for it more than once: {places}"
+
+    def _is_only_for(self, world: World, one: _Taken, wait: Wait) -> bool:
+        above = priority_of(world, one.pod)
+        others = (other.pod for other in self._waiting.since(one.at_s - ASKING_S) if other is not wait)
+        return not any(priority_of(world, pod) > above and may_preempt(world, pod) for pod in others)
 
     def _counts(self, world: World, pod: Object, node: str, taken: Sequence[_Taken]) -> bool:
         """Who waits counts only if it may have been on its way here when the victims were chosen."""

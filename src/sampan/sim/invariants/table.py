@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sampan.sim.invariants import gangs, jobs, objects, pods, policies, preemption, replicas, services, sets
+from sampan.sim.invariants import (
+    autoscaling,
+    gangs,
+    jobs,
+    objects,
+    pods,
+    policies,
+    preemption,
+    replicas,
+    services,
+    sets,
+)
 from sampan.sim.observer import Invariant
 
 INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
@@ -32,7 +43,7 @@ INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
     jobs.CronJobConcurrency,
     policies.Quotas,
     policies.Budgets,
-    policies.Autoscalers,
+    autoscaling.Autoscalers,
     policies.Leadership,
     policies.VolumeBinding,
     services.ServiceAddresses,

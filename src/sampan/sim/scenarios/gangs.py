@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sampan.api.resources import DEPLOYMENTS, POD_GROUPS, PRIORITY_CLASSES
+from sampan.api.resources import PODS as POD_RESOURCE
 from sampan.apimachinery.object import Object, dig, key_of, labels_of, name_of
-from sampan.sim.actions import delete_pod, scale
+from sampan.sim.actions import scale
 from sampan.sim.documents import document
 from sampan.sim.invariants.pods import NODES
 from sampan.sim.invariants.room import (
@@ -57,7 +58,7 @@ def launch() -> Action:
             return
         name, count, priority = f"gang-{number}", rng.randint(2, 6), rng.choice(("low", "mid", "mid", "high"))
         least = count - (rng.random() < 0.3)
-        group = gang(name, least, priority, together=rng.random() < 0.4, zone=rng.random() < 0.3)
+        group = gang(name, least, priority, together=rng.random() < 0.5, zone=rng.random() < 0.3)
         order = [(POD_GROUPS, group), (DEPLOYMENTS, members(name, count, priority, rng.choice(("300m", "400m"))))]
         for resource, obj in order if rng.random() < 0.7 else reversed(order):
             await stage.create(resource, obj)
@@ -74,6 +75,18 @@ def retire() -> Action:
             name = stage.rng.choice(there)
             await stage.delete(DEPLOYMENTS, name, "default")
             await stage.delete(POD_GROUPS, name, "default")
+
+    return act
+
+
+def hurt() -> Action:
+    """One of a gang that has its places is lost."""
+
+    async def act(stage: Stage) -> None:
+        there = sorted(name_of(pod) for pod in stage.world.all(*PODS) if group_key(pod) and node_of(pod))
+        if there:
+            name = stage.rng.choice(there)
+            await stage.delete(POD_RESOURCE, name, "default")
 
     return act
 
@@ -132,7 +145,7 @@ SCENARIO = Scenario(
         (3, retire()),
         (2, scale(DEPLOYMENTS, "filler", 4, 14)),
         (1, rush("high", "mid", "patient")),
-        (1, delete_pod("gang-1")),
+        (2, hurt()),
         (1, tidy_up()),
     ),
     settled=settled,

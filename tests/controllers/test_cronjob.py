@@ -7,7 +7,7 @@ import pytest
 
 from sampan import effects
 from sampan.api.resources import CRON_JOBS, JOBS
-from sampan.apimachinery.object import Object, name_of
+from sampan.apimachinery.object import Object, name_of, uid_of
 from sampan.controllers import times, ttl_after_finished
 from sampan.controllers.cron_schedule import BadSchedule, Schedule, UnknownTimeZone
 from sampan.controllers.cronjob import SCHEDULED, plan
@@ -43,6 +43,16 @@ def creations(decided) -> list[Object]:
     return [step.obj for step in decided.steps if isinstance(step, Create)]
 
 
+def status_after(decided, made: Object) -> Object:
+    """The status that is written once the Job is there: as `made`."""
+    [create] = [step for step in decided.steps if isinstance(step, Create)]
+    assert decided.steps[-1] is create
+    [update] = create.then(made)
+    assert isinstance(update, Update) and update.subresource == "status"
+    assert create.on_exists(made) == (update,), "so it is when a crash came between the two writes"
+    return update.obj["status"]
+
+
 def reasons(decided) -> list[str]:
     return [note.reason for note in decided.notes]
 
@@ -58,9 +68,8 @@ def test_a_job_is_named_after_its_time_and_served_once(make) -> None:
     [made] = creations(decided)
     assert name_of(made) == f"tick-{int(now.timestamp()) // 60}"
     assert made["metadata"]["annotations"][SCHEDULED] == "2026-01-02T03:05:00Z"
-    [update] = [step for step in decided.steps if isinstance(step, Update)]
-    assert update.obj["status"] == {"lastScheduleTime": "2026-01-02T03:05:00Z"}
-    owner["status"] = update.obj["status"]
+    owner["status"] = status_after(decided, job(make, owner, name_of(made)))
+    assert owner["status"]["lastScheduleTime"] == "2026-01-02T03:05:00Z"
     assert not creations(plan(owner, [], now + timedelta(seconds=30)))
 
 
@@ -92,6 +101,34 @@ def test_a_job_that_was_made_but_not_noted_is_not_replaced_by_itself(make) -> No
     [created] = creations(plan(owner, [], at("2026-01-02T03:05:01")))
     decided = plan(owner, [job(make, owner, created["metadata"]["name"])], at("2026-01-02T03:05:01"))
     assert [step for step in decided.steps if isinstance(step, Delete)] == []
+
+
+def test_one_write_tells_of_a_new_job_and_of_those_that_it_replaces(make) -> None:
+    owner = cron_job(make, concurrencyPolicy="Replace")
+    earlier = job(make, owner, "tick-1")
+    owner["status"] = {"active": [{"uid": uid_of(earlier), "name": "tick-1"}]}
+    decided = plan(owner, [earlier], at("2026-01-02T03:05:01"))
+    made = job(make, owner, "tick-2")
+    status = status_after(decided, made)
+    assert [one["uid"] for one in status["active"]] == [uid_of(made)]
+    owner["status"] = status
+    assert not plan(owner, [made], at("2026-01-02T03:05:02"))  # whom it replaced is no missing Job
+
+
+def test_a_job_that_ended_before_it_was_noted_is_not_active(make) -> None:
+    owner = cron_job(make)
+    decided = plan(owner, [], at("2026-01-02T03:05:01"))
+    [created] = creations(decided)
+    assert "active" not in status_after(decided, job(make, owner, name_of(created), "Complete"))
+
+
+def test_changes_of_an_active_job_are_not_written(make) -> None:
+    owner = cron_job(make)
+    running = job(make, owner, "tick-1")
+    known = {"uid": uid_of(running), "name": "tick-1", "resourceVersion": "1"}
+    owner["status"] = {"lastScheduleTime": "2026-01-02T03:05:00Z", "active": [known]}
+    running["metadata"]["resourceVersion"] = "2"
+    assert not plan(owner, [running], at("2026-01-02T03:05:02"))
 
 
 def test_a_suspended_one_observes_but_makes_nothing(make) -> None:

@@ -10,8 +10,11 @@ back repeats comes twice.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -19,6 +22,8 @@ from cronsim import CronSim, CronSimError
 from sampan.apimachinery.duration import parse_go_duration
 
 MANY_MISSED = 100
+_REMEMBERED: Final = 1024
+"""As many schedules are parsed once: a CronJob is looked at many times for each of its times."""
 _AROUND_A_CHANGE = timedelta(hours=3)
 _ZONES = ("TZ=", "CRON_TZ=")
 _MACROS = {
@@ -56,6 +61,7 @@ class Schedule:
     every: timedelta | None = None
 
     @classmethod
+    @lru_cache(_REMEMBERED)
     def parse(cls, text: str, zone: str | None = None) -> Schedule:
         """Raises UnknownTimeZone, BadSchedule, NeverDue."""
         found = zone_of(zone or "UTC")
@@ -70,7 +76,7 @@ class Schedule:
             return cls(text, found, _duration(text.removeprefix("@every ")))
         fields = _MACROS.get(text, text).replace("?", "*")
         try:
-            CronSim(fields, datetime(2000, 1, 1, tzinfo=UTC))
+            _parsed(fields)
         except CronSimError as problem:
             if _is_read(_in_any_month(fields)):
                 raise NeverDue("time difference between two schedules is less than 1 second") from problem
@@ -134,7 +140,9 @@ class Schedule:
         if earlier.utcoffset() != later.utcoffset():
             start = earlier
         again: list[datetime] = []
-        for wall in CronSim(self.text, start.replace(tzinfo=None)):
+        walls = copy(_parsed(self.text))
+        walls.dt = start.replace(tzinfo=None, microsecond=0)
+        for wall in walls:
             first, second = (wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
             if first > second:
                 continue  # the clock leaps over it
@@ -153,7 +161,7 @@ def _in_any_month(fields: str) -> str:
 
 def _is_read(fields: str) -> bool:
     try:
-        CronSim(fields, datetime(2000, 1, 1, tzinfo=UTC))
+        _parsed(fields)
     except CronSimError:
         return False
     return True
@@ -165,6 +173,12 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
         raise UnknownTimeZone(f"unknown time zone {name}") from problem
+
+
+@lru_cache(_REMEMBERED)
+def _parsed(fields: str) -> CronSim:
+    """To be copied, and begun anywhere. Raises CronSimError."""
+    return CronSim(fields, datetime(2000, 1, 1))
 
 
 def _whole(moment: datetime) -> datetime:

@@ -50,7 +50,11 @@ class Decision:
 
     steps: list[Step] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    due: datetime | None = None
+    """The time that a Job has to be made for."""
+    replaced: list[Object] = field(default_factory=list)
     served: datetime | None = None
+    """The time that has its Job already, though the status does not say so."""
     again_s: float | None = None
 
 
@@ -59,13 +63,18 @@ def plan(cron_job: Object, jobs: Sequence[Object], now: datetime) -> Plan:
     decision = Decision()
     _clean_up(cron_job, jobs, decision)
     status = _observe(cron_job, jobs, decision)
-    if not is_being_deleted(cron_job) and (schedule := _schedule(cron_job, decision)) is not None:
+    schedule = None if is_being_deleted(cron_job) else _schedule(cron_job, decision)
+    if schedule is not None:
         _serve(cron_job, schedule, _running(jobs), decision, now)
+    steps = decision.steps
+    if schedule is not None and decision.due is not None:
+        steps += [_delete(cron_job, job) for job in decision.replaced]
+        steps.append(_creation(cron_job, schedule.zone, status, decision))
+        return Plan(tuple(steps), tuple(decision.notes), decision.again_s)
     if decision.served is not None:
         status["lastScheduleTime"] = times.text(decision.served)
-    steps = decision.steps
     if status != (cron_job.get("status") or {}):
-        steps.append(Update(CRON_JOBS, {**cron_job, "status": status}, subresource="status"))
+        steps.append(_told(cron_job, status))
     return Plan(tuple(steps), tuple(decision.notes), decision.again_s)
 
 
@@ -107,9 +116,9 @@ def _observe(cron_job: Object, jobs: Sequence[Object], decision: Decision) -> Ob
     known = cron_job.get("status") or {}
     status: Object = {key: known[key] for key in ("lastScheduleTime", "lastSuccessfulTime") if key in known}
     by_uid = {uid_of(job): job for job in jobs}
-    listed = {reference.get("uid") for reference in known.get("active") or ()}
-    for reference in known.get("active") or ():
-        job = by_uid.get(reference.get("uid", ""))
+    listed = {reference.get("uid", ""): reference for reference in known.get("active") or ()}
+    for uid, reference in listed.items():
+        job = by_uid.get(uid)
         if job is None:
             text = f"Active job went missing: {reference.get('name')}"
             decision.notes.append(Note(cron_job, NORMAL, "MissingJob", text))
@@ -124,8 +133,8 @@ def _observe(cron_job: Object, jobs: Sequence[Object], decision: Decision) -> Ob
     ends += [status.get("lastSuccessfulTime")]
     if any(ends):
         status["lastSuccessfulTime"] = max(end for end in ends if end)
-    if active := [_reference(job) for job in sorted(_running(jobs), key=name_of)]:
-        status["active"] = active
+    if active := [listed.get(uid_of(job)) or _reference(job) for job in sorted(_running(jobs), key=name_of)]:
+        status["active"] = active  # a reference stays as it was first written, however often its Job changes
     return status
 
 
@@ -188,12 +197,14 @@ def _serve(
         decision.notes.append(Note(cron_job, NORMAL, "JobAlreadyActive", text))
         return
     if policy == "Replace":
-        decision.steps += [_delete(cron_job, job) for job in running if not is_being_deleted(job)]
-    decision.steps.append(_creation(cron_job, due, schedule.zone))
-    decision.served = due
+        decision.replaced = [job for job in running if not is_being_deleted(job)]
+    decision.due = due
 
 
-def _creation(cron_job: Object, due: datetime, zone: ZoneInfo) -> Create:
+def _creation(cron_job: Object, zone: ZoneInfo, status: Object, decision: Decision) -> Create:
+    """The Job that is due, and once it is there the status that tells of it."""
+    due = decision.due
+    assert due is not None
     template = dig(cron_job, "spec", "jobTemplate", default={})
     source = template.get("metadata") or {}
     local = due.astimezone(zone).isoformat().replace("+00:00", "Z")
@@ -206,15 +217,36 @@ def _creation(cron_job: Object, due: datetime, zone: ZoneInfo) -> Create:
         metadata["labels"] = source["labels"]
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template.get("spec") or {}}
 
+    def made(job: Object) -> tuple[Step, ...]:
+        return (_told(cron_job, _started(status, due, job, decision.replaced)),)
+
     def taken(existing: Object) -> tuple[Step, ...]:
         """Ours from before a crash: the status must still be written. Another's: leave it, and say so."""
-        return () if is_controlled_by(existing, cron_job) else (End(),)
+        return made(existing) if is_controlled_by(existing, cron_job) else (End(),)
 
     return Create(
-        JOBS, job, on_exists=taken,
+        JOBS, job, on_exists=taken, then=made,
         created=Note(cron_job, NORMAL, "SuccessfulCreate", "Created job {name}"),
         failed=Note(cron_job, WARNING, "FailedCreate", "Error creating job: {error}"),
     )
+
+
+def _started(status: Object, due: datetime, job: Object, replaced: Sequence[Object]) -> Object:
+    """The status once `job` serves the time that was due, and those that it replaces are gone."""
+    active = {reference["uid"]: reference for reference in status.get("active") or ()}
+    for other in replaced:
+        active.pop(uid_of(other), None)
+    for one in _running([job]):
+        active.setdefault(uid_of(one), _reference(one))
+    found = {key: value for key, value in status.items() if key != "active"}
+    found["lastScheduleTime"] = times.text(due)
+    if active:
+        found["active"] = sorted(active.values(), key=lambda reference: str(reference["name"]))
+    return found
+
+
+def _told(cron_job: Object, status: Object) -> Update:
+    return Update(CRON_JOBS, {**cron_job, "status": status}, subresource="status")
 
 
 def _delete(cron_job: Object, job: Object) -> Delete:

@@ -133,6 +133,8 @@ class Executor:
         progress.created += 1
         self._expectations.wrote(key, write.resource, answer, effects.monotonic())
         self._note(write.created, name_of(answer))
+        if write.then is not None:
+            await self._steps(key, write.then(answer), progress)
 
     async def _delete(self, key: str, write: Delete, progress: _Progress) -> None:
         try:

@@ -30,7 +30,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create `obj`. If its name is taken, `exists_ok` ends the plan, and `on_exists` decides by what is there."""
+    """Create `obj`; `then` says what follows from what came of it (its uid). If its name is taken, `exists_ok` ends the
+    plan, and `on_exists` decides by what is there."""
 
     resource: Resource
     obj: Object
@@ -38,6 +39,7 @@ class Create:
     failed: Note | None = None
     exists_ok: bool = False
     on_exists: Callable[[Object], tuple[Step, ...]] | None = None
+    then: Callable[[Object], tuple[Step, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.http import Request, Response
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
-from sampan.client.discovery import discover
+from sampan.client.discovery import Discoverer, discover
 
 DEPLOYMENT = {"name": "deployments", "kind": "Deployment", "namespaced": True, "verbs": ["delete", "list", "watch"]}
 SCALE = {"name": "deployments/scale", "kind": "Scale", "namespaced": True, "verbs": ["get"]}
@@ -90,3 +90,15 @@ async def test_what_is_found_and_what_failed(documents: dict[str, Object], failu
 async def test_no_answer_at_all_is_an_error() -> None:
     with pytest.raises(APIError):
         await discover(Client(Answers({})))
+
+
+@pytest.mark.parametrize(("documents", "same"), [(AGGREGATED, True), (PLAIN, False)])
+async def test_what_says_the_same_again_is_not_read_again(documents: dict[str, Object], same: bool) -> None:
+    said = dict(documents)
+    discoverer = Discoverer(Client(Answers(said)))
+    first = await discoverer.discover()
+    again = await discoverer.discover()
+    assert (again is first) is same and again == first  # the plain form names the versions, not what is in them
+    said |= {"/api": aggregated(core=[version("v1", BINDING)]), "/api/v1": {"resources": [BINDING]}}
+    assert [one.qualified for one in (await discoverer.discover()).with_verbs("create")] == ["bindings"]
+    assert [one.qualified for one in (await discoverer.discover()).with_verbs("delete")] == ["deployments.apps"]

@@ -1,7 +1,8 @@
 """Discovery: which resources a server has, and what can be done with them.
 
 Two requests (/api and /apis) answered in the aggregated form, if the server knows it; else one more for each version of
-each group. `resources` has the preferred version of each group only; `serving` knows every version.
+each group. `resources` has the preferred version of each group only; `serving` knows every version. Who asks again and
+again keeps a `Discoverer`, which reads only what is new.
 """
 
 from __future__ import annotations
@@ -60,23 +61,50 @@ class Discovery:
 
 async def discover(client: Client) -> Discovery:
     """Ask the server. Raises APIError if it does not answer at all."""
-    found: list[Discovered] = []
-    others: list[Discovered] = []
-    failed: dict[str, str] = {}
-    for path in ("/api", "/apis"):
-        answer = await client.raw("GET", path, headers={"accept": _AGGREGATED})
-        document: Object = orjson.loads(answer.body)
-        if document.get("kind") == "APIGroupDiscoveryList":
-            for preferred, one in _aggregated(document, failed):
-                (found if preferred else others).append(one)
-            continue
+    return await Discoverer(client).discover()
+
+
+class Discoverer:
+    """Asks a server from time to time. While it says the same, the answer is the same `Discovery`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._said: list[bytes] = []
+        self._known = Discovery((), {})
+
+    async def discover(self) -> Discovery:
+        """Ask the server. Raises APIError if it does not answer at all."""
+        paths = ("/api", "/apis")
+        said = [(await self._client.raw("GET", path, headers={"accept": _AGGREGATED})).body for path in paths]
+        if said == self._said:
+            return self._known
+        found: list[Discovered] = []
+        others: list[Discovered] = []
+        failed: dict[str, str] = {}
+        is_whole = True
+        for path, body in zip(paths, said, strict=True):
+            document: Object = orjson.loads(body)
+            if document.get("kind") == "APIGroupDiscoveryList":
+                each = list(_aggregated(document, failed))
+            else:
+                is_whole = False  # it only names the versions, and does not say whether they have changed
+                each = await self._each_version(path, document, failed)
+            found += (one for preferred, one in each if preferred)
+            others += (one for preferred, one in each if not preferred)
+        self._known, self._said = Discovery(tuple(found), failed, tuple(others)), said if is_whole else []
+        return self._known
+
+    async def _each_version(
+        self, path: str, document: Object, failed: dict[str, str]
+    ) -> list[tuple[bool, Discovered]]:
+        found: list[tuple[bool, Discovered]] = []
         for preferred, group_version in _versions(document):
             try:
-                listed = await client.raw("GET", f"{path}/{group_version}")
-                (found if preferred else others).extend(_listed(group_version, orjson.loads(listed.body)))
+                listed = await self._client.raw("GET", f"{path}/{group_version}")
+                found += ((preferred, one) for one in _listed(group_version, orjson.loads(listed.body)))
             except errors.APIError as error:
                 failed[group_version] = str(error)
-    return Discovery(tuple(found), failed, tuple(others))
+        return found
 
 
 def _versions(document: Object) -> Iterator[tuple[bool, str]]:

@@ -30,7 +30,7 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, is_being_deleted, meta, resource_version_of, uid_of
 from sampan.apimachinery.resource import Resource
 from sampan.client.client import Client, WatchEvent
-from sampan.client.discovery import Discovery, discover
+from sampan.client.discovery import Discoverer, Discovery
 from sampan.client.events import WARNING
 from sampan.client.reflector import Reflector
 from sampan.controllers.gc_graph import FOREGROUND, ORPHAN, Graph, Node, Owner, Work, owners_of
@@ -225,6 +225,7 @@ class GarbageCollector:
         self._queue = wiring.queue
         self._graph = Graph()
         self._monitors: dict[Resource, _Monitor] = {}
+        self._discoverer = Discoverer(self._client)
         self._discovery = Discovery((), {})
         self._ready = asyncio.Event()
         self._absent: OrderedDict[tuple[Owner, str], None] = OrderedDict()
@@ -332,11 +333,14 @@ class GarbageCollector:
             await asyncio.gather(*(one.task for one in self._monitors.values()), return_exceptions=True)
 
     async def _resync(self) -> None:
-        self._discovery = await discover(self._client)
-        wanted = [
-            resource for resource in self._discovery.with_verbs("delete", "list", "watch")
+        found = await self._discoverer.discover()
+        if found is self._discovery:
+            return
+        self._discovery = found
+        wanted = dict.fromkeys(
+            resource for resource in found.with_verbs("delete", "list", "watch")
             if (resource.group, resource.plural) not in IGNORED
-        ]
+        )
         for resource in [one for one in self._monitors if one not in wanted]:
             if any(failed.startswith(f"{resource.group}/") for failed in self._discovery.failed):
                 continue

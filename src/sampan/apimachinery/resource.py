@@ -6,11 +6,10 @@ It is all that a client needs to know of a kind in order to talk about it. The b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """Group ("" for core), version, plural lower-case name, kind, and whether objects live in namespaces."""
 
     group: str

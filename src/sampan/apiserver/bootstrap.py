@@ -56,9 +56,13 @@ async def ensure(client: Client, config: APIServerConfig) -> None:
 def upkeep(client: Client, reader: Reader, config: APIServerConfig) -> Periodic:
     """Brings back what somebody deletes: the namespaces, the Service and its range, and where it is reached."""
 
+    wanted = [
+        *((NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES), *_kept(config),
+        *((resource, obj) for resource, obj, _ in _reached_at(config)),
+    ]
+
     async def step() -> None:
-        wanted = [*_kept(config), *((resource, obj) for resource, obj, _ in _reached_at(config))]
-        for resource, obj in (*((NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES), *wanted):
+        for resource, obj in wanted:
             if reader.peek(resource, name_of(obj), namespace_of(obj)) is None:
                 await _ensure(client, resource, obj)
         tracking = reader.peek(CONFIG_MAPS, TRACKING, "kube-system")

@@ -7,8 +7,7 @@ cannot be made or breaks is `ServiceUnavailable`.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
@@ -87,12 +86,12 @@ class Client:
         )
         headers = {"accept": _PARTIAL} if metadata_only else None
         response = await self._send("GET", resource.path(namespace), query, headers=headers)
-        async with contextlib.aclosing(lines(response)) as stream:
-            async for line in stream:
-                event = orjson.loads(line)
-                if event["type"] == "ERROR":
-                    raise errors.from_status(event["object"], event["object"].get("code", 500))
-                yield WatchEvent(event["type"], event["object"])
+        cut = _Lines()
+        async for chunk in _chunks(response):
+            for line in cut.feed(chunk):
+                yield _event(line)
+        if cut.rest:
+            yield _event(cut.rest)
 
     async def create(
         self, resource: Resource, obj: Object, namespace: str | None = None, *, name: str = "", subresource: str = ""
@@ -179,18 +178,40 @@ async def _whole(response: Response) -> bytes:
 
 async def lines(response: Response) -> AsyncGenerator[bytes, None]:
     """The lines of a streamed answer, without their ends, empty ones left out."""
-    if response.stream is None:
-        for line in response.body.splitlines():
+    cut = _Lines()
+    async for chunk in _chunks(response):
+        for line in cut.feed(chunk):
             yield line
-        return
-    rest = b""
-    async for chunk in response.stream:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if line:
-                yield line
-    if rest:
-        yield rest
+    if cut.rest:
+        yield cut.rest
+
+
+def _chunks(response: Response) -> AsyncIterator[bytes]:
+    return response.stream if response.stream is not None else _as_stream(response.body)
+
+
+async def _as_stream(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+class _Lines:
+    """Cuts chunks into lines, wherever the chunks begin and end. `rest` has not ended yet."""
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that end in this chunk, without their ends, empty ones left out."""
+        *whole, self.rest = (self.rest + chunk).split(b"\n")
+        return [line for line in whole if line]
+
+
+def _event(line: bytes) -> WatchEvent:
+    """Raises what an ERROR event's Status means."""
+    event = orjson.loads(line)
+    if event["type"] == "ERROR":
+        raise errors.from_status(event["object"], event["object"].get("code", 500))
+    return WatchEvent(event["type"], event["object"])
 
 
 def _document(body: bytes) -> Any:

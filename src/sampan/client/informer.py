@@ -76,7 +76,10 @@ class Informer:
         self._handlers.append(handler)
         if on_add is not None:
             for obj in list(self._cache.objects.values()):
-                self._call(on_add, obj)
+                try:
+                    on_add(obj)
+                except Exception:
+                    self._failed(obj)
         return handler
 
     def remove_handler(self, handler: Handler) -> None:
@@ -100,18 +103,24 @@ class Informer:
             self._put(event.object)
 
     def _put(self, obj: Object) -> None:
-        known = self._cache.objects.get(key_of(obj))
+        key = key_of(obj)
+        known = self._cache.objects.get(key)
         if known is not None:
-            if resource_version_of(known) and resource_version_of(known) == resource_version_of(obj):
+            version = resource_version_of(known)
+            if version and version == resource_version_of(obj):
                 return
             if uid_of(known) != uid_of(obj):  # another object under the same name: the old one went unseen
-                self._remove(key_of(obj))
+                self._remove(key)
         old = self._cache.put(obj)
         for handler in self._handlers:
-            if old is None and handler.on_add is not None:
-                self._call(handler.on_add, obj)
-            elif old is not None and handler.on_update is not None:
-                self._call(handler.on_update, old, obj)
+            try:
+                if old is None:
+                    if handler.on_add is not None:
+                        handler.on_add(obj)
+                elif handler.on_update is not None:
+                    handler.on_update(old, obj)
+            except Exception:
+                self._failed(obj)
 
     def _remove(self, key: str, final: Object | None = None) -> None:
         old = self._cache.remove(key)
@@ -119,14 +128,15 @@ class Informer:
             return
         for handler in self._handlers:
             if handler.on_delete is not None:
-                self._call(handler.on_delete, final or old)
+                try:
+                    handler.on_delete(final or old)
+                except Exception:
+                    self._failed(final or old)
 
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        try:
-            function(*arguments)
-        except Exception:
-            self.handler_errors += 1
-            log.exception("handler of %s %s failed", self.resource.qualified, key_of(arguments[-1]))
+    def _failed(self, obj: Object) -> None:
+        """A handler did, with the exception at hand; the others are called all the same."""
+        self.handler_errors += 1
+        log.exception("handler of %s %s failed", self.resource.qualified, key_of(obj))
 
 
 class InformerFactory:

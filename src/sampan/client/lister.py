@@ -43,10 +43,11 @@ class Cache:
         """Store `obj`; what it replaced."""
         key = key_of(obj)
         old = self.objects.get(key)
-        for name in self._functions:
-            if old is not None:
-                self._leave(name, key, old)
-            self._enter(name, key, obj)
+        if old is None:
+            for name in self._functions:
+                self._enter(name, key, obj)
+        else:
+            self._move(key, old, obj)
         self.objects[key] = obj
         return old
 
@@ -55,7 +56,7 @@ class Cache:
         old = self.objects.pop(key, None)
         if old is not None:
             for name in self._functions:
-                self._leave(name, key, old)
+                self._leave(name, key, self._functions[name](old))
         return old
 
     def by_index(self, name: str, key: str) -> Objects:
@@ -64,13 +65,21 @@ class Cache:
     def index_keys(self, name: str) -> list[str]:
         return list(self._indexes[name])
 
+    def _move(self, key: str, old: Object, new: Object) -> None:
+        """Most changes of an object change nothing of where it is found."""
+        for name, function in self._functions.items():
+            before, after = tuple(function(old)), tuple(function(new))
+            if before != after:
+                self._leave(name, key, before)
+                self._enter(name, key, new)
+
     def _enter(self, name: str, key: str, obj: Object) -> None:
         for index_key in self._functions[name](obj):
             self._indexes[name].setdefault(index_key, {})[key] = None
 
-    def _leave(self, name: str, key: str, obj: Object) -> None:
+    def _leave(self, name: str, key: str, index_keys: Iterable[str]) -> None:
         index = self._indexes[name]
-        for index_key in self._functions[name](obj):
+        for index_key in index_keys:
             if index_key in index:
                 index[index_key].pop(key, None)
                 if not index[index_key]:

@@ -86,14 +86,23 @@ class Wiring:
             self._informers[id(informer)] = informer
             self._handlers.append((informer, self.expectations.follow(informer)))
         if keys is not no_key:
-            changed = self._changed(keys)
+            add = self.queue.add
+
+            def changed(obj: Object) -> None:
+                for key in keys(obj):
+                    add(key)
 
             def updated(old: Object, new: Object) -> None:
-                if facts is None or facts(old) != facts(new):
-                    changed(old, new)
+                if facts is not None and facts(old) == facts(new):
+                    return
+                before, after = keys(old), keys(new)
+                for key in before:
+                    add(key)
+                if after != before:
+                    for key in after:
+                        add(key)
 
-            handler = informer.add_handler(lambda obj: changed(obj), updated, lambda obj: changed(obj))
-            self._handlers.append((informer, handler))
+            self._handlers.append((informer, informer.add_handler(changed, updated, changed)))
 
     def add_background(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` beside the workers, as long as the controller runs."""
@@ -107,14 +116,6 @@ class Wiring:
         for informer, handler in self._handlers:
             informer.remove_handler(handler)
         self.queue.close()
-
-    def _changed(self, keys: Keys) -> Callable[..., None]:
-        def changed(*states: Object) -> None:
-            for state in states:
-                for key in keys(state):
-                    self.queue.add(key)
-
-        return changed
 
 
 class Controller:

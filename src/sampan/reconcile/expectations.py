@@ -11,7 +11,7 @@ What never shows (a lost watch, a server restored from a backup) is given up aft
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sampan.apimachinery.object import (
     Object,
@@ -26,8 +26,7 @@ from sampan.client.informer import Handler, Informer
 TIMEOUT_S = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
+class Awaited(NamedTuple):
     """One write that the copy must show. An empty version stands for a deletion."""
 
     resource: Resource
@@ -48,12 +47,18 @@ class Expectations:
 
     def follow(self, informer: Informer) -> Handler:
         """Watch `informer` for this controller's writes. Writes of resources that nobody follows are not awaited."""
-        self._informers[informer.resource] = informer
-        return informer.add_handler(
-            lambda obj: self._seen(informer.resource, obj),
-            lambda _, obj: self._seen(informer.resource, obj),
-            lambda obj: self._seen(informer.resource, obj),
-        )
+        resource, interested = informer.resource, self._interested
+        self._informers[resource] = informer
+
+        def seen(obj: Object) -> None:
+            if interested:
+                self._seen(resource, obj)
+
+        def changed(_: Object, obj: Object) -> None:
+            if interested:
+                self._seen(resource, obj)
+
+        return informer.add_handler(seen, changed, seen)
 
     def wrote(self, key: str, resource: Resource, obj: Object, now: float) -> None:
         """`key`'s controller created or changed `obj`, which is the server's answer."""
@@ -89,8 +94,6 @@ class Expectations:
         return _at_least(informer.reflector.resource_version, awaited.version)
 
     def _seen(self, resource: Resource, obj: Object) -> None:
-        if not self._interested:
-            return
         object_key = key_of(obj)
         for key in list(self._interested.get((resource, object_key), ())):
             for awaited in list(self._awaited.get(key, ())):

@@ -7,8 +7,7 @@ subresource it wrote through. Beyond ten Update managers the oldest are folded i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from sampan.apimachinery.apply import fieldset
 from sampan.apimachinery.apply.fieldset import EMPTY, FieldPath, FieldSet, Trie
@@ -20,8 +19,7 @@ _MAX_UPDATE_MANAGERS: Final = 10
 _ANCIENT: Final = "ancient-changes"
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(NamedTuple):
     """Who. `api_version` is empty for Apply, which is one manager across versions."""
 
     name: str
@@ -37,8 +35,7 @@ class Manager:
         return f"{text} using {self.api_version}" if self.operation == UPDATE else text
 
 
-@dataclass(frozen=True, slots=True)
-class Owned:
+class Owned(NamedTuple):
     """What, since when, and (for Apply) in the words of which API version. `trie` is FieldsV1, never changed here."""
 
     trie: Trie

@@ -5,7 +5,6 @@ Source: KEP-1205; limits and messages as kube-apiserver has them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -98,7 +97,7 @@ def _name(request: Object, ctx: RequestContext, account: Object) -> None:
     uid = uid_of(account)
     if meta.get("uid") and meta["uid"] != uid:
         why = f"the UID in the token request ({meta['uid']}) does not match the UID of the service account ({uid})"
-        raise errors.conflict(replace(TOKEN_REQUESTS, plural=TOKEN_REQUESTS.kind), ctx.name, why)
+        raise errors.conflict(TOKEN_REQUESTS._replace(plural=TOKEN_REQUESTS.kind), ctx.name, why)
     meta |= {"name": ctx.name, "namespace": ctx.namespace, "uid": uid, "creationTimestamp": effects.timestamp()}
 
 
@@ -162,7 +161,7 @@ async def _bound(parts: ServerParts, ctx: RequestContext, reference: Object | No
     wanted_uid = reference.get("uid", "")
     if wanted_uid and wanted_uid != uid_of(found):
         raise errors.conflict(
-            replace(resource, plural=kind), name,
+            resource._replace(plural=kind), name,
             f"the UID in the bound object reference ({wanted_uid}) does not match the UID in record. The object might "
             "have been deleted and then recreated",
         )

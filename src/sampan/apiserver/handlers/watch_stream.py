@@ -44,7 +44,7 @@ class WatchStream:
                 if rest:
                     return rest
                 break
-            chunk = await watcher.read(min(self._end_s, self._next_bookmark_s) - now)
+            chunk = await watcher.read(min(self._end_s, self._next_bookmark_s))
             if chunk is None:
                 break
             if chunk:
@@ -59,7 +59,7 @@ class WatchStream:
         """What is queued when the time is over, and a last bookmark."""
         self._is_over = True
         parts = []
-        while chunk := await self._watcher.read(0):
+        while chunk := self._watcher.read_now():
             parts.append(chunk)
         if self._bookmark_s and not self._watcher.ended:
             parts.append(self._watcher.bookmark(self._revision()))
@@ -80,7 +80,7 @@ class WatchStream:
                 self._push_bookmark()
             if now >= self._end_s:
                 break
-            await watcher.wait(min(self._end_s, self._next_bookmark_s) - now)
+            await watcher.wait(min(self._end_s, self._next_bookmark_s))
         if not watcher.ended and self._bookmark_s:
             self._push_bookmark()
         sink.on_open(None)
@@ -96,3 +96,4 @@ class WatchStream:
         self._is_over = True
         self._cache.forget(self._watcher)
         self._watcher.disconnect()
+        self._watcher.quiet()

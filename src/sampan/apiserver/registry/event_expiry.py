@@ -52,26 +52,30 @@ class EventExpiry:
         if cache is None:
             return
         now = effects.now()
-        self._seen = {key: judged for key, judged in self._seen.items() if cache.get(key) is not None}
-        expired = [
-            (cache.prefix + entry.key, entry.revision) for entry in cache.select(Selection())
-            if self._last_seen(entry, now) < now - self._ttl
-        ]
+        oldest, known = now - self._ttl, self._seen
+        self._seen = {}
+        expired: list[tuple[str, int]] = []
+        for entry in cache.select(Selection()):
+            judged = known.get(entry.key)
+            if judged is None or judged[0] != entry.revision:
+                judged = self._judge(entry, now)
+            else:
+                self._seen[entry.key] = judged
+            if judged[1] < oldest:
+                expired.append((cache.prefix + entry.key, entry.revision))
         for key, revision in expired:
             try:
                 await self._store.delete(key, expected=revision)
             except (KeyNotFound, RevisionMismatch):
                 continue  # it is gone, or has happened again
 
-    def _last_seen(self, entry: Entry, now: datetime) -> datetime:
-        known = self._seen.get(entry.key)
-        if known is not None and known[0] == entry.revision:
-            return known[1]
+    def _judge(self, entry: Entry, now: datetime) -> _Judged:
+        """Look into an Event, and remember what was found unless that may change by itself."""
         times = list(_times(entry.object()))
-        at = last_seen(times, now)
+        judged = entry.revision, last_seen(times, now)
         if all(time <= now for time in times):  # a time to come may be believed later
-            self._seen[entry.key] = entry.revision, at
-        return at
+            self._seen[entry.key] = judged
+        return judged
 
 
 def last_seen(times: Iterable[datetime], now: datetime) -> datetime:

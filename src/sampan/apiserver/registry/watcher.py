@@ -68,8 +68,8 @@ class Watcher:
     """Between the cache and one reader."""
 
     __slots__ = (
-        "_beginning", "_frames", "_limit", "_sink", "_waiter", "_waiting_bytes", "after", "ended", "first", "rendering",
-        "selection",
+        "_alarm", "_alarm_s", "_beginning", "_frames", "_limit", "_sink", "_waiter", "_waiting_bytes", "after", "ended",
+        "first", "rendering", "selection",
     )
 
     def __init__(self, selection: Selection, rendering: Rendering, limit: int) -> None:
@@ -86,6 +86,8 @@ class Watcher:
         self._waiting_bytes = 0
         self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_s = 0.0
 
     def next_rendering(self) -> Rendering:
         """What renders the event that comes next; must be called for each in turn."""
@@ -162,29 +164,51 @@ class Watcher:
         self._beginning = None
         return b"".join(parts)
 
-    async def read(self, timeout_s: float) -> bytes | None:
-        """What there is, as one chunk; b"" after the timeout, None at the end."""
+    async def read(self, until_s: float) -> bytes | None:
+        """What there is, as one chunk; b"" if there is none by a time of the loop, None at the end."""
+        chunk = self.read_now()
+        if chunk:
+            return chunk
+        if not self.ended:
+            await self.wait(until_s)
+            chunk = self.read_now()
+        return chunk or (None if self.ended else b"")
+
+    def read_now(self) -> bytes:
+        """What there is, as one chunk."""
         chunk = self.read_beginning()
         if chunk:
             return chunk
-        if not self._frames and not self.ended:
-            await self.wait(timeout_s)
-        if not self._frames:
-            return None if self.ended else b""
-        chunk = b"".join(self._frames)
-        self._forget_frames()
+        frames = self._frames
+        if frames:
+            chunk = frames[0] if len(frames) == 1 else b"".join(frames)
+            self._forget_frames()
         return chunk
 
-    async def wait(self, timeout_s: float) -> None:
-        """Until there is something to read, the watch has ended, or the time is over."""
+    async def wait(self, until_s: float) -> None:
+        """Until there is something to read, the watch has ended, or the loop's time is `until_s`.
+
+        Most waits have the same end and are over long before it, so the alarm is left set from one to the next.
+        """
         loop = asyncio.get_running_loop()
+        if self._alarm is None or self._alarm_s != until_s:
+            self.quiet()
+            self._alarm, self._alarm_s = loop.call_at(until_s, self._ring), until_s
         waiter = self._waiter = loop.create_future()
-        timer = loop.call_later(max(timeout_s, 0), self.wake)
         try:
             await waiter
         finally:
             self._waiter = None
-            timer.cancel()
+
+    def quiet(self) -> None:
+        """Nobody waits any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.wake()
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

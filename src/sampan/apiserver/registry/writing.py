@@ -13,7 +13,6 @@ other unseen. A dry run does all but the last step.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 from sampan.api.kind import Kind
@@ -302,5 +301,5 @@ def check_version_given(request: WriteRequest, obj: Object) -> None:
     needed = request.kind.custom is not None or (resource.group, resource.plural) in _NEEDS_VERSION
     if needed and not obj["metadata"].get("resourceVersion"):
         path = Path("metadata").child("resourceVersion")
-        named = replace(resource, kind=resource.plural)  # upstream names the resource here, not the kind
+        named = resource._replace(kind=resource.plural)  # upstream names the resource here, not the kind
         raise errors.invalid(named, request.name, [invalid(path, 0, "must be specified for an update")])

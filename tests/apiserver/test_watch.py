@@ -117,6 +117,17 @@ async def test_a_watch_ends_after_its_timeout():
             assert [chunk async for chunk in response.stream] == []
 
 
+async def test_a_bookmark_never_names_less_than_its_reader_came_with():
+    async with serving(bookmark_interval_s=0.01) as (server, _):
+        ahead = server.hub.revision + 100  # as another server told, whose cache is newer
+        response = await call(
+            server, "GET", f"/api/v1/configmaps?watch=true&allowWatchBookmarks=true&resourceVersion={ahead}"
+        )
+        (bookmark,) = await events(response, 1)
+        assert bookmark["type"] == "BOOKMARK"
+        assert bookmark["object"]["metadata"]["resourceVersion"] == str(ahead)
+
+
 async def test_the_last_bookmark_comes_after_what_a_slow_reader_has_yet_to_get():
     async with serving() as (server, client):
         start = server.hub.revision

@@ -95,9 +95,11 @@ class Watcher:
         return first or self.rendering
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        """The event that vouches for everything up to a revision."""
+        """The event that vouches for everything up to a revision; never for less than the reader knew when it came, who
+        may have been at a server that is ahead of this one.
+        """
         rendering = self.next_rendering()
-        return rendering.frame("BOOKMARK", rendering.bookmark(revision, annotations))
+        return rendering.frame("BOOKMARK", rendering.bookmark(max(revision, self.after), annotations))
 
     # What the cache calls
 

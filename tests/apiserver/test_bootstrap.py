@@ -73,8 +73,7 @@ async def test_the_servers_own_service_and_where_it_is_reached() -> None:
 async def test_what_is_deleted_comes_back() -> None:
     async with serving(**REACHED) as (server, client):
         gone: list[tuple[Any, str, str]] = [
-            (SERVICES, "kubernetes", "default"), (ENDPOINTS, "kubernetes", "default"),
-            (ENDPOINT_SLICES, "kubernetes", "default"), (CONFIG_MAPS, bootstrap.TRACKING, "kube-system"),
+            (SERVICES, "kubernetes", "default"), (CONFIG_MAPS, bootstrap.TRACKING, "kube-system"),
         ]
         for resource, name, namespace in gone:
             await client.delete(resource, name, namespace)

@@ -1,8 +1,7 @@
 """What must exist in every cluster: system namespaces, priority classes, the `kubernetes` Service and its ServiceCIDR.
 
 All of it is made through the ordinary API, as the server itself, mended at every start and brought back when deleted.
-The `kubernetes` Service has the first address of the service range; its EndpointSlice names where this server is
-reached.
+The `kubernetes` Service has the first address of the service range; where it leads is `kubernetes_endpoints.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from typing import Final
 from sampan import effects
 from sampan.api.resources import (
     CONFIG_MAPS,
-    ENDPOINT_SLICES,
-    ENDPOINTS,
     NAMESPACES,
     PRIORITY_CLASSES,
     SERVICE_CIDRS,
@@ -43,23 +40,19 @@ PRIORITIES: Final = (
 
 
 async def ensure(client: Client, config: APIServerConfig) -> None:
-    """Create what is missing, correct the addresses. Safe to run at every start."""
+    """Create what is missing. Safe to run at every start."""
     await asyncio.gather(*(_ensure(client, NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES))
     await asyncio.gather(
         *(_ensure(client, PRIORITY_CLASSES, _priority(*entry)) for entry in PRIORITIES),
         *(_ensure(client, resource, wanted) for resource, wanted in _kept(config)),
-        *(_ensure(client, resource, wanted, parts) for resource, wanted, parts in _reached_at(config)),
         _track_legacy_tokens(client),
     )
 
 
 def upkeep(client: Client, reader: Reader, config: APIServerConfig) -> Periodic:
-    """Brings back what somebody deletes: the namespaces, the Service and its range, and where it is reached."""
+    """Brings back what somebody deletes: the namespaces, the Service and its range."""
 
-    wanted = [
-        *((NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES), *_kept(config),
-        *((resource, obj) for resource, obj, _ in _reached_at(config)),
-    ]
+    wanted = [*((NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES), *_kept(config)]
 
     async def step() -> None:
         for resource, obj in wanted:
@@ -74,15 +67,6 @@ def upkeep(client: Client, reader: Reader, config: APIServerConfig) -> Periodic:
 
 def _kept(config: APIServerConfig) -> list[tuple[Resource, Object]]:
     return [(SERVICE_CIDRS, _service_cidr(config)), (SERVICES, _service(config))]
-
-
-def _reached_at(config: APIServerConfig) -> list[tuple[Resource, Object, tuple[str, ...]]]:
-    if ipaddress.ip_address(config.advertise_address).is_loopback:
-        return []  # no endpoint may have such an address; only tests and simulations advertise one
-    return [
-        (ENDPOINTS, _endpoints(config), ("subsets",)),
-        (ENDPOINT_SLICES, _endpoint_slice(config), ("endpoints", "ports")),
-    ]
 
 
 async def _track_legacy_tokens(client: Client) -> None:
@@ -105,20 +89,16 @@ def _is_day(text: str | None) -> bool:
         return False
 
 
-async def _ensure(client: Client, resource: Resource, wanted: Object, corrected: tuple[str, ...] = ()) -> None:
+async def _ensure(client: Client, resource: Resource, wanted: Object) -> None:
     metadata = wanted["metadata"]
     name, namespace = metadata["name"], metadata.get("namespace")
     try:
-        present = await client.get(resource, name, namespace)
+        await client.get(resource, name, namespace)
     except NotFound:
         try:
             await client.create(resource, wanted, namespace)
         except AlreadyExists:
             pass
-        return
-    wrong = {field: wanted[field] for field in corrected if present.get(field) != wanted[field]}
-    if wrong:
-        await client.patch(resource, name, wrong, namespace)
 
 
 def _namespace(name: str) -> Object:
@@ -157,31 +137,4 @@ def _service(config: APIServerConfig) -> Object:
             "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": config.advertise_port}],
         },
-    }
-
-
-def _endpoints(config: APIServerConfig) -> Object:
-    return {
-        "kind": "Endpoints", "apiVersion": "v1",
-        "metadata": {
-            "name": "kubernetes", "namespace": "default",
-            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
-        },
-        "subsets": [{
-            "addresses": [{"ip": config.advertise_address}],
-            "ports": [{"name": "https", "port": config.advertise_port, "protocol": "TCP"}],
-        }],
-    }
-
-
-def _endpoint_slice(config: APIServerConfig) -> Object:
-    family = "IPv6" if ":" in config.advertise_address else "IPv4"
-    return {
-        "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
-        "metadata": {
-            "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
-        },
-        "addressType": family,
-        "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
-        "ports": [{"name": "https", "port": config.advertise_port, "protocol": "TCP"}],
     }

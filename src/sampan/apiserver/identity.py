@@ -26,6 +26,8 @@ NAMESPACE: Final = "kube-system"
 LABEL: Final = "apiserver.kubernetes.io/identity"
 SERVER: Final = "kube-apiserver"
 HOST_LABEL: Final = "kubernetes.io/hostname"
+ADDRESS: Final = "sampan.dev/advertise-address"
+"""Annotation of the Lease: where the other servers may say that this one is reached (`kubernetes_endpoints.py`)."""
 DURATION_S: Final = 3600
 RENEWAL_S: Final = 10.0
 COLLECTION_S: Final = 3600.0
@@ -47,9 +49,10 @@ def is_expired(lease: Object, now: datetime) -> bool:
 class Identity:
     """Keeps the Lease of the server on `hostname`, and collects those of others. Does nothing without a name."""
 
-    def __init__(self, client: Client, hostname: str) -> None:
+    def __init__(self, client: Client, hostname: str, address: str = "") -> None:
         self._client = client
         self._hostname = hostname
+        self._address = address
         self.name = identity_of(hostname)
         self._holder = f"{self.name}_{effects.uid()}" if hostname else ""
         self._loops = (
@@ -70,11 +73,13 @@ class Identity:
         spec = {
             "holderIdentity": self._holder, "leaseDurationSeconds": DURATION_S, "renewTime": effects.micro_timestamp()
         }
-        labels = {LABEL: SERVER, HOST_LABEL: self._hostname}
+        said: Object = {"labels": {LABEL: SERVER, HOST_LABEL: self._hostname}}
+        if self._address:
+            said["annotations"] = {ADDRESS: self._address}
         try:
-            await self._client.patch(LEASES, self.name, {"metadata": {"labels": labels}, "spec": spec}, NAMESPACE)
+            await self._client.patch(LEASES, self.name, {"metadata": said, "spec": spec}, NAMESPACE)
         except NotFound:
-            metadata = {"name": self.name, "namespace": NAMESPACE, "labels": labels}
+            metadata = {"name": self.name, "namespace": NAMESPACE, **said}
             document = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
             await self._client.create(LEASES, document)
 

@@ -36,6 +36,7 @@ from sampan.apiserver.handlers.discovery import Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
 from sampan.apiserver.identity import Identity
+from sampan.apiserver.kubernetes_endpoints import KubernetesEndpoints
 from sampan.apiserver.loopback import LoopbackTransport
 from sampan.apiserver.metrics import RequestMetrics, exposition
 from sampan.apiserver.registry.address_ledger import AddressLedger
@@ -90,12 +91,15 @@ class APIServer:
         self._aggregator = Aggregator(self.backend, self.client)
         self._authenticators = [one for build in authn_table.AUTHENTICATORS if checked and (one := build(self))]
         self._authorizers = authz_table.Authorizers(self) if checked else None
+        self._endpoints = KubernetesEndpoints(self.client, self.config)
         self._start_up = StartUp()
         self._stopping = False
         self._exposition: Callable[[], bytes] | None = None
         self._upkeep: tuple[Upkeep, ...] = (
             Compaction(store, self.config.history_s), EventExpiry(store, self.hub, self.config.event_ttl_s),
-            WindowAging(self.hub), self._ledger, Identity(self.client, self.config.hostname), *self._maintenance(),
+            WindowAging(self.hub), self._ledger,
+            Identity(self.client, self.config.hostname, self._endpoints.reached_at), self._endpoints,
+            *self._maintenance(),
         )
         endpoints = (Discovery(), OpenAPI(), self._health())
         self._metrics = RequestMetrics(self.hub)
@@ -144,6 +148,7 @@ class APIServer:
         await self._custom_resources.start()
         self._start_up.done(Step.CUSTOM_RESOURCES)
         await bootstrap.ensure(self.client, self.config)
+        await self._endpoints.reconcile()
         self._start_up.done(Step.OBJECTS)
         if self.config.authorization:
             await asyncio.gather(reconcile(self.client), flow_bootstrap.ensure(self.client))

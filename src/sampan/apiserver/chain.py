@@ -20,11 +20,13 @@ from sampan.apiserver.authn import impersonation
 from sampan.apiserver.authz import selector_attributes
 from sampan.apiserver.authz.refusal import forbidden
 from sampan.apiserver.context import RequestContext
+from sampan.apiserver.deadlines import Deadlines
 from sampan.apiserver.flowcontrol import fairness as flowcontrol
 from sampan.apiserver.seams import BuildLink, Link, Next, ServerParts
 from sampan.storage.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
+_TIMEOUT: Final = "request did not complete within the allotted timeout"
 
 
 def recovery(parts: ServerParts) -> Link:
@@ -73,20 +75,37 @@ def information(parts: ServerParts) -> Link:
 def deadline(parts: ServerParts) -> Link:
     """Ends requests that take too long, or longer than they want; watches and streams have their own ends."""
     limit_s = parts.config.request_timeout_s
+    deadlines = Deadlines(limit_s)
 
     def link(ctx: RequestContext, next: Next) -> Awaitable[Response]:
         free = ctx.long_running or (ctx.verb == "get" and "timeout" not in ctx.request.query)
         return next(ctx) if free else limited(ctx, next)
 
     async def limited(ctx: RequestContext, next: Next) -> Response:
-        wanted_s = _wanted_timeout_s(ctx)
+        wanted_s = _wanted_timeout_s(ctx) if "timeout" in ctx.request.query else 0.0
+        if 0 < wanted_s < limit_s:
+            return await _within(wanted_s, ctx, next)
+        deadlines.begin(ctx)
         try:
-            async with asyncio.timeout(min(wanted_s or limit_s, limit_s)):
-                return await next(ctx)
+            return await next(ctx)
+        except asyncio.CancelledError:
+            if deadlines.ran_out(ctx):
+                raise Timeout(_TIMEOUT) from None
+            raise
         except TimeoutError:
-            raise Timeout("request did not complete within the allotted timeout") from None
+            raise Timeout(_TIMEOUT) from None
+        finally:
+            deadlines.end(ctx)
 
     return link
+
+
+async def _within(limit_s: float, ctx: RequestContext, next: Next) -> Response:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await next(ctx)
+    except TimeoutError:
+        raise Timeout(_TIMEOUT) from None
 
 
 def _wanted_timeout_s(ctx: RequestContext) -> float:

@@ -16,9 +16,9 @@ READ_VERBS = frozenset({"get", "list", "watch"})
 MAX_WARNING_CHARS, CUT_WARNING_CHARS = 4096, 256
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequestContext:
-    """One request.
+    """One request; equal only to itself.
 
     For a resource request `verb` is get, list, watch, create, update, patch, delete or deletecollection and `resource`
     the plural; otherwise `verb` is the lower-case HTTP method and only `request.path` matters. `subpath` is what

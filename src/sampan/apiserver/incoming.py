@@ -49,6 +49,7 @@ class IncomingReader:
         self._on_continue = on_continue
         self._parser = HttpRequestParser(self)
         self._message = Incoming()
+        self._headers = self._message.headers
         self._in_head = True
         self._head_bytes = 0
         self._target = b""
@@ -87,16 +88,16 @@ class IncomingReader:
         self._target += part
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
-        if not self._in_head:
-            return
-        key = _NAMES.get(name) or _lower(name)
-        try:
-            text = value.decode() if value else ""
-        except UnicodeDecodeError:
-            text = _text(value or b"")
-        known = self._message.headers.setdefault(key, text)
-        if known is not text:
-            self._message.headers[key] = f"{known}{SEPARATOR if key.startswith(IDENTITY) else ', '}{text}"
+        if self._in_head:
+            key = _NAMES.get(name) or _lower(name)
+            headers = self._headers
+            try:
+                text = value.decode() if value else ""
+            except UnicodeDecodeError:
+                text = _text(value or b"")
+            if key in headers:
+                text = f"{headers[key]}{SEPARATOR if key.startswith(IDENTITY) else ', '}{text}"
+            headers[key] = text
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -126,6 +127,7 @@ class IncomingReader:
     def on_message_complete(self) -> None:
         message, chunks = self._message, self._chunks
         self._message, self._chunks = Incoming(), []
+        self._headers = self._message.headers
         self._in_head, self._head_bytes, self._target, self._body_bytes = True, 0, b"", 0
         if not self.has_ended:
             message.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 _UIDS_AT_ONCE = 128
+_GROUPS = re.compile("(.{8})(.{4})(.{4})(.{4})(.{12})")
+_RANDOM_BITS = int("ffffffffffff0fff3fffffffffffffff" * _UIDS_AT_ONCE, 16)
+_VERSION_4 = int("00000000000040008000000000000000" * _UIDS_AT_ONCE, 16)
 
 
 class Source(Protocol):
@@ -46,8 +50,8 @@ class SystemSource:
 
     def __init__(self) -> None:
         self._rng = random.Random()
-        self._entropy: list[str] = []
-        os.register_at_fork(after_in_child=self._entropy.clear)
+        self._uids: list[str] = []
+        os.register_at_fork(after_in_child=self._uids.clear)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -59,11 +63,11 @@ class SystemSource:
         return self._rng
 
     def uid(self) -> str:
-        if not self._entropy:  # some at once: a call of the system for each takes as long as all the rest
-            text = os.urandom(_UIDS_AT_ONCE * 16).hex()
-            self._entropy += [text[start : start + 32] for start in range(0, len(text), 32)]
-        text = self._entropy.pop()
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+        if not self._uids:  # many at once: a call of the system for each takes as long as all the rest
+            size_bytes = _UIDS_AT_ONCE * 16
+            bits = int.from_bytes(os.urandom(size_bytes)) & _RANDOM_BITS | _VERSION_4
+            self._uids += _GROUPS.sub(r"\1-\2-\3-\4-\5 ", bits.to_bytes(size_bytes).hex()).split()
+        return self._uids.pop()
 
     def secret(self, size_bytes: int) -> bytes:
         return secrets.token_bytes(size_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.apimachinery.field import Path
+from sampan.apimachinery.field import ErrorType, Path
 from sampan.apiserver.extensions.rules import RuleTree, check
 
 
@@ -134,3 +134,66 @@ def test_what_is_wrong_with_a_rule():
         "s.x-kubernetes-validations[0].reason", "s.x-kubernetes-validations[0].messageExpression"]
     assert "rule is not specified" in str(check(ruled(""), Path("s"))[0])
     assert "undefined field 'nope'" in str(check(ruled("self.items[0].n == self.nope"), Path("s"))[0])
+
+
+def costly(schema, rule, **more):
+    """`schema` as a property, with a rule on it."""
+    return {"type": "object", "properties": {"a": {**schema, "x-kubernetes-validations": [{"rule": rule, **more}]}}}
+
+
+TOO_DEAR = (
+    "estimated {} cost exceeds budget by factor of {} (try simplifying the rule, or adding maxItems, maxProperties, "
+    "and maxLength where arrays, maps, and strings are declared)"
+)
+PLACE = "s.properties[a].x-kubernetes-validations[0]"
+TEXTS = {"type": "array", "items": {"type": "string"}}
+
+
+def test_a_rule_that_may_cost_too_much_is_refused_and_told_by_how_much():
+    found = [(error.field, error.detail) for error in check(costly(TEXTS, "self.all(x, x.contains('gpu'))"), Path("s"))]
+    assert found == [
+        (f"{PLACE}.rule", TOO_DEAR.format("rule", "more than 100x")),
+        (f"{PLACE}.rule", "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"),
+        ("s", TOO_DEAR.format("rule", "more than 100x").replace(
+            "rule cost", "rule cost total for entire OpenAPIv3 schema", 1).replace(
+            "estimated", "x-kubernetes-validations estimated", 1)),
+    ]
+    bounded = {"type": "array", "maxItems": 5000, "items": {"type": "string", "maxLength": 10_000}}
+    [error] = check(costly(bounded, "self.all(x, x.contains('gpu'))"), Path("s"))
+    assert error.detail == TOO_DEAR.format("rule", "2.0x") and error.type is ErrorType.FORBIDDEN
+    assert check(costly({**bounded, "maxItems": 2000}, "self.all(x, x.contains('gpu'))"), Path("s")) == []
+    numbers = {"type": "array", "maxItems": 725, "items": {"type": "integer"}}
+    assert check(costly(numbers, "self.all(x, self.all(y, y == x))"), Path("s")) == []
+
+
+def test_a_rule_costs_as_often_as_its_place_can_occur():
+    rules = [{"rule": "self.contains('keyword')"}]
+    inner = {"type": "string", "maxLength": 2048, "x-kubernetes-validations": rules}
+    within = {"type": "object", "properties": {"map": {
+        "type": "object", "maxProperties": 10_000, "additionalProperties": inner,
+    }}}
+    assert check(within, Path("s")) == []
+    within["properties"]["map"]["maxProperties"] = 15_000
+    [error] = check(within, Path("s"))
+    assert (error.field, error.detail) == (
+        "s.properties[map].additionalProperties.x-kubernetes-validations[0].rule", TOO_DEAR.format("rule", "1.231500x"))
+    del within["properties"]["map"]["maxProperties"]
+    assert "exceeds budget by factor of" in check(within, Path("s"))[0].detail
+
+
+def test_what_many_rules_may_cost_together_is_limited_too():
+    one = {"type": "array", "maxItems": 1000, "items": {
+        "type": "string", "maxLength": 20_000, "x-kubernetes-validations": [{"rule": "self.contains('x')"}],
+    }}
+    schema = {"type": "object", "properties": {f"f{number}": one for number in range(13)}}
+    found = check(schema, Path("s"))
+    assert [error.field for error in found] == [
+        *(f"s.properties[f{number}].items.x-kubernetes-validations[0].rule" for number in range(4)), "s"]
+    assert check({**schema, "properties": dict(list(schema["properties"].items())[:12])}, Path("s")) == []
+
+
+def test_message_expressions_have_a_cost_and_optional_old_values_none_of_their_own():
+    text = {"type": "string"}
+    [error, *_] = check(costly(text, "true", messageExpression="self + self + self.replace('a', self)"), Path("s"))
+    assert error.field == f"{PLACE}.messageExpression" and "estimated messageExpression cost exceeds" in error.detail
+    assert check(costly(text, "oldSelf.orValue('') == self", optionalOldSelf=True), Path("s")) == []

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sampan.apimachinery.cel.checked import Expr, read
 from sampan.apimachinery.cel.errors import CompileError, compile_error, evaluation_error
 
 BOOL: Final = "bool"
@@ -37,6 +38,10 @@ class Program:
         self.text = text
         self._expression = expression
         self.returns = str(expression.return_type().name()).lower()
+
+    def tree(self) -> Expr:
+        """What it is made of, with the checker's types."""
+        return read(self._expression.serialize())
 
     def evaluate(self, activation: Any) -> Any:
         """The value as plain Python data. Raises EvaluationError."""

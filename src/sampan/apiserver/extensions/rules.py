@@ -7,10 +7,14 @@ values are not judged again by rules that look at nothing else. Words and field 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from sampan.apimachinery.cel.checked import Expr
+from sampan.apimachinery.cel.declared import Declared
+from sampan.apimachinery.cel.declared import of as of_schema
 from sampan.apimachinery.cel.environment import BOOL, STRING, Environment, Program, environment
 from sampan.apimachinery.cel.errors import CELError, CompileError
 from sampan.apimachinery.field import ErrorType, FieldError, Path, invalid, required
@@ -18,6 +22,7 @@ from sampan.apimachinery.object import Object
 from sampan.apimachinery.schema.structural import has_rules
 from sampan.apimachinery.schema.values import MISSING, key_of
 from sampan.apiserver.extensions import rule_values
+from sampan.apiserver.extensions.rule_costs import Budget, occurrences
 
 _REASONS: Final = {
     "FieldValueInvalid": ErrorType.INVALID, "FieldValueForbidden": ErrorType.FORBIDDEN,
@@ -38,17 +43,32 @@ class Rule:
         _check_fields(self.text, raw, is_resource=is_resource)
         self.is_optional = bool(given.get("optionalOldSelf"))
         self.compares = bool(_OLD.search(_TEXT.sub("", self.text)))
+        self._env = env
         self._program = env.compile(self._bound(self.text), BOOL)
         self._message = (given.get("message") or "").strip()
         self._words: Program | None = None
-        if given.get("messageExpression"):
-            self._words = env.compile(self._bound(given["messageExpression"]), STRING)
+        self._message_expression: str = given.get("messageExpression") or ""
+        if self._message_expression:
+            self._words = env.compile(self._bound(self._message_expression), STRING)
         self._type = _REASONS.get(given.get("reason") or "", ErrorType.INVALID)
         self._path = _relative(given.get("fieldPath") or "")
 
     @property
     def applies_without_old(self) -> bool:
         return self.is_optional or not self.compares
+
+    def tree(self) -> Expr:
+        """The rule as it was written, without what this file puts around it."""
+        return self._written(self.text, self._program)
+
+    def message_tree(self) -> Expr | None:
+        return None if self._words is None else self._written(self._message_expression, self._words)
+
+    def _written(self, text: str, program: Program) -> Expr:
+        if self.is_optional:
+            with contextlib.suppress(CompileError):  # a method of optionals only, which oldSelf is not without it
+                program = self._env.compile(text)
+        return program.tree()
 
     def _bound(self, text: str) -> str:
         if not self.is_optional:
@@ -188,19 +208,60 @@ def _relative(text: str) -> str:
 
 def check(raw: Object, path: Path) -> list[FieldError]:
     """What is wrong with the rules of a schema: each is compiled."""
-    return list(_check(raw, path, is_resource=True))
+    budget = Budget(path)
+    found = list(_check(_Place(raw, path, True, 1), budget))
+    return found + list(budget.errors())
 
 
-def _check(raw: Object, path: Path, *, is_resource: bool = False) -> Iterator[FieldError]:
-    is_resource = is_resource or bool(raw.get("x-kubernetes-embedded-resource"))
-    for position, given in enumerate(raw.get("x-kubernetes-validations") or []):
-        where = path.child("x-kubernetes-validations").index(position)
-        yield from _check_rule(given, where, raw, is_resource=is_resource)
-    for name, body in (raw.get("properties") or {}).items():
-        yield from _check(body, path.child("properties").key(name))
-    for key in ("items", "additionalProperties"):
-        if isinstance(raw.get(key), dict):
-            yield from _check(raw[key], path.child(key))
+class _Place(NamedTuple):
+    """A part of a schema, and how often it can occur in one object (None: without limit)."""
+
+    raw: Object
+    path: Path
+    is_resource: bool
+    times: int | None
+
+    def parts(self) -> Iterator[_Place]:
+        times = occurrences(self.raw, self.times)
+        for name, body in (self.raw.get("properties") or {}).items():
+            yield _Place(body, self.path.child("properties").key(name), _is_embedded(body), times)
+        for key in ("items", "additionalProperties"):
+            if isinstance(body := self.raw.get(key), dict):
+                yield _Place(body, self.path.child(key), _is_embedded(body), times)
+
+
+def _is_embedded(raw: Object) -> bool:
+    return bool(raw.get("x-kubernetes-embedded-resource"))
+
+
+def _check(place: _Place, budget: Budget) -> Iterator[FieldError]:
+    given = place.raw.get("x-kubernetes-validations") or []
+    declared = of_schema(place.raw, rule_values.escaped, is_resource=place.is_resource) if given else None
+    for position, one in enumerate(given):
+        where = place.path.child("x-kubernetes-validations").index(position)
+        wrong = list(_check_rule(one, where, place.raw, is_resource=place.is_resource))
+        yield from wrong
+        if not wrong and declared is not None:
+            yield from _check_cost(one, where, _Priced(place, declared, budget))
+    for part in place.parts():
+        yield from _check(part, budget)
+
+
+class _Priced(NamedTuple):
+    """What the cost of a place's rules depends on."""
+
+    place: _Place
+    declared: Declared
+    budget: Budget
+
+
+def _check_cost(given: Object, path: Path, priced: _Priced) -> Iterator[FieldError]:
+    """The rule compiles: how much may it cost?"""
+    place, declared, budget = priced
+    rule = Rule(given, _environment(place.raw), place.raw, is_resource=place.is_resource)
+    yield from budget.rule(path.child("rule"), rule.tree(), declared, place.times)
+    if (message := rule.message_tree()) is not None:
+        yield from budget.message(path.child("messageExpression"), message, declared)
 
 
 def _check_rule(given: Object, path: Path, raw: Object, *, is_resource: bool) -> Iterator[FieldError]:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
 from sampan.apimachinery import errors
-from sampan.apimachinery.object import name_of
-from sampan.controllers.pods import deletion_order
-from sampan.controllers.replicaset import Observed, plan, status_of
+from sampan.apimachinery.object import Object, name_of
+from sampan.controllers.pods import DELETION_COST, deletion_order
+from sampan.controllers.replicaset import REPLICATION_CONTROLLER, Observed, plan, status_of
 from sampan.reconcile.plan import Create, Delete, Outcome, Parallel, Patch, Update, Verify
 
 
@@ -151,3 +156,109 @@ def test_pods_on_their_way_out_are_told_but_not_counted(make) -> None:
 def test_a_pod_that_has_finished_is_not_adopted(make) -> None:
     owner = make.replica_set(replicas=0)
     assert not plan(Observed(owner, (make.pod("orphan", phase="Succeeded"),)), make.now).steps
+
+
+AGES = {"now": 0, "2 h": 2, "5 h": 5, "8 h": 8, "a month": 31 * 24}
+
+
+def ranked(make, name: str, rank: int, **pod: Any) -> Object:
+    """A pod on a node of its own, which it shares with as many others as `rank` says (one less)."""
+    facts = {"phase": "Running", "ready": "", "created": "", "restarts": 0, "cost": "", "node": name, **pod}
+
+    def moment(age: str) -> str:
+        return (make.now - timedelta(hours=AGES[age])).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    annotations = {DELETION_COST: facts["cost"]} if facts["cost"] else {}
+    found = make.pod(name, node=facts["node"], phase=facts["phase"], annotations=annotations, uid="")
+    found["metadata"]["creationTimestamp"] = moment(facts["created"]) if facts["created"] else None
+    condition = {"type": "Ready", "status": "True" if facts["ready"] else "False"}
+    if facts["ready"] not in ("", "some time"):
+        condition["lastTransitionTime"] = moment(facts["ready"])
+    found["status"]["conditions"] = [condition]
+    found["status"]["containerStatuses"] = [{"restartCount": facts["restarts"]}]
+    return dict(found) | {"rank": rank}
+
+
+UNSCHEDULED = {"phase": "Pending", "node": ""}
+PENDING, UNKNOWN, UNREADY, READY = {"phase": "Pending"}, {"phase": "Unknown"}, {}, {"ready": "some time"}
+READY_NOW, READY_LONG = {"ready": "now", "created": "now"}, {"ready": "a month", "created": "a month"}
+RESTARTED = {**READY_NOW, "restarts": 9001}
+OLD_BUT_READY_NOW = {"ready": "now", "created": "a month"}
+CHEAP, DEAR = {**OLD_BUT_READY_NOW, "cost": "10"}, {**OLD_BUT_READY_NOW, "cost": "100"}
+TWO_HOURS, FIVE_HOURS, EIGHT_HOURS = ({"ready": age, "created": "a month"} for age in ("2 h", "5 h", "8 h"))
+
+
+@pytest.mark.parametrize(("first", "rank", "second", "other_rank"), [
+    (UNSCHEDULED, 1, PENDING, 2), (UNSCHEDULED, 2, PENDING, 1), (PENDING, 1, UNKNOWN, 2), (UNKNOWN, 1, UNREADY, 2),
+    (UNREADY, 1, READY, 1), (READY, 1, READY_NOW, 1), (READY_NOW, 2, READY, 1), (READY_NOW, 1, READY_LONG, 1),
+    (READY_NOW, 2, READY_LONG, 1), (RESTARTED, 1, READY_NOW, 1), (READY_NOW, 2, RESTARTED, 1),
+    (READY_NOW, 1, OLD_BUT_READY_NOW, 1), (OLD_BUT_READY_NOW, 2, READY_NOW, 1), (CHEAP, 2, DEAR, 1),
+    (TWO_HOURS, 1, FIVE_HOURS, 1),
+])
+def test_which_of_two_pods_is_deleted_first(make, first, rank, second, other_rank) -> None:
+    """Upstream's TestSortingActivePodsWithRanks and TestGetPodsToDelete."""
+    pods = [ranked(make, "first", rank, **first), ranked(make, "second", other_rank, **second)]
+    others = [
+        make.pod(f"beside-{n}", node=name_of(pod)) for pod in pods for n in range(pod["rank"] - 1)
+    ]
+    for candidates in (pods, pods[::-1]):
+        assert [name_of(pod) for pod in deletion_order(candidates, [*pods, *others], make.now)] == ["first", "second"]
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (UNSCHEDULED, UNSCHEDULED), (PENDING, PENDING), (UNREADY, UNREADY), (READY_LONG, READY_LONG),
+    ({**UNSCHEDULED, "created": "5 h"}, {**UNSCHEDULED, "created": "8 h"}), (FIVE_HOURS, EIGHT_HOURS),
+])
+def test_pods_of_about_one_age_are_equal_and_their_uids_decide(make, one, other) -> None:
+    pods = [ranked(make, "a", 1, **one), ranked(make, "b", 1, **other)]
+    for order in (("1", "2"), ("2", "1")):
+        for pod, uid in zip(pods, order, strict=True):
+            pod["metadata"]["uid"] = uid
+        assert [pod["metadata"]["uid"] for pod in deletion_order(pods, pods, make.now)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("written", ["dear", "+1", "01", "--5", "1.5", str(2**31)])
+def test_what_is_no_cost_costs_nothing(make, written) -> None:
+    pods = [ranked(make, "a", 1, **READY_NOW, cost=written), ranked(make, "b", 1, **READY_NOW, cost="-1")]
+    assert [name_of(pod) for pod in deletion_order(pods, pods, make.now)] == ["b", "a"]
+
+
+def test_the_first_failure_is_told_until_all_is_well(make) -> None:
+    owner = make.replica_set(replicas=2)
+    failed = [{"type": "ReplicaFailure", "status": "True", "reason": "FailedDelete", "message": "first",
+               "lastTransitionTime": "2026-01-02T00:00:00Z"}]
+    owner["status"] = {"conditions": failed}
+    [update] = plan(Observed(owner, ()), make.now).finally_(Outcome(error=errors.Forbidden("second")))
+    assert update.obj["status"]["conditions"] == failed
+    [update] = plan(Observed(owner, ()), make.now).finally_(Outcome())
+    assert "conditions" not in update.obj["status"]
+
+
+def test_nothing_is_told_where_it_is_not_known_whose_the_pods_are(make) -> None:
+    owner = make.replica_set(replicas=1)
+    decided = plan(Observed(owner, (make.pod("orphan"),)), make.now)
+    [_, adoption] = decided.steps
+    assert isinstance(adoption, Patch)
+    assert decided.finally_(Outcome(error=errors.NotFound("gone"), failed=adoption)) == ()
+
+
+@pytest.mark.parametrize(("pods", "wanted"), [
+    ([{}], 1), ([{"phase": "Succeeded"}], 0), ([{"labels": {"app": "other"}}], 0), ([{"owned": False}], 0),
+])
+def test_which_pods_are_on_their_way_out(make, pods, wanted) -> None:
+    owner = make.replica_set(replicas=0)
+    going = tuple(
+        make.pod(f"p{n}", owner if fields.get("owned", True) else None, deletionTimestamp=make.now_text,
+                 **{key: value for key, value in fields.items() if key != "owned"})
+        for n, fields in enumerate(pods)
+    )
+    [update] = plan(Observed(owner, going), make.now).finally_(Outcome())
+    assert update.obj["status"]["terminatingReplicas"] == wanted
+
+
+def test_a_replication_controller_tells_of_no_pods_on_their_way_out(make) -> None:
+    owner = make.replica_set(replicas=0) | {"apiVersion": "v1", "kind": "ReplicationController"}
+    owner["spec"]["selector"] = {"app": "web"}
+    going = make.pod("p", owner, deletionTimestamp=make.now_text)
+    [update] = plan(Observed(owner, (going,)), make.now, REPLICATION_CONTROLLER).finally_(Outcome())
+    assert "terminatingReplicas" not in update.obj["status"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +27,7 @@ from sampan.controllers import times
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 BY_OWNER = "controller-uid"
+_COST = re.compile(r"0|[1-9][0-9]*|-[0-9]+")
 _PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
@@ -129,8 +131,10 @@ def _facts(pod: Object, on_node: Mapping[str, int]) -> tuple[bool, int, bool, in
 
 
 def _cost(pod: Object) -> int:
+    """A 32-bit number, written without sign of plus or leading zeros; anything else costs nothing."""
     text = annotations_of(pod).get(DELETION_COST, "0")
-    return int(text) if text.lstrip("-").isdigit() else 0
+    cost = int(text) if _COST.fullmatch(text) else 0
+    return cost if -(2**31) <= cost < 2**31 else 0
 
 
 def _ready_since(pod: Object) -> datetime | None:

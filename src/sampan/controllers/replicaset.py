@@ -49,7 +49,7 @@ from sampan.controllers.pods import (
     owned_or_orphaned,
 )
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Outcome, Parallel, Plan, Step, Update
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Outcome, Parallel, Patch, Plan, Step, Update
 
 BURST = 500
 REPLICA_FAILURE = "ReplicaFailure"
@@ -84,10 +84,12 @@ def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> P
     """What to do so that the number of active pods becomes `spec.replicas`, and the status true."""
     owner = observed.replica_set
     candidates = [pod for pod in observed.pods if is_active(pod)]
-    claimed = claim(owner, flavour.resource, PODS, candidates, flavour.selector(owner).matches)
+    matches = flavour.selector(owner).matches
+    claimed = claim(owner, flavour.resource, PODS, candidates, matches)
     active = list(claimed.objects)
     going = sum(
-        is_being_deleted(pod) and is_controlled_by(pod, owner) and not is_finished(pod) for pod in observed.pods
+        is_being_deleted(pod) and is_controlled_by(pod, owner) and not is_finished(pod) and matches(labels_of(pod))
+        for pod in observed.pods
     )
     wanted = int(dig(owner, "spec", "replicas", default=1))
     missing = wanted - len(active)
@@ -101,6 +103,8 @@ def plan(observed: Observed, now: datetime, flavour: Flavour = REPLICA_SET) -> P
         steps.append(_delete(owner, surplus))
 
     def report(outcome: Outcome) -> tuple[Step, ...]:
+        if isinstance(outcome.failed, Patch):
+            return ()  # whose pods they are is not known
         status = status_of(owner, active, now, missing=missing, outcome=outcome)
         if flavour.tells_terminating:
             status["terminatingReplicas"] = going
@@ -120,7 +124,7 @@ def status_of(
     found = list(dig(owner, "status", "conditions", default=()))
     if outcome.error is None:
         found = conditions.without(found, REPLICA_FAILURE)
-    elif missing:
+    elif missing and conditions.find(found, REPLICA_FAILURE) is None:  # the first failure is told until all is well
         reason = "FailedCreate" if missing > 0 else "FailedDelete"
         found = conditions.with_condition(found, Condition(REPLICA_FAILURE, True, reason, str(outcome.error)), now)
     status = {

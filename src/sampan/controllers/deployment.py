@@ -42,6 +42,7 @@ from sampan.controllers import conditions, deployment_rollback, deployment_scali
 from sampan.controllers.conditions import Condition
 from sampan.controllers.deployment_revisions import (
     REVISION,
+    ROLLBACK_TO,
     forget_history,
     is_the_same_set,
     new_replica_set,
@@ -131,7 +132,8 @@ def _revised(rollout: Rollout) -> tuple[Rollout, list[Step]]:
 def _just_scale(rollout: Rollout, steps: list[Step], now: datetime) -> Plan:
     resizes = deployment_scaling.scale(rollout.deployment, rollout.new, rollout.old)
     steps = _with_resizes(rollout, steps, resizes)
-    if dig(rollout.deployment, "spec", "paused") and not resizes:
+    undoing = ROLLBACK_TO in annotations_of(rollout.deployment)
+    if dig(rollout.deployment, "spec", "paused") and not resizes and not undoing:
         steps += forget_history(rollout.deployment, rollout.old)
     return _report(rollout.resized(resizes), steps, now, progress=False)
 

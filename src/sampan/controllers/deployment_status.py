@@ -78,12 +78,7 @@ def with_progress(
         found = conditions.without(found, PROGRESSING)
     elif not _was_complete(status, known):
         found = _progress(deployment, {**status, "conditions": found}, new, now)
-    failure = _replica_failure(new, sets)
-    if failure is None:
-        found = conditions.without(found, REPLICA_FAILURE)
-    else:
-        found = conditions.with_condition(found, failure, now, updated=True)
-    return {**status, "conditions": found}
+    return {**status, "conditions": _with_failure(found, _replica_failure(new, sets), now)}
 
 
 def _was_complete(status: Object, known: Object | None) -> bool:
@@ -164,12 +159,21 @@ def paused(deployment: Object, found: Conditions, now: datetime) -> list[Object]
     return result
 
 
-def _replica_failure(new: Object | None, sets: Sequence[Object]) -> Condition | None:
+def _replica_failure(new: Object | None, sets: Sequence[Object]) -> Object | None:
     """The new ReplicaSet's failure, or else any other's."""
     for rs in [*([new] if new else []), *sets]:
         known = conditions.find(dig(rs, "status", "conditions", default=()), REPLICA_FAILURE)
         if known is not None:
-            return Condition(
-                REPLICA_FAILURE, known.get("status") == "True", known.get("reason", ""), known.get("message", "")
-            )
+            return known
     return None
+
+
+def _with_failure(found: list[Object], failure: Object | None, now: datetime) -> list[Object]:
+    """The conditions with the failure of a ReplicaSet, which is as old as it is there."""
+    if failure is None:
+        return conditions.without(found, REPLICA_FAILURE)
+    since = times.parse_or_none(failure.get("lastTransitionTime")) or now
+    condition = Condition(
+        REPLICA_FAILURE, failure.get("status") == "True", failure.get("reason", ""), failure.get("message", "")
+    )
+    return conditions.with_condition(found, condition, since, updated=True)

@@ -1,4 +1,4 @@
-"""Node lifecycle, taint eviction and pod GC."""
+"""Node lifecycle and taint eviction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.controllers.lab import Lab, on_a_cluster
 
 from sampan.api.resources import CORE_EVENTS, NODES
-from sampan.controllers import node_lifecycle, pod_gc, taint_eviction
+from sampan.controllers import node_lifecycle, taint_eviction
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.node_lifecycle import Observed, wanted_taints
 from sampan.controllers.node_zones import EvictionBudget, Zone, all_lost, rate_of, zones_of
@@ -167,40 +167,8 @@ def test_of_each_taint_the_first_toleration_that_answers_it_counts(make) -> None
     assert taint_eviction.plan(pod, unreachable(make), make.now) == NOTHING
 
 
-def test_pods_on_a_node_out_of_service_fail_and_go(make, flat) -> None:
-    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
-    nodes = {"n1": make.node(ready="Unknown", taints=[taint])}
-    pods = (make.pod("a", deletionTimestamp=make.now_text), make.pod("b"))
-    mark, delete = flat(pod_gc.plan(pod_gc.Observed(pods, nodes, frozenset()), CONFIG, make.now))
-    assert mark.patch["status"] == {"phase": "Failed"} and (delete.name, delete.grace_period_s) == ("a", 0)
-
-
 def test_no_taint_no_eviction(make) -> None:
     assert taint_eviction.plan(make.pod("a"), make.node(), make.now) == NOTHING
-
-
-def test_pods_of_missing_nodes_fail_and_go(make, flat) -> None:
-    pods = (make.pod("a", node="gone"), make.pod("b", node="n1"), make.pod("c", node="missing-for-a-moment"))
-    decided = pod_gc.plan(pod_gc.Observed(pods, {"n1": make.node()}, frozenset({"gone"})), CONFIG, make.now)
-    mark, delete = flat(decided)
-    assert mark.patch["status"]["phase"] == "Failed"
-    assert (delete.name, delete.grace_period_s) == ("a", 0)
-    assert decided.requeue_after_s == 20.0
-
-
-def test_unscheduled_pods_that_are_going_go(make, flat) -> None:
-    pods = (make.pod("a", node="", phase="Pending", deletionTimestamp=make.now_text), make.pod("b", node=""))
-    [mark, delete] = flat(pod_gc.plan(pod_gc.Observed(pods, {}, frozenset()), CONFIG, make.now))
-    assert mark.patch["status"] == {"phase": "Failed"}
-    assert delete.name == "a"
-
-
-def test_finished_pods_beyond_the_threshold_go_evicted_ones_first(make, flat) -> None:
-    config = ControllerManagerConfig(terminated_pod_threshold=1)
-    pods = [make.pod(name, phase="Succeeded") for name in ("a", "b", "c")]
-    pods[2]["status"]["reason"] = "Evicted"
-    observed = pod_gc.Observed(tuple(pods), {"n1": make.node()}, frozenset())
-    assert [write.name for write in flat(pod_gc.plan(observed, config, make.now))] == ["c", "a"]
 
 
 @pytest.mark.parametrize(("labels", "added"), [

@@ -4,14 +4,16 @@ Observed: the budget, the pods that it selects, and how many there should be (as
 the ReplicaSet's Deployment, the StatefulSet, or anything else with a scale subresource). Desired: a status that says
 how many are healthy, how many must be, and the difference: `disruptionsAllowed`, which the eviction API spends.
 
-A pod that an eviction has been granted for (`disruptedPods`) no longer counts as healthy, until it is gone, or until
-two minutes have passed without anyone deleting it. When the number cannot be known, nothing is allowed.
+Done about the difference: the status is written, nothing else. A pod that an eviction has been granted for
+(`disruptedPods`) no longer counts as healthy, until it is gone, or until two minutes have passed without anyone
+deleting it; a pod that was told of a disruption which did not come within that time is told so. When the number cannot
+be known, nothing is allowed, and the condition says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sampan import effects
@@ -37,17 +39,18 @@ from sampan.apimachinery.object import (
     split_key,
     uid_of,
 )
+from sampan.apimachinery.resource import Resource
 from sampan.client.discovery import discover
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import conditions, times
 from sampan.controllers.deployment_scaling import resolve
-from sampan.controllers.pods import condition, is_finished, is_ready
+from sampan.controllers.pods import DISRUPTION_TARGET, condition, is_finished, is_ready
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Note, Patch, Plan, Step, Update
 
 DELETION_TIMEOUT = timedelta(minutes=2)
 ALLOWED = "DisruptionAllowed"
-TARGET = "DisruptionTarget"
+BY_KUBELET = "TerminationByKubelet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ def plan(budget: Object, pods: Sequence[Object], expected: Expected, now: dateti
     notes: list[Note] = []
     if not pods:
         notes.append(Note(budget, NORMAL, "NoPods", "No matching pods found"))
+    if expected.error:
+        return _failed(budget, expected.error, notes, now)
     if expected.unmanaged:
         text = (
             f"Pods selected by this PodDisruptionBudget (selector: {dig(budget, 'spec', 'selector')}) were found to be "
@@ -73,17 +78,21 @@ def plan(budget: Object, pods: Sequence[Object], expected: Expected, now: dateti
         )
         notes.append(Note(budget, WARNING, "UnmanagedPods", text))
     disrupted, again = _disrupted(budget, pods, now, notes)
-    if expected.error:
-        text = f"Failed to calculate the number of expected pods: {expected.error}"
-        notes.append(Note(budget, WARNING, "CalculateExpectedPodCountFailed", text))
-        status = {**(budget.get("status") or {}), "disruptionsAllowed": 0}
-        status = _with_condition(budget, status, "SyncFailed", expected.error, now)
-    else:
-        status = _status(budget, pods, expected.count, disrupted, now)
-    steps: list[Step] = []
-    if status != (budget.get("status") or {}):
-        steps.append(Update(POD_DISRUPTION_BUDGETS, {**budget, "status": status}, subresource="status"))
-    return Plan(tuple(steps), tuple(notes), again)
+    return Plan(_written(budget, _status(budget, pods, expected.count, disrupted, now)), tuple(notes), again)
+
+
+def _failed(budget: Object, error: str, notes: list[Note], now: datetime) -> Plan:
+    """Nothing is known: allow nothing, and leave the numbers as they were."""
+    text = f"Failed to calculate the number of expected pods: {error}"
+    status = {**(budget.get("status") or {}), "disruptionsAllowed": 0}
+    status = _with_condition(status, "SyncFailed", error, now)
+    return Plan(_written(budget, status), (*notes, Note(budget, WARNING, "CalculateExpectedPodCountFailed", text)))
+
+
+def _written(budget: Object, status: Object) -> tuple[Step, ...]:
+    if status == (budget.get("status") or {}):
+        return ()
+    return (Update(POD_DISRUPTION_BUDGETS, {**budget, "status": status}, subresource="status"),)
 
 
 def needs_scale(budget: Object) -> bool:
@@ -96,7 +105,9 @@ def _status(budget: Object, pods: Sequence[Object], scale: int, disrupted: Objec
     spec = budget["spec"]
     if (bound := spec.get("maxUnavailable")) is not None:
         expected, desired = scale, max(scale - resolve(bound, scale, up=True), 0)
-    elif isinstance(bound := spec.get("minAvailable", 1), str):
+    elif (bound := spec.get("minAvailable")) is None:
+        expected = desired = 0
+    elif isinstance(bound, str):
         expected, desired = scale, resolve(bound, scale, up=True)
     else:
         expected, desired = len(pods), int(bound)
@@ -112,15 +123,15 @@ def _status(budget: Object, pods: Sequence[Object], scale: int, disrupted: Objec
         status["disruptedPods"] = disrupted
     if found := dig(budget, "status", "conditions"):
         status["conditions"] = found
-    return _with_condition(budget, status, "SufficientPods" if allowed else "InsufficientPods", "", now)
+    return _with_condition(status, "SufficientPods" if allowed else "InsufficientPods", "", now)
 
 
-def _with_condition(budget: Object, status: Object, reason: str, message: str, now: datetime) -> Object:
+def _with_condition(status: Object, reason: str, message: str, now: datetime) -> Object:
     known = conditions.find(status.get("conditions") or (), ALLOWED)
     truth = "True" if reason == "SufficientPods" else "False"
     same = known is not None and known.get("status") == truth
     document = {
-        "type": ALLOWED, "status": truth, "observedGeneration": meta(budget).get("generation", 0),
+        "type": ALLOWED, "status": truth, "observedGeneration": status.get("observedGeneration", 0),
         "lastTransitionTime": known["lastTransitionTime"] if known and same else times.text(now),
         "reason": reason, "message": message,
     }
@@ -149,15 +160,24 @@ def _disrupted(
 
 def stale_target(pod: Object, now: datetime) -> tuple[Patch | None, float | None]:
     """Takes back the condition of an eviction that never came; or when to look again."""
-    found = condition(pod, TARGET)
+    found = condition(pod, DISRUPTION_TARGET)
     if found is None or found.get("status") != "True" or is_being_deleted(pod) or is_finished(pod):
         return None, None
+    if found.get("reason") == BY_KUBELET:
+        return None, None  # which may take its time
     since = times.parse_or_none(found.get("lastTransitionTime"))
     if since is not None and since + DELETION_TIMEOUT > now:
         return None, times.seconds_until(since + DELETION_TIMEOUT, now)
-    document = {"type": TARGET, "status": "False", "lastTransitionTime": times.text(now)}
+    document: Object = {
+        "type": DISRUPTION_TARGET, "status": "False", "observedGeneration": meta(pod).get("generation", 0),
+        "lastTransitionTime": times.text(now), "reason": None, "message": None,
+    }
     patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [document]}}
     return Patch(PODS, name_of(pod), namespace_of(pod), patch, subresource="status", missing_ok=True), None
+
+
+class _Unknown(Exception):
+    """How many pods there should be cannot be known; its words are for the budget's condition."""
 
 
 class DisruptionReconciler:
@@ -168,9 +188,12 @@ class DisruptionReconciler:
         self._budgets = wiring.watch(POD_DISRUPTION_BUDGETS)
         self._pods = wiring.watch(PODS, self._concerned)
         self._listers = {
-            resource.kind: wiring.watch(resource, self._in_namespace)
+            (resource.group, resource.kind): wiring.watch(resource, self._in_namespace)
             for resource in (DEPLOYMENTS, REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)
         }
+        self._kinds: dict[tuple[str, str], Resource] = {}
+        self._told: dict[str, set[str]] = {}
+        """For each budget, the uids of pods of which it was said that others select them as well."""
 
     async def reconcile(self, key: str) -> Plan:
         if key.startswith("pod:"):
@@ -180,61 +203,93 @@ class DisruptionReconciler:
         namespace, name = split_key(key)
         budget = self._budgets.get(name, namespace)
         if budget is None or is_being_deleted(budget):
+            self._told.pop(key, None)
             return NOTHING
         selector = selectors.from_document(dig(budget, "spec", "selector"))
         pods = sorted((pod for pod in self._pods.list(namespace) if selector.matches(labels_of(pod))), key=key_of)
         expected = await self._expected(namespace, pods) if needs_scale(budget) else Expected()
-        return plan(budget, pods, expected, effects.now())
+        decided = plan(budget, pods, expected, effects.now())
+        return replace(decided, notes=(*decided.notes, *self._overlaps(budget, pods)))
 
     async def _expected(self, namespace: str, pods: Iterable[Object]) -> Expected:
         scales: dict[str, int] = {}
+        known: set[str] = set()
         unmanaged: list[str] = []
         for pod in pods:
             owner = controller_of(pod)
             if owner is None:
                 unmanaged.append(name_of(pod))
-            elif owner["uid"] not in scales:
-                found = await self._scale(namespace, owner)
+            elif owner["uid"] not in known:
+                known.add(owner["uid"])
+                try:
+                    found = await self._scale(namespace, owner)
+                except _Unknown as problem:
+                    return Expected(error=str(problem))
                 if found is None:
                     return Expected(error=f'found no controllers for pod "{name_of(pod)}"')
-                uid, scales[owner["uid"]] = found
-                if uid != owner["uid"]:
-                    scales[owner["uid"]] = 0  # a Deployment counts once for all its ReplicaSets
-                    scales[uid] = found[1]
+                uid, size = found
+                scales[uid] = size  # a Deployment counts once for all its ReplicaSets
         return Expected(sum(scales.values()), tuple(unmanaged))
 
     async def _scale(self, namespace: str, owner: Object) -> tuple[str, int] | None:
-        """The uid and wanted size of what scales the pods of `owner`; None if nothing does."""
-        lister = self._listers.get(owner["kind"])
-        if lister is None:
+        """The uid and wanted size of what scales the pods of `owner`; None if nothing does. Raises _Unknown."""
+        found = self._known(namespace, owner)
+        if found is None:
             return await self._foreign_scale(namespace, owner)
-        found = lister.get(owner["name"], namespace)
-        if found is None or uid_of(found) != owner["uid"]:
-            return None
-        higher = controller_of(found)
-        if higher is not None and higher["kind"] == "Deployment":
-            above = self._listers["Deployment"].get(higher["name"], namespace)
-            found = above if above is not None and uid_of(above) == higher["uid"] else found
-        elif higher is not None:
-            return await self._foreign_scale(namespace, higher) or _size(found)
+        higher = controller_of(found) if owner["kind"] == REPLICA_SETS.kind else None
+        if higher is not None and higher["kind"] == DEPLOYMENTS.kind:
+            found = self._known(namespace, higher) or found
         return _size(found)
 
+    def _known(self, namespace: str, owner: Object) -> Object | None:
+        """The workload of a built-in kind that `owner` refers to."""
+        lister = self._listers.get((owner["apiVersion"].rpartition("/")[0], owner["kind"]))
+        found = lister.get(owner["name"], namespace) if lister is not None else None
+        return found if found is not None and uid_of(found) == owner["uid"] else None
+
     async def _foreign_scale(self, namespace: str, owner: Object) -> tuple[str, int] | None:
-        resource = (await discover(self._client)).of_kind(owner["apiVersion"], owner["kind"])
+        """What the scale subresource on the server says: of any other kind, and of what the copies do not have yet."""
+        kind = owner["apiVersion"], owner["kind"]
+        resource = self._kinds.get(kind) or (await discover(self._client)).of_kind(*kind)
         if resource is None:
-            return None
+            raise _Unknown(f'no matches for kind "{owner["kind"]}" in version "{owner["apiVersion"]}"')
+        self._kinds[kind] = resource
         try:
             scale = await self._client.get(resource, owner["name"], namespace, subresource="scale")
-        except errors.NotFound:
-            return None
+        except errors.NotFound as problem:
+            if (problem.details or {}).get("name"):
+                return None
+            raise _Unknown(f"{resource.qualified} does not implement the scale subresource") from problem
+        except errors.APIError as problem:
+            raise _Unknown(str(problem)) from problem
         return _size(scale) if uid_of(scale) == owner["uid"] else None
+
+    def _overlaps(self, budget: Object, pods: Iterable[Object]) -> tuple[Note, ...]:
+        """Tells of pods, once, that more than one budget selects; the first of the budgets does."""
+        notes: list[Note] = []
+        shared: set[str] = set()
+        budgets = sorted(self._budgets.list(namespace_of(budget)), key=key_of)
+        selected = [(name_of(one), selectors.from_document(dig(one, "spec", "selector"))) for one in budgets]
+        for pod in pods if len(budgets) > 1 else ():
+            names = [name for name, selector in selected if selector.matches(labels_of(pod))]
+            if len(names) < 2 or names[0] != name_of(budget):
+                continue
+            shared.add(uid_of(pod))
+            text = (
+                f'Pod "{namespace_of(pod)}"/"{name_of(pod)}" matches multiple PodDisruptionBudgets.  '
+                f'Chose "{names[0]}" arbitrarily.'
+            )
+            if uid_of(pod) not in self._told.get(key_of(budget), ()):
+                notes.append(Note(pod, WARNING, "MultiplePodDisruptionBudgets", text))
+        self._told[key_of(budget)] = shared
+        return tuple(notes)
 
     def _concerned(self, pod: Object) -> list[str]:
         keys = [
             key_of(one) for one in self._budgets.list(namespace_of(pod))
             if selectors.from_document(dig(one, "spec", "selector")).matches(labels_of(pod))
         ]
-        return [*keys, f"pod:{key_of(pod)}"] if condition(pod, TARGET) else keys
+        return [*keys, f"pod:{key_of(pod)}"] if condition(pod, DISRUPTION_TARGET) else keys
 
     def _in_namespace(self, obj: Object) -> list[str]:
         return sorted(key_of(one) for one in self._budgets.list(namespace_of(obj)))

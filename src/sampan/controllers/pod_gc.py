@@ -1,10 +1,13 @@
 """Pod garbage collection: removes pods that nobody else will.
 
-Observed, every 20 seconds: all pods and nodes. Desired: no pod that nobody will ever finish or look at. Deleted are:
+Observed, every 20 seconds: all pods and nodes. Desired: no pod that nobody will ever finish or look at. Those are:
 - finished pods beyond `terminated_pod_threshold`, evicted ones first, then the oldest;
-- pods on nodes that have been gone for 40 seconds (and are, asked again, gone on the server): they are marked Failed;
-- pods that are being deleted and were never put on a node: no kubelet will finish that;
-- pods that are being deleted on a node which is not ready and has the taint node.kubernetes.io/out-of-service.
+- pods that are being deleted on a node which is not ready and has the taint node.kubernetes.io/out-of-service;
+- pods on nodes that have been gone for 40 seconds (and are, asked again, gone on the server);
+- pods that are being deleted and were never put on a node: no kubelet will finish that.
+
+Done about it, for each by itself, so that one which cannot be removed keeps none of the others: a pod that has not
+ended is marked Failed, then it is deleted at once. A finished pod that is only held by finalizers is left alone.
 """
 
 from __future__ import annotations
@@ -12,18 +15,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from sampan import effects
 from sampan.api.resources import NODES, PODS
 from sampan.apimachinery import errors
-from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, meta, name_of, namespace_of, uid_of
-from sampan.controllers import taints, times
+from sampan.apimachinery.object import (
+    Object,
+    dig,
+    is_being_deleted,
+    key_of,
+    meta,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+from sampan.controllers import taints
 from sampan.controllers.config import ControllerManagerConfig
-from sampan.controllers.pods import is_finished, is_ready
+from sampan.controllers.pods import disruption_mark, is_finished, is_ready
 from sampan.reconcile.controller import Wiring, no_key
-from sampan.reconcile.plan import Delete, Parallel, Patch, Plan, Write
+from sampan.reconcile.plan import NOTHING, Delete, Patch, Plan
 
 TICK = "tick"
+
+
+class Reason(StrEnum):
+    """Why a pod is removed."""
+
+    TERMINATED = "terminated"
+    OUT_OF_SERVICE = "out-of-service"
+    ORPHANED = "orphaned"
+    UNSCHEDULED = "unscheduled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,39 +57,56 @@ class Observed:
     gone: frozenset[str]
 
 
-def plan(observed: Observed, config: ControllerManagerConfig, now: datetime) -> Plan:
-    """Delete what is left over."""
-    marks: list[Write] = []
-    deletions: dict[str, Write] = {}
+def leftovers(observed: Observed, threshold: int) -> dict[str, Reason]:
+    """The uids of the pods that should go, and why."""
+    found = {uid_of(pod): Reason.TERMINATED for pod in _surplus(observed.pods, threshold)}
     for pod in observed.pods:
-        node = dig(pod, "spec", "nodeName", default="")
-        if is_being_deleted(pod) and not node:
-            if not is_finished(pod):
-                marks.append(_mark_failed(pod))
-            deletions[key_of(pod)] = _delete(pod)
-        elif node in observed.gone:
-            if not is_finished(pod):
-                marks.append(_mark_failed(pod, _lost(now)))
-            deletions[key_of(pod)] = _delete(pod)
-        elif is_being_deleted(pod) and _is_out_of_service(observed.nodes.get(node)):
-            if not is_finished(pod):
-                marks.append(_mark_failed(pod))
-            deletions[key_of(pod)] = _delete(pod)
-    for pod in _surplus(observed.pods, config.terminated_pod_threshold):
-        deletions.setdefault(key_of(pod), _delete(pod))
-    steps = [Parallel(tuple(writes)) for writes in (marks, list(deletions.values())) if writes]
-    return Plan(tuple(steps), requeue_after_s=config.pod_gc_period_s)
+        reason = _reason(pod, observed)
+        if reason is not None and not _waits_for_finalizers(pod):
+            found.setdefault(uid_of(pod), reason)
+    return found
+
+
+def plan(pod: Object, reason: Reason, now: datetime) -> Plan:
+    """Mark the pod Failed, so that whoever waits for its end (a Job) sees one; then delete it."""
+    name, namespace = name_of(pod), namespace_of(pod)
+    delete = Delete(PODS, name, namespace, uid=uid_of(pod), grace_period_s=0)
+    if is_finished(pod):
+        return Plan((delete,))
+    status: Object = {"phase": "Failed"}
+    if reason is Reason.ORPHANED:
+        mark = disruption_mark(pod, "DeletionByPodGC", "PodGC: node no longer exists", now)
+        status |= {"conditions": [mark]} if mark else {}
+    patch = {"metadata": {"uid": uid_of(pod)}, "status": status}
+    return Plan((Patch(PODS, name, namespace, patch, subresource="status", missing_ok=True), delete))
 
 
 def _surplus(pods: tuple[Object, ...], threshold: int) -> list[Object]:
-    """The finished pods beyond the threshold."""
+    """The finished pods beyond the threshold. Those that finalizers hold count, but can't go."""
     if threshold <= 0:
         return []
-    finished = [pod for pod in pods if is_finished(pod) and not is_being_deleted(pod)]
-    finished.sort(key=lambda pod: (
+    finished = [pod for pod in pods if is_finished(pod)]
+    free = sorted((pod for pod in finished if not _waits_for_finalizers(pod)), key=lambda pod: (
         dig(pod, "status", "reason") != "Evicted", meta(pod).get("creationTimestamp") or "", key_of(pod)
     ))
-    return finished[: max(len(finished) - threshold, 0)]
+    return free[: max(len(finished) - threshold, 0)]
+
+
+def _reason(pod: Object, observed: Observed) -> Reason | None:
+    node = dig(pod, "spec", "nodeName", default="")
+    if node in observed.gone:
+        return Reason.ORPHANED
+    if not is_being_deleted(pod):
+        return None
+    if not node:
+        return Reason.UNSCHEDULED
+    return Reason.OUT_OF_SERVICE if _is_out_of_service(observed.nodes.get(node)) else None
+
+
+def _waits_for_finalizers(pod: Object) -> bool:
+    """Its end has been agreed to: deleting it again would change nothing."""
+    agreed = is_being_deleted(pod) and meta(pod).get("deletionGracePeriodSeconds") == 0
+    return agreed and is_finished(pod) and bool(meta(pod).get("finalizers"))
 
 
 def _is_out_of_service(node: Object | None) -> bool:
@@ -76,40 +115,32 @@ def _is_out_of_service(node: Object | None) -> bool:
     return any(taint.get("key") == taints.OUT_OF_SERVICE for taint in dig(node, "spec", "taints", default=()))
 
 
-def _lost(now: datetime) -> Object:
-    return {
-        "type": "DisruptionTarget", "status": "True", "lastTransitionTime": times.text(now),
-        "reason": "DeletionByPodGC", "message": "PodGC: node no longer exists",
-    }
-
-
-def _mark_failed(pod: Object, *conditions: Object) -> Patch:
-    """A pod that nobody will finish has failed: whoever waits for its end (a Job) must see one."""
-    status: Object = {"phase": "Failed", **({"conditions": list(conditions)} if conditions else {})}
-    patch = {"metadata": {"uid": uid_of(pod)}, "status": status}
-    return Patch(PODS, name_of(pod), namespace_of(pod), patch, subresource="status", missing_ok=True)
-
-
-def _delete(pod: Object) -> Delete:
-    return Delete(PODS, name_of(pod), namespace_of(pod), uid=uid_of(pod), grace_period_s=0)
-
-
 class PodGCReconciler:
-    """One key, looked at every 20 seconds."""
+    """A key that is looked at every 20 seconds, and one for each pod that was then found to be left over."""
 
     def __init__(self, wiring: Wiring, config: ControllerManagerConfig) -> None:
         self._client = wiring.client
+        self._queue = wiring.queue
         self._config = config
         self._pods = wiring.watch(PODS, no_key)
         self._nodes = wiring.watch(NODES, no_key)
         self._missing: dict[str, float] = {}
+        self._found: dict[str, Reason] = {}
         wiring.queue.add(TICK)
 
     async def reconcile(self, key: str) -> Plan:
+        if key != TICK:
+            pod = self._pods.get_by_key(key)
+            reason = self._found.get(uid_of(pod)) if pod is not None else None
+            return NOTHING if pod is None or reason is None else plan(pod, reason, effects.now())
         nodes = {name_of(node): node for node in self._nodes.list()}
         pods = tuple(sorted(self._pods.list(), key=key_of))
         gone = await self._gone({dig(pod, "spec", "nodeName", default="") for pod in pods} - nodes.keys() - {""})
-        return plan(Observed(pods, nodes, gone), self._config, effects.now())
+        self._found = leftovers(Observed(pods, nodes, gone), self._config.terminated_pod_threshold)
+        for pod in pods:
+            if uid_of(pod) in self._found:
+                self._queue.add(key_of(pod))
+        return Plan(requeue_after_s=self._config.pod_gc_period_s)
 
     async def _gone(self, missing: set[str]) -> frozenset[str]:
         """Those that have been missing for long enough and that the server does not know either."""

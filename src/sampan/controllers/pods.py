@@ -25,6 +25,7 @@ from sampan.apimachinery.object import (
 from sampan.client.lister import Lister
 from sampan.controllers import times
 
+DISRUPTION_TARGET = "DisruptionTarget"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 BY_OWNER = "controller-uid"
 _COST = re.compile(r"0|[1-9][0-9]*|-[0-9]+")
@@ -52,6 +53,18 @@ def condition(obj: Object, type: str) -> Object | None:
         if found.get("type") == type:
             return found  # type: ignore[no-any-return]
     return None
+
+
+def disruption_mark(pod: Object, reason: str, message: str, now: datetime) -> Object | None:
+    """The condition DisruptionTarget that says why the pod is about to go; None where the pod says so already."""
+    known = condition(pod, DISRUPTION_TARGET) or {}
+    if (known.get("status"), known.get("reason"), known.get("message")) == ("True", reason, message):
+        return None
+    since = known.get("lastTransitionTime") if known.get("status") == "True" else None
+    return {
+        "type": DISRUPTION_TARGET, "status": "True", "observedGeneration": meta(pod).get("generation", 0),
+        "lastTransitionTime": since or times.text(now), "reason": reason, "message": message,
+    }
 
 
 def is_ready(pod: Object) -> bool:

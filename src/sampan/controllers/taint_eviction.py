@@ -27,6 +27,7 @@ from sampan.apimachinery.object import (
 from sampan.client.events import NORMAL
 from sampan.controllers import taints, times
 from sampan.controllers.node_lifecycle import BY_NODE, node_of_pod
+from sampan.controllers.pods import disruption_mark
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan
 
@@ -61,19 +62,11 @@ def eviction_time(pod: Object, found: list[Object], now: datetime, seen: datetim
 
 def _evict(pod: Object, now: datetime) -> Plan:
     name, namespace = name_of(pod), namespace_of(pod)
-    document = {
-        "type": "DisruptionTarget", "status": "True", "lastTransitionTime": times.text(now),
-        "reason": "DeletionByTaintManager", "message": "Taint manager: deleting due to NoExecute taint",
-    }
-    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [document]}}
+    mark = disruption_mark(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
+    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [mark]}}
+    marked = (Patch(PODS, name, namespace, patch, subresource="status", missing_ok=True),) if mark else ()
     note = Note(pod, NORMAL, "TaintManagerEviction", f"Marking for deletion Pod {namespace}/{name}")
-    return Plan(
-        (
-            Patch(PODS, name, namespace, patch, subresource="status", missing_ok=True),
-            Delete(PODS, name, namespace, uid=uid_of(pod)),
-        ),
-        (note,),
-    )
+    return Plan((*marked, Delete(PODS, name, namespace, uid=uid_of(pod))), (note,))
 
 
 class TaintEvictionReconciler:

@@ -29,14 +29,15 @@ def plan(job: Object, now: datetime) -> Plan:
 
 
 def expires_at(job: Object) -> datetime | None:
-    """When the Job's time is over; None for one that goes on or that has no limit."""
+    """When the Job's time is over; None for one that goes on, has no limit, or does not say when it ended."""
     ttl_s = dig(job, "spec", "ttlSecondsAfterFinished")
     if ttl_s is None:
         return None
     for kind in ("Complete", "Failed"):
         found = condition(job, kind)
         if found is not None and found.get("status") == "True":
-            return times.parse(found["lastTransitionTime"]) + timedelta(seconds=int(ttl_s))
+            finished = times.parse_or_none(found.get("lastTransitionTime"))
+            return finished + timedelta(seconds=int(ttl_s)) if finished is not None else None
     return None
 
 

@@ -26,7 +26,7 @@ def attachment(node: str, *, attached: bool = True, error: str = "") -> Object:
 
 def observed(make, *attachments: Object, used: bool = True, node: Object | None = None, **more) -> Observed:
     users = [(volume(), make.pod("db"))] if used else []
-    return Observed(node or make.node(), users, attachments, {"pv": volume()}, **more)
+    return Observed(node or make.node(), users, attachments, volumes={"pv": volume()}, **more)
 
 
 def test_a_used_volume_is_attached_under_a_name_that_follows_from_volume_and_node(make) -> None:
@@ -53,6 +53,23 @@ def test_what_is_attached_is_told_to_the_kubelet_and_the_pod(make) -> None:
     assert not settled.steps and not settled.notes
 
 
+def test_a_volume_is_taken_from_the_kubelet_before_it_is_detached(make) -> None:
+    node = make.node()
+    node["status"]["volumesAttached"] = [{"name": unique_name(volume()), "devicePath": ""}]
+    patch, delete = plan(observed(make, attachment("n1"), used=False, node=node)).steps
+    assert isinstance(patch, Patch) and patch.patch["status"]["volumesAttached"] is None
+    assert isinstance(delete, Delete)
+
+
+def test_every_pod_that_waits_for_a_volume_is_told_and_it_is_attached_once(make) -> None:
+    both = [(volume(), make.pod("a")), (volume(), make.pod("b"))]
+    assert len(plan(Observed(make.node(), both, [])).steps) == 1
+    found = plan(Observed(make.node(), both, [attachment("n1")], volumes={"pv": volume()}))
+    assert [(note.reason, name_of(note.about)) for note in found.notes] == [
+        ("SuccessfulAttachVolume", "a"), ("SuccessfulAttachVolume", "b"),
+    ]
+
+
 def test_the_drivers_failure_is_told(make) -> None:
     [note] = plan(observed(make, attachment("n1", attached=False, error="no such disk"))).notes
     assert note.reason == "FailedAttachVolume" and note.message.endswith("no such disk")
@@ -61,7 +78,16 @@ def test_the_drivers_failure_is_told(make) -> None:
 def test_a_volume_for_one_node_waits_until_the_other_lets_go(make) -> None:
     decided = plan(observed(make, attachment("n2")))
     assert not decided.steps and decided.requeue_after_s
-    assert decided.notes[0].message.startswith('Multi-Attach error for volume "pv"')
+    error = 'Multi-Attach error for volume "pv" '
+    assert [(note.type, note.reason, note.message) for note in decided.notes] == [
+        ("Warning", "FailedAttachVolume",
+         f"{error}Volume is already exclusively attached to one node and can't be attached to another"),
+    ]
+    both = [(volume(), make.pod("a")), (volume(), make.pod("b"))]
+    told = plan(Observed(make.node(), both, [attachment("n2")], {"pv": ["x", "y"]})).notes
+    assert [(name_of(note.about), note.message) for note in told] == [
+        (name, f"{error}Volume is already used by pod(s) x, y") for name in ("a", "b")
+    ]
     shared = Observed(make.node(), [(volume("ReadWriteMany"), make.pod("db"))], [attachment("n2")])
     assert isinstance(plan(shared).steps[0], Create)
 

@@ -7,8 +7,9 @@ none.
 
 An attachment that somebody else made, under another name, is left alone. A volume is detached when no pod on the node
 uses it and the kubelet has unmounted it (`status.volumesInUse`), or after six minutes if the node is not ready, or at
-once if it has the taint out-of-service. A volume for one node at a time is not attached to a second before.
-`status.volumesAttached` of the node tells the kubelet what it may mount.
+once if it has the taint out-of-service. A volume for one node at a time is not attached to a second before; each pod
+that waits for it is told which pods have it. `status.volumesAttached` of the node tells the kubelet what it may mount,
+so a volume is taken out of it before it is detached.
 """
 
 from __future__ import annotations
@@ -50,11 +51,13 @@ RETRY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A node, the CSI volumes that pods on it use (with a pod each), and all attachments."""
+    """A node, the CSI volumes that pods on it use, each with each such pod, and all attachments."""
 
     node: Object
     used: Sequence[tuple[Object, Object]]
     attachments: Sequence[Object]
+    elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The pods on other nodes that use a volume, by its name."""
     volumes: Mapping[str, Object] = field(default_factory=dict)
     unused_s: Mapping[str, float] = field(default_factory=dict)
     """For how long each attachment of the node has been without a user."""
@@ -75,32 +78,31 @@ def plan(observed: Observed) -> Plan:
     """Attach what is used, detach what is not, and tell the kubelet what is attached."""
     node = name_of(observed.node)
     mine = {name_of(one): one for one in observed.attachments if _is_ours(one, node, observed.volumes)}
-    steps: list[Step] = []
+    before = dig(observed.node, "status", "volumesAttached", default=())
+    creations: dict[str, Step] = {}
     notes: list[Note] = []
     waits = False
     wanted: set[str] = set()
     for volume, pod in observed.used:
         name = attachment_name(volume, node)
-        if name in wanted:
-            continue
         wanted.add(name)
         if name in mine:
-            notes += _told(mine[name], volume, pod, dig(observed.node, "status", "volumesAttached", default=()))
-        elif (other := _elsewhere(volume, node, observed.attachments)) is not None:
-            text = (f'Multi-Attach error for volume "{name_of(volume)}" Volume is already exclusively attached to one '
-                    f"node ({other}) and can't be attached to another")
-            notes.append(Note(pod, WARNING, "FailedAttachVolume", text))
+            notes += _told(mine[name], volume, pod, before)
+        elif _is_elsewhere(volume, node, observed.attachments):
+            notes.append(_taken(volume, pod, observed.elsewhere.get(name_of(volume), ())))
             waits = True
         else:
-            steps.append(_attach(volume, node, name, pod))
+            creations.setdefault(name, _attach(volume, node, name, pod))
+    deletions: dict[str, Step] = {}
     for name, attachment in sorted(mine.items()):
         if name not in wanted and not is_being_deleted(attachment):
             if may_detach(observed, attachment):
-                steps.append(Delete(VOLUME_ATTACHMENTS, name, "", uid=uid_of(attachment)))
+                deletions[name] = Delete(VOLUME_ATTACHMENTS, name, "", uid=uid_of(attachment))
             else:
                 waits = True
-    steps += _attached(observed, mine)
-    return Plan(tuple(steps), tuple(notes), RETRY_S if waits else None)
+    staying = [one for name, one in mine.items() if name not in deletions]
+    steps = (*creations.values(), *_attached(observed, staying), *deletions.values())
+    return Plan(steps, tuple(notes), RETRY_S if waits else None)
 
 
 def may_detach(observed: Observed, attachment: Object) -> bool:
@@ -121,15 +123,23 @@ def _is_ours(attachment: Object, node: str, volumes: Mapping[str, Object]) -> bo
     return name_of(attachment) == attachment_name(volume, node)
 
 
-def _elsewhere(volume: Object, node: str, attachments: Sequence[Object]) -> str | None:
-    """The other node that has a volume which only one may have."""
+def _is_elsewhere(volume: Object, node: str, attachments: Sequence[Object]) -> bool:
+    """Whether another node has a volume which only one may have."""
     if set(dig(volume, "spec", "accessModes", default=())) & {"ReadWriteMany", "ReadOnlyMany"}:
-        return None
-    for one in attachments:
-        where = dig(one, "spec", "nodeName")
-        if where != node and dig(one, "spec", "source", "persistentVolumeName") == name_of(volume):
-            return str(where)
-    return None
+        return False
+    return any(
+        dig(one, "spec", "nodeName") != node and dig(one, "spec", "source", "persistentVolumeName") == name_of(volume)
+        for one in attachments
+    )
+
+
+def _taken(volume: Object, pod: Object, others: Sequence[str]) -> Note:
+    """For a pod that waits. A volume is of one claim, so whoever has it is of the pod's own namespace."""
+    why = (
+        f"Volume is already used by pod(s) {', '.join(others)}" if others
+        else "Volume is already exclusively attached to one node and can't be attached to another"
+    )
+    return Note(pod, WARNING, "FailedAttachVolume", f'Multi-Attach error for volume "{name_of(volume)}" {why}')
 
 
 def _attach(volume: Object, node: str, name: str, pod: Object) -> Create:
@@ -158,10 +168,10 @@ def _told(attachment: Object, volume: Object, pod: Object, before: Sequence[Obje
     return [Note(pod, NORMAL, "SuccessfulAttachVolume", text)]
 
 
-def _attached(observed: Observed, mine: Mapping[str, Object]) -> list[Step]:
+def _attached(observed: Observed, staying: Sequence[Object]) -> list[Step]:
     """The node's list of what is attached."""
     names = {}
-    for attachment in mine.values():
+    for attachment in staying:
         volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
         if dig(attachment, "status", "attached") and not is_being_deleted(attachment):
             names[unique_name(volume)] = volume
@@ -206,7 +216,20 @@ class AttachDetachReconciler:
                 self._unused.setdefault(name, now)
         waited = {name: now - self._unused[name] for name in sorted(names - wanted)}
         volumes = {name_of(one): one for one in self._volumes.list()}
-        return plan(Observed(node, used, attachments, volumes, waited))
+        elsewhere = {
+            name_of(volume): self._elsewhere(volume, key) for volume, _ in used
+            if _is_elsewhere(volume, key, attachments)
+        }
+        return plan(Observed(node, used, attachments, elsewhere, volumes, waited))
+
+    def _elsewhere(self, volume: Object, node: str) -> list[str]:
+        """The pods on other nodes that use the volume."""
+        reference = dig(volume, "spec", "claimRef", default={})
+        return sorted(
+            name_of(pod) for pod in self._pods.list(reference.get("namespace", ""))
+            if reference.get("name") in claims_of(pod) and not is_finished(pod)
+            and dig(pod, "spec", "nodeName", default=node) != node
+        )
 
     def _used(self, node: str) -> list[tuple[Object, Object]]:
         """The CSI volumes that are attached for pods of the node, with such a pod."""

@@ -43,6 +43,7 @@ from sampan.controllers.node_lifecycle import BY_NODE, node_of_pod
 from sampan.controllers.pods import is_finished, is_ready
 from sampan.controllers.volume_protection import claims_of
 from sampan.reconcile.controller import Wiring
+from sampan.reconcile.measures import Reading, Tally
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Patch, Plan, Step
 
 FORCE_AFTER_S = 360.0
@@ -110,9 +111,22 @@ def may_detach(observed: Observed, attachment: Object) -> bool:
     volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
     if unique_name(volume) not in dig(observed.node, "status", "volumesInUse", default=()):
         return True
-    if any(one.get("key") == taints.OUT_OF_SERVICE for one in dig(observed.node, "spec", "taints", default=())):
+    if _is_out_of_service(observed.node):
         return True
     return not is_ready(observed.node) and observed.unused_s.get(name_of(attachment), 0.0) >= FORCE_AFTER_S
+
+
+def forced(observed: Observed, name: str) -> str:
+    """Why an attachment may be detached although its kubelet has not unmounted it; empty if it has."""
+    attachment = next(one for one in observed.attachments if name_of(one) == name)
+    volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
+    if unique_name(volume) not in dig(observed.node, "status", "volumesInUse", default=()):
+        return ""
+    return "out-of-service" if _is_out_of_service(observed.node) else "timeout"
+
+
+def _is_out_of_service(node: Object) -> bool:
+    return any(one.get("key") == taints.OUT_OF_SERVICE for one in dig(node, "spec", "taints", default=()))
 
 
 def _is_ours(attachment: Object, node: str, volumes: Mapping[str, Object]) -> bool:
@@ -199,6 +213,26 @@ class AttachDetachReconciler:
         self._nodes = wiring.watch(NODES)
         self._attachments = wiring.watch(VOLUME_ATTACHMENTS, self._concerned)
         self._unused: dict[str, float] = {}
+        self._forced = Tally(
+            "attachdetach_controller_forced_detaches", "Number of times the A/D Controller performed a forced detach",
+            ("reason",),
+        )
+        wiring.measure(self._forced, Reading(
+            "attachdetach_controller_total_volumes", "Number of volumes in A/D Controller", ("plugin_name", "state"),
+            self._totals,
+        ))
+
+    def _totals(self) -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for node in self._nodes.list():
+            used = {attachment_name(volume, name_of(node)): volume for volume, _ in self._used(name_of(node))}
+            for volume in used.values():
+                key = (f"kubernetes.io/csi:{dig(volume, 'spec', 'csi', 'driver')}", "desired_state_of_world")
+                found[key] = found.get(key, 0.0) + 1.0
+        for attachment in self._attachments.list():
+            key = (f"kubernetes.io/csi:{dig(attachment, 'spec', 'attacher')}", "actual_state_of_world")
+            found[key] = found.get(key, 0.0) + 1.0
+        return found
 
     async def reconcile(self, key: str) -> Plan:
         node = self._nodes.get(key)
@@ -220,7 +254,12 @@ class AttachDetachReconciler:
             name_of(volume): self._elsewhere(volume, key) for volume, _ in used
             if _is_elsewhere(volume, key, attachments)
         }
-        return plan(Observed(node, used, attachments, elsewhere, volumes, waited))
+        observed = Observed(node, used, attachments, elsewhere, volumes, waited)
+        decided = plan(observed)
+        for step in decided.steps:
+            if isinstance(step, Delete) and (reason := forced(observed, step.name)):
+                self._forced.add(reason)
+        return decided
 
     def _elsewhere(self, volume: Object, node: str) -> list[str]:
         """The pods on other nodes that use the volume."""

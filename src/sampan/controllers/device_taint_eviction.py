@@ -14,6 +14,7 @@ from datetime import datetime
 
 from sampan import effects
 from sampan.api.resources import DEVICE_TAINT_RULES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import (
     Object,
     dig,
@@ -31,7 +32,8 @@ from sampan.controllers.device_taints import DeviceTaints, Eviction, devices_of,
 from sampan.controllers.pods import is_finished
 from sampan.controllers.taints import NO_EXECUTE
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan, Update
+from sampan.reconcile.measures import Tally
+from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan, Update, Write
 
 IN_PROGRESS = "EvictionInProgress"
 REASON = "DeviceTaintManagerEviction"
@@ -122,6 +124,16 @@ class DeviceTaintEviction:
         self._rules = wiring.watch(
             DEVICE_TAINT_RULES, lambda rule: [name_of(rule), *self._all_pods()], lambda rule: rule.get("spec")
         )
+        self._deletions = Tally(
+            "device_taint_eviction_controller_pod_deletions_total",
+            "Total number of Pods deleted by DeviceTaintEvictionController since its start.",
+        )
+        wiring.measure(self._deletions)
+        wiring.observe(self._count)
+
+    def _count(self, write: Write, error: APIError | None) -> None:
+        if isinstance(write, Delete) and error is None:
+            self._deletions.add()
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)

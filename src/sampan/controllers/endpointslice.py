@@ -10,11 +10,12 @@ endpoint is near (`topology_hints`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import (
     Object,
     annotations_of,
@@ -49,7 +50,8 @@ from sampan.controllers.service_backends import (
 from sampan.controllers.topology_hints import DISABLED, ENABLED, Topology, add_hints, is_automatic, node_facts
 from sampan.controllers.trigger_times import TriggerTimes, stamped
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update
+from sampan.reconcile.measures import Reading, Tally
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update, Write
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -268,6 +270,26 @@ def _deletion(one: Object) -> Delete:
     return Delete(ENDPOINT_SLICES, name_of(one), namespace_of(one), uid=uid_of(one))
 
 
+def slice_readings(prefix: str, slices: Callable[[], Sequence[Object]]) -> tuple[Reading, ...]:
+    """How many slices and endpoints there are, and how few slices would do, for Prometheus."""
+
+    def fewest() -> float:
+        sizes: dict[tuple[object, ...], int] = {}
+        for one in slices():
+            key = (*_service_of_slice(one), one.get("addressType"), _port_key(one.get("ports") or ()))
+            sizes[key] = sizes.get(key, 0) + len(one.get("endpoints") or ())
+        return sum(max(1, -(-size // LIMIT)) for size in sizes.values())
+
+    return (
+        Reading(f"{prefix}_num_endpoint_slices", "Number of EndpointSlices", (), lambda: {(): len(slices())}),
+        Reading(f"{prefix}_desired_endpoint_slices",
+                "Number of EndpointSlices that would exist with perfect endpoint allocation", (),
+                lambda: {(): fewest()}),
+        Reading(f"{prefix}_endpoints_desired", "Number of endpoints desired", (),
+                lambda: {(): sum(len(one.get("endpoints") or ()) for one in slices())}),
+    )
+
+
 class EndpointSliceReconciler:
     """Keys are Services; pods concern the Services that select them, slices the Service they are labelled with."""
 
@@ -281,6 +303,18 @@ class EndpointSliceReconciler:
         self._nodes = wiring.watch(NODES, self._node_changed, node_facts)
         self._topology: Topology | None = None
         self._triggers = TriggerTimes()
+        self._changes = Tally(
+            "endpoint_slice_controller_changes", "Number of EndpointSlice changes", ("operation",),
+        )
+        wiring.measure(self._changes, *slice_readings("endpoint_slice_controller", self._present))
+        wiring.observe(self._count)
+
+    def _count(self, write: Write, error: APIError | None) -> None:
+        if error is None:
+            self._changes.add(type(write).__name__.lower())
+
+    def _present(self) -> list[Object]:
+        return [one for one in self._slices.list() if _service_of_slice(one)]
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)

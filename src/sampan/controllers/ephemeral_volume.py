@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object, dig, is_being_deleted, meta, name_of, namespace_of, split_key
 from sampan.client.events import WARNING
 from sampan.controllers.ownership import is_controlled_by, reference_to
 from sampan.reconcile.controller import Wiring, owner_key
-from sampan.reconcile.plan import NOTHING, Create, Note, Plan, Step
+from sampan.reconcile.measures import Tally
+from sampan.reconcile.plan import NOTHING, Create, Note, Plan, Step, Write
 
 
 def plan(pod: Object, claim: Callable[[str], Object | None]) -> Plan:
@@ -57,6 +59,18 @@ class EphemeralVolumeReconciler:
     def __init__(self, wiring: Wiring) -> None:
         self._pods = wiring.watch(PODS, _with_ephemeral)
         self._claims = wiring.watch(PERSISTENT_VOLUME_CLAIMS, owner_key("Pod"))
+        self._creations, self._failures = (
+            Tally(f"ephemeral_volume_controller_{name}_total", f"Number of PersistentVolumeClaims creation {text}")
+            for name, text in (("create", "requests"), ("create_failures", "request failures"))
+        )
+        wiring.measure(self._creations, self._failures)
+        wiring.observe(self._count)
+
+    def _count(self, write: Write, error: APIError | None) -> None:
+        if isinstance(write, Create):
+            self._creations.add()
+            if error is not None:
+                self._failures.add()
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)

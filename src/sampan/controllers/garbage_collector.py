@@ -35,6 +35,7 @@ from sampan.client.events import WARNING
 from sampan.client.reflector import Reflector
 from sampan.controllers.gc_graph import FOREGROUND, ORPHAN, Graph, Node, Owner, Work, owners_of
 from sampan.reconcile.controller import Wiring
+from sampan.reconcile.measures import Tally
 from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan, Step
 
 log = logging.getLogger(__name__)
@@ -229,6 +230,11 @@ class GarbageCollector:
         self._discovery = Discovery((), {})
         self._ready = asyncio.Event()
         self._absent: OrderedDict[tuple[Owner, str], None] = OrderedDict()
+        self._sync_errors = Tally(
+            "garbagecollector_controller_resources_sync_error_total",
+            "Number of garbage collector resources sync errors",
+        )
+        wiring.measure(self._sync_errors)
         wiring.add_background(self._follow)
 
     async def reconcile(self, key: str) -> Plan:
@@ -323,6 +329,7 @@ class GarbageCollector:
                 try:
                     await self._resync()
                 except errors.APIError as error:
+                    self._sync_errors.add()
                     log.warning("garbage collector: discovery: %s", error)
                     await asyncio.sleep(1.0)
                     continue
@@ -356,5 +363,6 @@ class GarbageCollector:
                     for resource in new:
                         await self._monitors[resource].synced.wait()
             except TimeoutError:
+                self._sync_errors.add()
                 log.warning("garbage collector: not every resource could be listed; going on without")
         self._ready.set()

@@ -19,6 +19,7 @@ from sampan.controllers.names import queue_of
 from sampan.controllers.table import Loop, selected
 from sampan.reconcile.controller import Controller, Reconciler, Wiring
 from sampan.reconcile.manager import Manager
+from sampan.reconcile.measures import families
 from sampan.reconcile.metrics import Collector, QueueMetrics
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class ControllerManager:
         yield running
         yield results
         yield from self._queues.collect()
+        for controller in self.manager.controllers:
+            yield from families(controller.measures)
 
     def _queue_metrics(self) -> Iterator[tuple[str, QueueMetrics]]:
         for controller in self.manager.controllers:

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from sampan.api.resources import NODES
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.client.events import NORMAL
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.node_ranges import NodeRange, ranges_of
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Note, Patch, Plan
+from sampan.reconcile.measures import Reading, Tally
+from sampan.reconcile.plan import NOTHING, Note, Patch, Plan, Write
 
 RETRY_S = 30.0
 
@@ -54,6 +56,29 @@ class NodeIPAMReconciler:
         self._kept = [text for text in config.service_cidr.split(",") if text]
         self._nodes = wiring.watch(NODES)
         self._given: dict[str, Sequence[str]] = {}
+        self._allocations = Tally(
+            "node_ipam_controller_cidrset_cidrs_allocations_total",
+            "Counter measuring total number of CIDR allocations.", ("clusterCIDR",),
+        )
+        wiring.measure(self._allocations, Reading(
+            "node_ipam_controller_cidrset_usage_cidrs", "Gauge measuring percentage of allocated CIDRs.",
+            ("clusterCIDR",), self._usage,
+        ), Reading(
+            "node_ipam_controller_cirdset_max_cidrs", "Maximum number of CIDRs that can be allocated.",
+            ("clusterCIDR",), lambda: {(str(one.network),): float(one.size) for one in self._ranges},
+        ))
+        wiring.observe(self._count)
+
+    def _count(self, write: Write, error: APIError | None) -> None:
+        if error is None:
+            for one in self._ranges:
+                self._allocations.add(str(one.network))
+
+    def _usage(self) -> dict[tuple[str, ...], float]:
+        found = [ip_network(text) for node in self._nodes.list() for text in _cidrs(node)]
+        return {
+            (str(one.network),): sum(one.contains(subnet) for subnet in found) / one.size for one in self._ranges
+        }
 
     async def reconcile(self, key: str) -> Plan:
         present = self._nodes.get_by_key(key)

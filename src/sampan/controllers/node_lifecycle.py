@@ -24,9 +24,19 @@ from sampan.apimachinery.object import Object, dig, key_of, labels_of, meta, nam
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import taints, times
 from sampan.controllers.config import ControllerManagerConfig
-from sampan.controllers.node_zones import EvictionBudget, Zone, all_lost, rate_of, zone_of, zones_of
+from sampan.controllers.node_zones import (
+    EvictionBudget,
+    Zone,
+    all_lost,
+    metric_label,
+    rate_of,
+    zone_of,
+    zone_readings,
+    zones_of,
+)
 from sampan.controllers.pods import condition, is_ready
 from sampan.reconcile.controller import Wiring, own_key
+from sampan.reconcile.measures import Tally
 from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Update
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -175,6 +185,11 @@ class NodeLifecycleReconciler:
         self._well: dict[str, Object] = {}
         """Nodes as they were when they were ready and nothing was to do: then only silence can change that."""
         self._budget = EvictionBudget()
+        self._evictions = Tally(
+            "node_collector_evictions_total",
+            "Number of Node evictions that happened since current instance of NodeController started.", ("zone",),
+        )
+        wiring.measure(self._evictions, *zone_readings(self._present_zones))
 
     async def reconcile(self, key: str) -> Plan:
         node = self._nodes.get(key)
@@ -199,6 +214,7 @@ class NodeLifecycleReconciler:
             self._well[key] = node
         if _begins_eviction(decided, node):
             self._budget.spend(zone, now)
+            self._evictions.add(metric_label(zone))
         return Plan(decided.steps, (*notes, *decided.notes), decided.requeue_after_s)
 
     def _changed(self, node: Object) -> tuple[str, ...]:

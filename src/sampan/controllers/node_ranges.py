@@ -22,6 +22,15 @@ class NodeRange:
     network: IPv4Network | IPv6Network
     mask_size: int
 
+    @property
+    def size(self) -> int:
+        """How many subnets it has."""
+        return 1 << (self.mask_size - self.network.prefixlen)
+
+    def contains(self, subnet: IPv4Network | IPv6Network) -> bool:
+        """Whether a subnet is taken from it."""
+        return subnet.version == self.network.version and subnet.overlaps(self.network)
+
 
 def ranges_of(config: ControllerManagerConfig) -> tuple[NodeRange, ...]:
     """The configured ranges, in their order. Raises ValueError for those that make no sense."""

@@ -8,12 +8,13 @@ pods; but if every zone is, nothing is evicted anywhere, for then it is this sid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sampan.apimachinery.object import Object, labels_of
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.pods import is_ready
+from sampan.reconcile.measures import Reading
 
 LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 
@@ -41,6 +42,33 @@ def zones_of(nodes: Iterable[Object]) -> dict[str, Zone]:
         known = found.get(zone_of(node), Zone())
         found[zone_of(node)] = Zone(known.size + 1, known.lost + (not is_ready(node)))
     return found
+
+
+def metric_label(zone: str) -> str:
+    """As upstream writes a zone: region and zone with a separator that neither can have."""
+    region, _, name = zone.partition("/")
+    return f"{region}:\0:{name}" if region or name else ""
+
+
+def zone_readings(zones: Callable[[], Mapping[str, Zone]]) -> tuple[Reading, ...]:
+    """How large the zones are and how they do, for Prometheus."""
+
+    def reading(name: str, text: str, value: Callable[[Zone], float]) -> Reading:
+        def read() -> dict[tuple[str, ...], float]:
+            return {(metric_label(zone),): value(found) for zone, found in zones().items()}
+
+        return Reading(f"node_collector_{name}", text, ("zone",), read)
+
+    return (
+        reading("zone_size", "Gauge measuring number of registered Nodes per zones.", lambda zone: zone.size),
+        reading(
+            "unhealthy_nodes_in_zone", "Gauge measuring number of not Ready Nodes per zones.", lambda zone: zone.lost
+        ),
+        reading(
+            "zone_health", "Gauge measuring percentage of healthy nodes per zone.",
+            lambda zone: 100.0 * (zone.size - zone.lost) / zone.size,
+        ),
+    )
 
 
 def all_lost(zones: Mapping[str, Zone]) -> bool:

@@ -26,6 +26,7 @@ from sampan.apimachinery.object import (
 from sampan.client.events import WARNING
 from sampan.controllers.persistentvolume_claims import Storage, plan_claim
 from sampan.controllers.pods import is_active
+from sampan.controllers.volume_figures import readings
 from sampan.controllers.volume_phase import phase_of_volume, unbound
 from sampan.controllers.volume_protection import claims_of
 from sampan.controllers.volume_recycler import VolumeRecycler, volume_of
@@ -104,6 +105,7 @@ class PersistentVolumeBinder:
         self._pods = wiring.watch(PODS, volume_of)
         self._pods.add_index(BY_CLAIM, lambda pod: [f"{namespace_of(pod)}/{name}" for name in claims_of(pod)])
         self._recycler = VolumeRecycler(wiring.client, self._pods, recycler_image)
+        wiring.measure(*readings(self._volumes.list, self._claims.list))
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)

@@ -19,6 +19,7 @@ from sampan.api.resources import PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import (
     Object,
+    annotations_of,
     dig,
     is_being_deleted,
     key_of,
@@ -32,7 +33,8 @@ from sampan.controllers import resource_claim_pods
 from sampan.controllers.pods import index_by_owner, is_finished, owned
 from sampan.controllers.resource_claim_pods import Claims, names_of, owning_pod
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Delete, Plan, Step, Update
+from sampan.reconcile.measures import Reading, Tally
+from sampan.reconcile.plan import NOTHING, Create, Delete, Plan, Step, Update, Write
 
 PROTECTION = "resource.kubernetes.io/delete-protection"
 OF_ALLOCATION = ("allocation", "devices", "reservedFor")
@@ -106,6 +108,15 @@ def reservation(pod: Object, claim: Object) -> Update | None:
     return _with_status(claim, {**claim["status"], "reservedFor": [*reserved, entry]})
 
 
+def has_admin_access(claim: Object) -> bool:
+    requests = dig(claim, "spec", "devices", "requests", default=())
+    return any(dig(one, "exactly", "adminAccess") for one in requests)
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
 class ResourceClaimReconciler:
     """Keys are claims, and `pod:` with a pod's key."""
 
@@ -117,6 +128,28 @@ class ResourceClaimReconciler:
         self._claims = wiring.watch(RESOURCE_CLAIMS, self._keys_of_claim)
         index_by_owner(self._claims)
         self._freed: set[str] = set()
+        self._creations = Tally(
+            "resourceclaim_controller_creates_total", "Number of ResourceClaims creation requests, categorized by "
+            "creation status and admin access", ("status", "admin_access"),
+        )
+        wiring.measure(self._creations, Reading(
+            "resourceclaim_controller_resource_claims", "Number of ResourceClaims, categorized by allocation status, "
+            "admin access, and source", ("allocated", "admin_access", "source"), self._present,
+        ))
+        wiring.observe(self._count)
+
+    def _count(self, write: Write, error: errors.APIError | None) -> None:
+        if isinstance(write, Create):
+            self._creations.add("success" if error is None else "failure", _flag(has_admin_access(write.obj)))
+
+    def _present(self) -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for claim in self._claims.list():
+            source = "resource_claim_template" if resource_claim_pods.ENTRY in annotations_of(claim) else ""
+            is_allocated = dig(claim, "status", "allocation") is not None
+            key = (_flag(is_allocated), _flag(has_admin_access(claim)), source)
+            found[key] = found.get(key, 0.0) + 1.0
+        return found
 
     async def reconcile(self, key: str) -> Plan:
         if key.startswith(POD):

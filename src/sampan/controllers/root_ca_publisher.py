@@ -9,6 +9,7 @@ from __future__ import annotations
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES
 from sampan.apimachinery.object import Object, annotations_of, dig, name_of, namespace_of
 from sampan.reconcile.controller import Wiring
+from sampan.reconcile.measures import Tally
 from sampan.reconcile.plan import NOTHING, Create, Plan, Update
 
 NAME = "kube-root-ca.crt"
@@ -47,6 +48,12 @@ class RootCAPublisher:
         informer = wiring.factory.informer(CONFIG_MAPS, field_selector=f"metadata.name={NAME}")
         wiring.follow(informer, lambda config_map: (namespace_of(config_map),))
         self._config_maps = informer.lister
+        self._syncs = Tally(
+            "root_ca_cert_publisher_sync_total", "Number of namespace syncs happened in root ca cert publisher.",
+            ("code",),
+        )
+        wiring.measure(self._syncs)
+        wiring.observe(lambda write, error: self._syncs.add("200" if error is None else str(error.status_code)))
 
     async def reconcile(self, key: str) -> Plan:
         namespace = self._namespaces.get(key)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from sampan import effects
 from sampan.api.resources import NODES, PODS
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import (
     Object,
     dig,
@@ -29,7 +30,8 @@ from sampan.controllers import taints, times
 from sampan.controllers.node_lifecycle import BY_NODE, node_of_pod
 from sampan.controllers.pods import disruption_mark
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan
+from sampan.reconcile.measures import Tally
+from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan, Write
 
 
 def plan(pod: Object, node: Object, now: datetime, seen: datetime | None = None) -> Plan:
@@ -77,6 +79,16 @@ class TaintEvictionReconciler:
         self._pods = wiring.watch(PODS)
         self._pods.add_index(BY_NODE, node_of_pod)
         self._nodes = wiring.watch(NODES, self._on_node)
+        self._deletions = Tally(
+            "taint_eviction_controller_pod_deletions_total",
+            "Total number of Pods deleted by TaintEvictionController since its start.",
+        )
+        wiring.measure(self._deletions)
+        wiring.observe(self._count)
+
+    def _count(self, write: Write, error: APIError | None) -> None:
+        if isinstance(write, Delete) and error is None:
+            self._deletions.add()
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)

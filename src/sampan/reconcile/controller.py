@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -23,8 +23,9 @@ from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.client.informer import Handler, Informer, InformerFactory
 from sampan.client.lister import Lister
-from sampan.reconcile.executor import Executor
+from sampan.reconcile.executor import Executor, Observer
 from sampan.reconcile.expectations import TIMEOUT_S, Expectations
+from sampan.reconcile.measures import Measure
 from sampan.reconcile.plan import Plan
 from sampan.reconcile.workqueue import Workqueue
 
@@ -64,6 +65,8 @@ class Wiring:
         self.queue = Workqueue()
         self.expectations = Expectations(self.queue.add)
         self.background: list[Callable[[], Awaitable[None]]] = []
+        self.measures: list[Measure] = []
+        self.observers: list[Observer] = []
         self._handlers: list[tuple[Informer, Handler]] = []
         self._informers: dict[int, Informer] = {}
 
@@ -108,6 +111,14 @@ class Wiring:
         """Run `work` beside the workers, as long as the controller runs."""
         self.background.append(work)
 
+    def measure(self, *measures: Measure) -> None:
+        """Show these figures with the metrics of whoever runs the loop."""
+        self.measures += measures
+
+    def observe(self, observer: Observer) -> None:
+        """Be told of every write that was tried, and how it ended."""
+        self.observers.append(observer)
+
     async def wait_synced(self) -> None:
         for informer in list(self._informers.values()):
             await informer.wait_synced()
@@ -134,6 +145,8 @@ class Controller:
         self.counts = ControllerCounts()
         self.queue: Workqueue | None = None
         """The queue of the present run; its figures are what the controller has to show."""
+        self.measures: Sequence[Measure] = ()
+        """What the loop of the present run measures of its own."""
         self.down_since_s: float | None = effects.monotonic()
         """Since when it does not work (it is starting, or has crashed); None while it does."""
 
@@ -143,6 +156,7 @@ class Controller:
             self.queue = wiring.queue
             try:
                 reconciler = self._build(wiring)
+                self.measures = wiring.measures
                 await wiring.wait_synced()
                 self.down_since_s = None
                 async with asyncio.TaskGroup() as group:
@@ -155,7 +169,7 @@ class Controller:
                 wiring.close()
 
     async def _work(self, wiring: Wiring, reconciler: Reconciler) -> None:
-        executor = Executor(self._client, wiring.recorder, wiring.expectations)
+        executor = Executor(self._client, wiring.recorder, wiring.expectations, wiring.observers)
         while True:
             key = await wiring.queue.get()
             try:

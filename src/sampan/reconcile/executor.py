@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sampan import effects
 from sampan.apimachinery import errors
@@ -21,6 +22,9 @@ from sampan.reconcile.expectations import Expectations
 from sampan.reconcile.plan import Create, Delete, End, Note, Outcome, Parallel, Patch, Plan, Step, Update, Verify, Write
 
 log = logging.getLogger(__name__)
+
+Observer: TypeAlias = Callable[[Write, errors.APIError | None], None]
+"""Is told of a write that was tried; without an error it succeeded, or had nothing left to do."""
 
 
 class PlanEnded(Exception):
@@ -37,10 +41,13 @@ class _Progress:
 class Executor:
     """Carries out plans of one controller with its client and recorder."""
 
-    def __init__(self, client: Client, recorder: EventRecorder, expectations: Expectations) -> None:
+    def __init__(
+        self, client: Client, recorder: EventRecorder, expectations: Expectations, observers: Sequence[Observer] = ()
+    ) -> None:
         self._client = client
         self._recorder = recorder
         self._expectations = expectations
+        self._observers = observers
         self.writes = 0
 
     async def run(self, key: str, plan: Plan) -> None:
@@ -111,12 +118,18 @@ class Executor:
             else:
                 await self._patch(key, write)
         except errors.APIError as error:
+            self._tell(write, error)
             progress.failed = progress.failed or write
             if write.failed is not None and not _is_terminating(error):
                 self._note(write.failed, _name(write), str(error))
             if isinstance(write, Create) and _is_terminating(error):
                 raise PlanEnded from error
             raise
+        self._tell(write, None)
+
+    def _tell(self, write: Write, error: errors.APIError | None) -> None:
+        for observer in self._observers:
+            observer(write, error)
 
     async def _create(self, key: str, write: Create, progress: _Progress) -> None:
         try:

@@ -29,6 +29,47 @@ def test_nodes_get_the_lowest_free_subnet(make) -> None:
     assert node_ipam.plan(make.node(podCIDR="10.244.9.0/24"), taken, ranges()) == NOTHING
 
 
+def test_a_subnet_that_has_just_become_free_is_given_last(make) -> None:
+    """From the one after the last that was given on, and round."""
+    [whole] = whole_range = ranges("10.244.0.0/22")
+    taken: list[str] = []
+
+    def give(start: int) -> str | None:
+        steps = node_ipam.plan(make.node(), taken, whole_range, {whole: start}).steps
+        return steps[0].patch["spec"]["podCIDR"] if steps else None
+
+    assert [give(start) for start in range(4)] == [f"10.244.{number}.0/24" for number in range(4)]
+    taken += ["10.244.0.0/24", "10.244.3.0/24"]
+    assert [give(start) for start in range(4)] == [f"10.244.{number}.0/24" for number in (1, 1, 2, 1)]
+    taken += ["10.244.2.0/23", "10.244.1.128/25"]
+    assert [give(start) for start in range(4)] == [None] * 4
+    assert [whole.number_of(subnet) for subnet in whole.subnets_from(2)] == [2, 3, 0, 1]
+
+
+def test_on_a_cluster_the_subnet_of_a_deleted_node_is_not_the_next_one() -> None:
+    async def play() -> None:
+        controllers = ControllerManagerConfig(cluster_cidr="10.244.0.0/16")
+        async with SimCluster(3, config=SimConfig(node_specs(1), controllers=controllers)) as cluster:
+
+            async def subnet_of(name: str) -> str:
+                await cluster.client.create(NODES, {"metadata": {"name": name}})
+                found: list[str] = []
+
+                async def check() -> bool:
+                    node = await cluster.client.get(NODES, name)
+                    found[:] = node["spec"].get("podCIDRs", ())
+                    return bool(found)
+
+                await cluster.until(check)
+                return found[0]
+
+            first = await subnet_of("a")
+            await cluster.client.delete(NODES, "a")
+            assert await subnet_of("b") != first
+
+    run(play())
+
+
 @pytest.mark.parametrize(("cidr", "taken"), [
     ("10.244.0.0/24", ["10.244.0.0/24"]), ("10.244.0.0/16,fd00::/64", ["fd00::/64"]),
 ])

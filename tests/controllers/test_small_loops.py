@@ -23,9 +23,8 @@ from sampan.controllers import (
     volume_expansion,
 )
 from sampan.controllers import validating_admission_policy_status as policy_status
-from sampan.controllers.legacy_token_cleaner import INVALID_SINCE, LAST_USED, TYPE, generated, mounted, plan_token
 from sampan.controllers.volume_protection import attributes_classes_of
-from sampan.reconcile.plan import Create, Delete, Patch, Update
+from sampan.reconcile.plan import Create, Delete, Update
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 
@@ -53,27 +52,6 @@ def test_a_bootstrap_token_goes_when_it_expires(make) -> None:
     assert bootstrap_token_cleaner.plan(token("2026-01-02T03:00:00Z"), make.now).steps
     assert bootstrap_token_cleaner.plan(token("nonsense"), make.now).steps
     assert not bootstrap_token_cleaner.plan({"metadata": make.meta("t"), "data": {}}, make.now)
-
-
-def test_an_unused_generated_token_is_marked_and_a_year_later_deleted(make) -> None:
-    year = timedelta(days=366)
-
-    def token(**labels: str) -> Object:
-        metadata = make.meta("t", labels=labels, annotations={"kubernetes.io/service-account.name": "sa"})
-        return {"metadata": {**metadata, "creationTimestamp": "2020-01-01T00:00:00Z"}, "type": TYPE}
-
-    long_ago = make.now - year
-    [mark] = plan_token(token(), long_ago, make.now)
-    assert isinstance(mark, Patch) and mark.patch["metadata"]["labels"] == {INVALID_SINCE: "2026-01-02"}
-    assert not plan_token(token(**{LAST_USED: "2025-12-01"}), long_ago, make.now)
-    assert not plan_token(token(**{INVALID_SINCE: "2026-01-02"}), long_ago, make.now)
-    [deletion] = plan_token(token(**{INVALID_SINCE: "2026-01-02"}), long_ago, make.now + year)
-    assert isinstance(deletion, Delete)
-    account = {"metadata": make.meta("sa"), "secrets": [{"name": "t"}]}
-    assert generated([token()], [account]) and not generated([token()], [])
-    pod = make.pod("p")
-    pod["spec"]["volumes"] = [{"name": "v", "secret": {"secretName": "t"}}]
-    assert mounted([pod]) == {"default/t"}
 
 
 def test_the_ttl_of_secrets_grows_with_the_cluster_and_shrinks_later(make) -> None:

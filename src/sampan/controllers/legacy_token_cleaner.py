@@ -1,9 +1,10 @@
 """Removes ServiceAccount token Secrets of the old, generated kind that nobody has used for a year.
 
 Observed: token Secrets, the accounts that list them, the pods that mount them. Desired: none that nobody uses. A token
-counts as unused when it carries no `legacy-token-last-used` label younger than a year and tracking itself is older than
-that. It is first marked with `legacy-token-invalid-since`, which the API server refuses; after another year it is
-deleted. Tokens that a pod mounts, and tokens that people made themselves (no ServiceAccount lists them), stay.
+counts as unused when it is older than a year, carries no `legacy-token-last-used` label younger than that (or one that
+cannot be read) and tracking itself is older. It is first marked with `legacy-token-invalid-since`, which the API server
+refuses; after another year it is deleted. Tokens that a pod mounts, and tokens that people made themselves (the
+ServiceAccount that they are of does not list them), stay.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sampan.reconcile.controller import Wiring, no_key
 from sampan.reconcile.plan import Delete, Patch, Plan, Step
 
 TYPE = "kubernetes.io/service-account-token"
+NAME, UID = "kubernetes.io/service-account.name", "kubernetes.io/service-account.uid"
 LAST_USED = "kubernetes.io/legacy-token-last-used"
 INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
 TRACKING = "kube-apiserver-legacy-service-account-token-tracking"
@@ -44,8 +46,8 @@ def plan_token(secret: Object, tracked_since: datetime, now: datetime) -> tuple[
     if is_being_deleted(secret):
         return ()
     name, namespace, labels = name_of(secret), namespace_of(secret), labels_of(secret)
-    used = _day(labels.get(LAST_USED)) or max(tracked_since, times.parse(meta(secret)["creationTimestamp"]))
-    if used + PERIOD > now:
+    used = _day(labels[LAST_USED]) if labels.get(LAST_USED) else tracked_since
+    if used is None or max(used, times.parse(meta(secret)["creationTimestamp"])) + PERIOD > now:
         return ()
     since = _day(labels.get(INVALID_SINCE))
     if since is None:
@@ -58,16 +60,16 @@ def plan_token(secret: Object, tracked_since: datetime, now: datetime) -> tuple[
 
 
 def generated(secrets: Collection[Object], accounts: Collection[Object]) -> list[Object]:
-    """The token Secrets that a ServiceAccount lists: those were made by the system."""
-    listed = {
-        f"{namespace_of(account)}/{reference.get('name')}"
-        for account in accounts for reference in account.get("secrets") or ()
-    }
-    return sorted(
-        (one for one in secrets if one.get("type") == TYPE and key_of(one) in listed
-         and "kubernetes.io/service-account.name" in annotations_of(one)),
-        key=key_of,
-    )
+    """The token Secrets that the ServiceAccount that they are of lists: those were made by the system."""
+    by_key = {key_of(account): account for account in accounts}
+
+    def is_listed(secret: Object) -> bool:
+        account = by_key.get(f"{namespace_of(secret)}/{annotations_of(secret).get(NAME, '')}")
+        if account is None or annotations_of(secret).get(UID) not in (None, "", uid_of(account)):
+            return False
+        return any(one.get("name") == name_of(secret) for one in account.get("secrets") or ())
+
+    return sorted((one for one in secrets if one.get("type") == TYPE and is_listed(one)), key=key_of)
 
 
 def mounted(pods: Collection[Object]) -> set[str]:

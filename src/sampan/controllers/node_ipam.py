@@ -1,13 +1,15 @@
 """Node IPAM: gives every node its part of the cluster's pod ranges, as `spec.podCIDRs` (the first also `podCIDR`).
 
 Observed: the nodes and what they have. Desired: each has one subnet of every range: one of a single-stack cluster, one
-of each family of a dual-stack cluster. A node without any gets the lowest free ones in one write; what nodes already
-have is never changed, and is free again when its node is gone. Addresses of Services are not given to nodes.
+of each family of a dual-stack cluster. A node without any gets the next free ones in one write; what nodes already have
+is never changed, and is free again when its node is gone. The next ones are those after the last that were given, so
+that a subnet that has just become free, to which others may still have connections, is the last to be given again.
+Addresses of Services are not given to nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from sampan.api.resources import NODES
@@ -23,28 +25,37 @@ from sampan.reconcile.plan import NOTHING, Note, Patch, Plan, Write
 RETRY_S = 30.0
 
 
-def plan(node: Object, taken: Iterable[str], ranges: Sequence[NodeRange]) -> Plan:
-    """Give `node` subnets if it has none. `taken` are those of all nodes, and what else must not be given away."""
+def plan(
+    node: Object, taken: Iterable[str], ranges: Sequence[NodeRange], following: Mapping[NodeRange, int] | None = None
+) -> Plan:
+    """Give `node` subnets if it has none. `taken` are those of all nodes, and what else must not be given away;
+    `following` is the number of the subnet of each range with which to begin."""
     if _cidrs(node):
         return NOTHING
     used = [ip_network(text) for text in taken]
-    subnets = [first_free(used, one) for one in ranges]
-    found = [subnet for subnet in subnets if subnet is not None]
+    subnets = [next_free(used, one, (following or {}).get(one, 0)) for one in ranges]
+    found = [str(subnet) for subnet in subnets if subnet is not None]
     if len(found) < len(subnets):
-        text = f"Node {name_of(node)} status is now: CIDRNotAvailable"
-        return Plan(notes=(Note(node, NORMAL, "CIDRNotAvailable", text),), requeue_after_s=RETRY_S)
+        return Plan(notes=(_told(node, "CIDRNotAvailable"),), requeue_after_s=RETRY_S)
     patch = {"spec": {"podCIDR": found[0], "podCIDRs": found}}
-    return Plan((Patch(NODES, name_of(node), "", patch, missing_ok=True),))
+    failed = _told(node, "CIDRAssignmentFailed")
+    return Plan((Patch(NODES, name_of(node), "", patch, failed=failed, missing_ok=True),))
 
 
-def first_free(used: Iterable[IPv4Network | IPv6Network], whole: NodeRange) -> str | None:
-    """The lowest subnet of a range that overlaps nothing that is used."""
+def _told(node: Object, what: str) -> Note:
+    return Note(node, NORMAL, what, f"Node {name_of(node)} status is now: {what}")
+
+
+def next_free(
+    used: Iterable[IPv4Network | IPv6Network], whole: NodeRange, start: int
+) -> IPv4Network | IPv6Network | None:
+    """The first subnet of a range, from number `start` on and round, that overlaps nothing that is used."""
     same_family = [one for one in used if one.version == whole.network.version]
     exact = {one for one in same_family if one.prefixlen == whole.mask_size}
     other = [one for one in same_family if one.prefixlen != whole.mask_size]
-    for subnet in whole.network.subnets(new_prefix=whole.mask_size):
+    for subnet in whole.subnets_from(start):
         if subnet not in exact and not any(subnet.overlaps(one) for one in other):
-            return str(subnet)
+            return subnet
     return None
 
 
@@ -56,6 +67,7 @@ class NodeIPAMReconciler:
         self._kept = [text for text in config.service_cidr.split(",") if text]
         self._nodes = wiring.watch(NODES)
         self._given: dict[str, Sequence[str]] = {}
+        self._following: dict[NodeRange, int] = {}
         self._allocations = Tally(
             "node_ipam_controller_cidrset_cidrs_allocations_total",
             "Counter measuring total number of CIDR allocations.", ("clusterCIDR",),
@@ -88,10 +100,12 @@ class NodeIPAMReconciler:
         self._given = {name: subnets for name, subnets in self._given.items() if name in nodes}
         taken = [cidr for one in nodes.values() for cidr in _cidrs(one)]
         taken += [subnet for name, subnets in self._given.items() if name != key for subnet in subnets]
-        decided = plan(present, [*taken, *self._kept], self._ranges)
+        decided = plan(present, [*taken, *self._kept], self._ranges, self._following)
         for step in decided.steps:
             if isinstance(step, Patch):
                 self._given[key] = step.patch["spec"]["podCIDRs"]
+                for one, subnet in zip(self._ranges, self._given[key], strict=True):
+                    self._following[one] = (one.number_of(ip_network(subnet)) + 1) % one.size
         return decided
 
 

@@ -7,8 +7,10 @@ subnets.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import chain
 
 from sampan.controllers.config import ControllerManagerConfig
 
@@ -26,6 +28,18 @@ class NodeRange:
     def size(self) -> int:
         """How many subnets it has."""
         return 1 << (self.mask_size - self.network.prefixlen)
+
+    def subnets_from(self, start: int) -> Iterator[IPv4Network | IPv6Network]:
+        """All subnets, beginning with number `start` and, after the last, again with 0."""
+        width = self.network.max_prefixlen - self.mask_size
+        first = int(self.network.network_address)
+        for number in chain(range(start, self.size), range(start)):
+            yield type(self.network)((first + (number << width), self.mask_size))
+
+    def number_of(self, subnet: IPv4Network | IPv6Network) -> int:
+        """Which of the subnets it is."""
+        width = self.network.max_prefixlen - self.mask_size
+        return (int(subnet.network_address) - int(self.network.network_address)) >> width
 
     def contains(self, subnet: IPv4Network | IPv6Network) -> bool:
         """Whether a subnet is taken from it."""

@@ -7,6 +7,7 @@ import asyncio
 from prometheus_client import CollectorRegistry
 
 from sampan.api.resources import (
+    ENDPOINTS,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
@@ -68,6 +69,7 @@ def test_what_loops_count_and_measure_is_shown() -> None:
                 ("endpoint_slice_controller_num_endpoint_slices",): 1.0,
                 ("endpoint_slice_controller_desired_endpoint_slices",): 1.0,
                 ("endpoint_slice_controller_endpoints_desired",): 1.0,
+                ("endpoint_slice_mirroring_controller_endpoints_desired",): 2.0,
                 ("node_ipam_controller_cirdset_max_cidrs", ("clusterCIDR", "10.244.0.0/16")): 256.0,
                 ("node_ipam_controller_cidrset_usage_cidrs", ("clusterCIDR", "10.244.0.0/16")): 2 / 256,
             }
@@ -100,6 +102,10 @@ async def make_things(client, tainted: str, other: str) -> None:  # type: ignore
     await client.create(SERVICES, {"metadata": {"name": "s"}, "spec": {
         "selector": {"app": "web"}, "ports": [{"port": 80}],
     }}, "default")
+    await client.create(SERVICES, {"metadata": {"name": "by-hand"}, "spec": {"ports": [{"port": 80}]}}, "default")
+    await client.create(ENDPOINTS, {"metadata": {"name": "by-hand"}, "subsets": [{
+        "addresses": [{"ip": "192.0.2.1"}, {"ip": "192.0.2.2"}], "ports": [{"port": 80}],
+    }]}, "default")
     await client.create(PODS, {"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": {
         "containers": [container], "nodeName": other,
     }}, "default")

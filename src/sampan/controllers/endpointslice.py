@@ -50,6 +50,7 @@ from sampan.controllers.service_backends import (
 from sampan.controllers.topology_hints import DISABLED, ENABLED, Topology, add_hints, is_automatic, node_facts
 from sampan.controllers.trigger_times import TriggerTimes, stamped
 from sampan.reconcile.controller import Wiring
+from sampan.reconcile.executor import Observer
 from sampan.reconcile.measures import Reading, Tally
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update, Write
 
@@ -270,17 +271,18 @@ def _deletion(one: Object) -> Delete:
     return Delete(ENDPOINT_SLICES, name_of(one), namespace_of(one), uid=uid_of(one))
 
 
-def slice_readings(prefix: str, slices: Callable[[], Sequence[Object]]) -> tuple[Reading, ...]:
-    """How many slices and endpoints there are, and how few slices would do, for Prometheus."""
+def slice_measures(prefix: str, slices: Callable[[], Sequence[Object]]) -> tuple[Tally, tuple[Reading, ...]]:
+    """How often slices were changed; how many there are with how many endpoints, and how few slices would do."""
 
     def fewest() -> float:
         sizes: dict[tuple[object, ...], int] = {}
         for one in slices():
-            key = (*_service_of_slice(one), one.get("addressType"), _port_key(one.get("ports") or ()))
+            key = (namespace_of(one), labels_of(one)[SERVICE_NAME], one.get("addressType"),
+                   _port_key(one.get("ports") or ()))
             sizes[key] = sizes.get(key, 0) + len(one.get("endpoints") or ())
         return sum(max(1, -(-size // LIMIT)) for size in sizes.values())
 
-    return (
+    return Tally(f"{prefix}_changes", "Number of EndpointSlice changes", ("operation",)), (
         Reading(f"{prefix}_num_endpoint_slices", "Number of EndpointSlices", (), lambda: {(): len(slices())}),
         Reading(f"{prefix}_desired_endpoint_slices",
                 "Number of EndpointSlices that would exist with perfect endpoint allocation", (),
@@ -288,6 +290,16 @@ def slice_readings(prefix: str, slices: Callable[[], Sequence[Object]]) -> tuple
         Reading(f"{prefix}_endpoints_desired", "Number of endpoints desired", (),
                 lambda: {(): sum(len(one.get("endpoints") or ()) for one in slices())}),
     )
+
+
+def counting(changes: Tally) -> Observer:
+    """Counts writes of slices that succeeded."""
+
+    def observe(write: Write, error: APIError | None) -> None:
+        if error is None:
+            changes.add(type(write).__name__.lower())
+
+    return observe
 
 
 class EndpointSliceReconciler:
@@ -303,18 +315,11 @@ class EndpointSliceReconciler:
         self._nodes = wiring.watch(NODES, self._node_changed, node_facts)
         self._topology: Topology | None = None
         self._triggers = TriggerTimes()
-        self._changes = Tally(
-            "endpoint_slice_controller_changes", "Number of EndpointSlice changes", ("operation",),
+        changes, readings = slice_measures(
+            "endpoint_slice_controller", lambda: [one for one in self._slices.list() if _service_of_slice(one)]
         )
-        wiring.measure(self._changes, *slice_readings("endpoint_slice_controller", self._present))
-        wiring.observe(self._count)
-
-    def _count(self, write: Write, error: APIError | None) -> None:
-        if error is None:
-            self._changes.add(type(write).__name__.lower())
-
-    def _present(self) -> list[Object]:
-        return [one for one in self._slices.list() if _service_of_slice(one)]
+        wiring.measure(changes, *readings)
+        wiring.observe(counting(changes))
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)

@@ -30,7 +30,7 @@ from sampan.apimachinery.object import (
 )
 from sampan.client.events import WARNING
 from sampan.controllers import trigger_times
-from sampan.controllers.endpointslice import MANAGED_BY, SERVICE_NAME
+from sampan.controllers.endpointslice import MANAGED_BY, SERVICE_NAME, counting, slice_measures
 from sampan.controllers.ownership import reference_to
 from sampan.controllers.service_backends import without_reserved
 from sampan.reconcile.controller import Wiring
@@ -170,6 +170,11 @@ class EndpointSliceMirroring:
         wiring.follow(informer, _mirrored_from)
         self._slices = informer.lister
         self._slices.add_index("mirrored", _mirrored_from)
+        changes, readings = slice_measures(
+            "endpoint_slice_mirroring_controller", lambda: [one for one in self._slices.list() if _mirrored_from(one)]
+        )
+        wiring.measure(changes, *readings)
+        wiring.observe(counting(changes))
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Final
 
-from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, namespace_of, uid_of
+from sampan import effects
+from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, meta, namespace_of, uid_of
 from sampan.apimachinery.selectors import from_document
 from sampan.sim.invariants.numbers import share
 from sampan.sim.invariants.objects import EVERYTHING
@@ -67,12 +69,20 @@ class Quotas:
             if change.resource != PODS:
                 return None
             resource = what.removeprefix("requests.")
-            there = (pod for pod in world.pods_in[namespace].values() if not is_finished(pod))
+            there = (pod for pod in world.pods_in[namespace].values() if not (is_finished(pod) or _is_overdue(pod)))
             return sum(requested(pod, resource) for pod in there)
         plural, _, group = what.removeprefix("count/").partition(".")
         if change.resource != (group or "core", plural):
             return None
         return amount("1") * sum(1 for obj in world.objects[change.resource].values() if namespace_of(obj) == namespace)
+
+
+def _is_overdue(pod: Object) -> bool:
+    """It was to be gone by its deletion's time, and its grace has passed once more: nobody is charged for it."""
+    deleted, grace_s = meta(pod).get("deletionTimestamp"), meta(pod).get("deletionGracePeriodSeconds")
+    if deleted is None or grace_s is None:
+        return False
+    return effects.now() > datetime.fromisoformat(deleted) + timedelta(seconds=grace_s)
 
 
 class Budgets:

@@ -19,6 +19,7 @@ from sampan.reconcile.controller import Controller, Wiring
 from sampan.reconcile.manager import Manager
 from sampan.reconcile.plan import (
     NOTHING,
+    Account,
     Create,
     Delete,
     End,
@@ -272,3 +273,34 @@ async def test_a_change_of_what_does_not_matter_queues_nothing(client: Client, s
     await until(lambda: script.calls.count("default/go") == 2)
     await until(lambda: script.lister.get("go", "default")["data"] == {"a": "2", "b": "2"})
     assert script.calls.count("default/go") == 2
+
+
+async def test_whoever_counts_is_told_what_was_done_and_what_was_refused(client: Client, start) -> None:
+    accounts: list[Account] = []
+    good, bad = Create(CONFIG_MAPS, config_map("a")), Patch(CONFIG_MAPS, "missing", "default", {}, "merge")
+    last = Create(CONFIG_MAPS, config_map("b"))
+    script = Scripted(Plan((good, bad), finally_=lambda outcome: (last,), tell=accounts.append))
+    await start(script)
+    await until(lambda: bool(accounts))
+    [account] = accounts
+    assert (account.done, account.refused) == ((good, last), (bad,)) and isinstance(account.error, errors.NotFound)
+
+
+async def test_what_follows_a_creation_and_fails_does_not_make_it_a_failed_one(client: Client, start) -> None:
+    about = config_map("go")
+    accounts: list[Account] = []
+    bad = Patch(CONFIG_MAPS, "missing", "default", {}, "merge", failed=Note(about, "Warning", "BadPatch", "{error}"))
+    made = Create(
+        CONFIG_MAPS, config_map("a"), then=lambda answer: (bad,), failed=Note(about, "Warning", "BadCreate", "{error}"),
+    )
+    await start(Scripted(Plan((made,), tell=accounts.append)))
+
+    async def reasons() -> set[str]:
+        return {event["reason"] for event in (await client.list(CORE_EVENTS, "default"))["items"]}
+
+    async def is_told() -> bool:
+        return "BadPatch" in await reasons()
+
+    await until(is_told)
+    assert "BadCreate" not in await reasons()
+    assert (accounts[0].done, accounts[0].refused) == ((made,), (bad,))

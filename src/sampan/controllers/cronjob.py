@@ -12,7 +12,7 @@ deletes it first. Finished Jobs beyond the history limits are deleted, oldest fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from zoneinfo import ZoneInfo
@@ -37,7 +37,8 @@ from sampan.controllers.cron_schedule import MANY_MISSED, BadSchedule, NeverDue,
 from sampan.controllers.ownership import is_controlled_by, reference_to
 from sampan.controllers.pods import condition, index_by_owner, owned
 from sampan.reconcile.controller import Wiring, owner_key
-from sampan.reconcile.plan import NOTHING, Create, Delete, End, Note, Plan, Step, Update
+from sampan.reconcile.measures import Spread, exponential
+from sampan.reconcile.plan import NOTHING, Account, Create, Delete, End, Note, Plan, Step, Update
 
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 LATENESS_S = 0.1
@@ -271,10 +272,23 @@ class CronJobReconciler:
         self._cron_jobs = wiring.watch(CRON_JOBS)
         self._jobs = wiring.watch(JOBS, owner_key("CronJob", "batch"))
         index_by_owner(self._jobs)
+        self._skew_s = Spread(
+            "cronjob_controller_job_creation_skew_duration_seconds",
+            "Time between when a cronjob is scheduled to be run, and when the corresponding job is created",
+            exponential(1, 2, 10),
+        )
+        wiring.measure(self._skew_s)
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         cron_job = self._cron_jobs.get(name, namespace)
         if cron_job is None:
             return NOTHING
-        return plan(cron_job, sorted(owned(self._jobs, cron_job), key=key_of), effects.now())
+        decided = plan(cron_job, sorted(owned(self._jobs, cron_job), key=key_of), effects.now())
+        return replace(decided, tell=self._measure) if decided.steps else decided
+
+    def _measure(self, account: Account) -> None:
+        for write in account.done:
+            if isinstance(write, Create):
+                due = times.parse(annotations_of(write.obj)[SCHEDULED])
+                self._skew_s.observe((effects.now() - due).total_seconds())

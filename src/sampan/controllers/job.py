@@ -13,7 +13,7 @@ success policy. Its active pods are then deleted. A suspended Job has no active 
 Done about the difference: pods are created or deleted, never both at once. One that is deleted because it is not wanted
 any more (too many, suspended, enough have succeeded) first loses its finalizer, so it is no failure; those that a
 failing Job ends are. Files beside this one: `job_tally` counts, `job_backoff` waits, `job_policies` judges failures and
-successes, `job_status` tells, `job_pods` makes a pod.
+successes, `job_status` tells, `job_pods` makes a pod, `job_figures` counts for Prometheus.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import times
 from sampan.controllers.conditions import Condition
 from sampan.controllers.job_backoff import Backoff, Failures, index_wait_s
+from sampan.controllers.job_figures import JobFigures
 from sampan.controllers.job_pods import (
     TRACKING,
     Attempt,
@@ -77,7 +78,10 @@ class Work:
     again_s: float | None = None
 
 
-def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff | None = None) -> Plan:
+def plan(
+    job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff | None = None,
+    figures: JobFigures | None = None,
+) -> Plan:
     """The next step of the Job. Without `backoff` only the failures of `pods` are known."""
     if not is_ours(job):
         return NOTHING
@@ -103,7 +107,9 @@ def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Backoff | 
         steps.append(Parallel(untracked))
     # New pods come last: they may be refused (a quota, a namespace that is going), and nothing else may hang on that.
     creations = (Parallel(tuple(work.created), slow_start=True),) if work.created else ()
-    return Plan((*steps, *creations), tuple(told.notes), _sooner(work.again_s, _deadline_in(job, told.status, now)))
+    again_s = _sooner(work.again_s, _deadline_in(job, told.status, now))
+    tell = figures.on(job, record.rulings) if figures is not None else None
+    return Plan((*steps, *creations), tuple(told.notes), again_s, tell=tell)
 
 
 def is_ours(job: Object) -> bool:
@@ -279,6 +285,9 @@ class JobReconciler:
         index_by_owner(self._pods)
         self._pods.add_index(_TRACKED, lambda pod: owner_key("Job", "batch")(pod) if is_tracked(pod) else ())
         self._failures = Failures()
+        self._figures = JobFigures()
+        wiring.measure(*self._figures.all())
+        wiring.hear(PODS, self._figures.heard)
 
     async def reconcile(self, key: str) -> Plan:
         if key.startswith(_POD):
@@ -292,10 +301,15 @@ class JobReconciler:
         if job is None or is_over(job):
             self._forget()
         if job is None:
+            self._figures.gone(key)
+            return NOTHING
+        if not is_ours(job):
+            self._figures.seen_foreign(key, job)
             return NOTHING
         pods = sorted(owned_or_orphaned(self._pods, job), key=key_of)
         mine = [pod for pod in pods if (controller_of(pod) or {}).get("uid") == uid_of(job)]
-        return plan(job, pods, effects.now(), None if is_over(job) else self._failures.backoff(job, mine))
+        backoff = None if is_over(job) else self._failures.backoff(job, mine)
+        return plan(job, pods, effects.now(), backoff, self._figures)
 
     def _forget(self) -> None:
         """Of failures only those of Jobs that go on are of interest."""

@@ -13,9 +13,10 @@ ended is marked Failed, then it is deleted at once. A finished pod that is only 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 from sampan import effects
 from sampan.api.resources import NODES, PODS
@@ -34,7 +35,8 @@ from sampan.controllers import taints
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.pods import disruption_mark, is_finished, is_ready
 from sampan.reconcile.controller import Wiring, no_key
-from sampan.reconcile.plan import NOTHING, Delete, Patch, Plan
+from sampan.reconcile.measures import Tally
+from sampan.reconcile.plan import NOTHING, Account, Delete, Patch, Plan
 
 TICK = "tick"
 
@@ -124,6 +126,17 @@ class PodGCReconciler:
         self._config = config
         self._pods = wiring.watch(PODS, no_key)
         self._nodes = wiring.watch(NODES, no_key)
+        self._deleted = Tally(
+            "pod_gc_collector_force_delete_pods_total",
+            "Number of pods that are being forcefully deleted since the Pod GC Controller started.",
+            ("namespace", "reason"),
+        )
+        self._errors = Tally(
+            "pod_gc_collector_force_delete_pod_errors_total",
+            "Number of errors encountered when forcefully deleting the pods since the Pod GC Controller started.",
+            ("namespace", "reason"),
+        )
+        wiring.measure(self._deleted, self._errors)
         self._missing: dict[str, float] = {}
         self._found: dict[str, Reason] = {}
         wiring.queue.add(TICK)
@@ -132,7 +145,9 @@ class PodGCReconciler:
         if key != TICK:
             pod = self._pods.get_by_key(key)
             reason = self._found.get(uid_of(pod)) if pod is not None else None
-            return NOTHING if pod is None or reason is None else plan(pod, reason, effects.now())
+            if pod is None or reason is None:
+                return NOTHING
+            return replace(plan(pod, reason, effects.now()), tell=partial(self._count, namespace_of(pod), reason))
         nodes = {name_of(node): node for node in self._nodes.list()}
         pods = tuple(sorted(self._pods.list(), key=key_of))
         gone = await self._gone({dig(pod, "spec", "nodeName", default="") for pod in pods} - nodes.keys() - {""})
@@ -141,6 +156,11 @@ class PodGCReconciler:
             if uid_of(pod) in self._found:
                 self._queue.add(key_of(pod))
         return Plan(requeue_after_s=self._config.pod_gc_period_s)
+
+    def _count(self, namespace: str, reason: Reason, account: Account) -> None:
+        self._deleted.add(namespace, reason)
+        if account.error is not None:
+            self._errors.add(namespace, reason)
 
     async def _gone(self, missing: set[str]) -> frozenset[str]:
         """Those that have been missing for long enough and that the server does not know either."""

@@ -11,7 +11,7 @@ Guarantee: with `Expectations` in front of it, it never creates a pod that it ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,6 +49,7 @@ from sampan.controllers.pods import (
     owned_or_orphaned,
 )
 from sampan.reconcile.controller import Wiring
+from sampan.reconcile.measures import Spread, exponential
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Outcome, Parallel, Patch, Plan, Step, Update
 
 BURST = 500
@@ -161,6 +162,19 @@ def _delete(owner: Object, surplus: list[Object]) -> Parallel:
     ))
 
 
+def age_ratios(pods: Sequence[Object], decided: Plan, now: datetime) -> Iterator[int]:
+    """How many times as old as the youngest ready pod each ready one is that is deleted: less than two is well."""
+    writes = [write for step in decided.steps if isinstance(step, Parallel) for write in step.writes]
+    doomed = {write.uid for write in writes if isinstance(write, Delete)}
+    if not doomed:
+        return
+    found = [pod for pod in pods if is_active(pod) and is_ready(pod)]
+    ready = {uid_of(pod): times.parse(meta(pod)["creationTimestamp"]) for pod in found}
+    for uid in sorted(doomed & ready.keys()):
+        youngest_s = max((now - max(ready.values())).total_seconds(), 0.001)
+        yield int((now - ready[uid]).total_seconds() // youngest_s)
+
+
 def _next_availability(owner: Object, active: list[Object], now: datetime) -> float | None:
     """Seconds until the next ready pod becomes available, which no event will tell."""
     min_ready_s = int(dig(owner, "spec", "minReadySeconds", default=0))
@@ -179,6 +193,13 @@ class ReplicaSetReconciler:
         index_by_owner(self._sets)
         self._pods = wiring.watch(PODS, self._concerned)
         index_by_owner(self._pods)
+        self._age_ratio = Spread(
+            "replicaset_controller_sorting_deletion_age_ratio",
+            "The ratio of chosen deleted pod's ages to the current youngest pod's age (at the time). Should be <2.",
+            exponential(0.25, 2, 6),
+        )
+        if flavour is REPLICA_SET:
+            wiring.measure(self._age_ratio)
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
@@ -186,7 +207,11 @@ class ReplicaSetReconciler:
         if owner is None:
             return NOTHING
         pods = tuple(sorted(owned_or_orphaned(self._pods, owner), key=key_of))
-        return plan(Observed(owner, pods, self._related(owner)), effects.now(), self._flavour)
+        now = effects.now()
+        decided = plan(Observed(owner, pods, self._related(owner)), now, self._flavour)
+        for ratio in age_ratios(pods, decided, now):
+            self._age_ratio.observe(ratio)
+        return decided
 
     def _related(self, owner: Object) -> tuple[Object, ...]:
         """The pods of all sets that have the same controller, as a Deployment's old and new ones do."""

@@ -6,6 +6,7 @@ deletion). Before it deletes, it asks the server and not its copy, for the time 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sampan import effects
@@ -15,7 +16,8 @@ from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of, n
 from sampan.controllers import times
 from sampan.controllers.pods import condition
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Delete, Plan
+from sampan.reconcile.measures import Spread, exponential
+from sampan.reconcile.plan import NOTHING, Account, Delete, Plan
 
 
 def plan(job: Object, now: datetime) -> Plan:
@@ -47,6 +49,11 @@ class TTLAfterFinishedReconciler:
     def __init__(self, wiring: Wiring) -> None:
         self._client = wiring.client
         self._jobs = wiring.watch(JOBS)
+        self._late_s = Spread(
+            "ttl_after_finished_controller_job_deletion_duration_seconds",
+            "The time it took to delete the job since it became eligible for deletion", exponential(0.1, 2, 14),
+        )
+        wiring.measure(self._late_s)
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
@@ -57,6 +64,13 @@ class TTLAfterFinishedReconciler:
         if not decided.steps:
             return decided
         try:
-            return plan(await self._client.get(JOBS, name, namespace), effects.now())
+            live = await self._client.get(JOBS, name, namespace)
         except errors.NotFound:
             return NOTHING
+        decided, ends_at = plan(live, effects.now()), expires_at(live)
+
+        def tell(account: Account) -> None:
+            if ends_at is not None and account.error is None:
+                self._late_s.observe((effects.now() - ends_at).total_seconds())
+
+        return replace(decided, tell=tell) if decided.steps else decided

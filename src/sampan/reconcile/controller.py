@@ -119,6 +119,13 @@ class Wiring:
         """Be told of every write that was tried, and how it ended."""
         self.observers.append(observer)
 
+    def hear(self, resource: Resource, changed: Callable[[Object | None, Object | None], None]) -> None:
+        """Call `changed` with what an object that is watched was and is: None before it is made and when it is gone."""
+        informer = self.factory.informer(resource)
+        self._handlers.append((informer, informer.add_handler(
+            lambda new: changed(None, new), changed, lambda old: changed(old, None)
+        )))
+
     async def wait_synced(self) -> None:
         for informer in list(self._informers.values()):
             await informer.wait_synced()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sampan import effects
@@ -19,7 +19,21 @@ from sampan.apimachinery.object import Object, is_being_deleted, name_of, namesp
 from sampan.client.client import Client
 from sampan.client.events import EventRecorder
 from sampan.reconcile.expectations import Expectations
-from sampan.reconcile.plan import Create, Delete, End, Note, Outcome, Parallel, Patch, Plan, Step, Update, Verify, Write
+from sampan.reconcile.plan import (
+    Account,
+    Create,
+    Delete,
+    End,
+    Note,
+    Outcome,
+    Parallel,
+    Patch,
+    Plan,
+    Step,
+    Update,
+    Verify,
+    Write,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +50,8 @@ class _Progress:
     created: int = 0
     deleted: int = 0
     failed: Write | None = None
+    done: list[Write] = field(default_factory=list)
+    refused: list[Write] = field(default_factory=list)
 
 
 class Executor:
@@ -69,9 +85,10 @@ class Executor:
                 await self._steps(key, last, progress)
             except PlanEnded:
                 pass
-            except errors.APIError:
-                if error is None:
-                    raise
+            except errors.APIError as failure:
+                error = error or failure
+        if plan.tell is not None:
+            plan.tell(Account(tuple(progress.done), tuple(progress.refused), error))
         if error is not None:
             raise error
 
@@ -106,9 +123,10 @@ class Executor:
 
     async def _write(self, key: str, write: Write, progress: _Progress) -> None:
         self.writes += 1
+        following: tuple[Step, ...] = ()
         try:
             if isinstance(write, Create):
-                await self._create(key, write, progress)
+                following = await self._create(key, write, progress)
             elif isinstance(write, Delete):
                 await self._delete(key, write, progress)
             elif isinstance(write, Update):
@@ -120,18 +138,23 @@ class Executor:
         except errors.APIError as error:
             self._tell(write, error)
             progress.failed = progress.failed or write
+            progress.refused.append(write)
             if write.failed is not None and not _is_terminating(error):
                 self._note(write.failed, _name(write), str(error))
             if isinstance(write, Create) and _is_terminating(error):
                 raise PlanEnded from error
             raise
         self._tell(write, None)
+        if not isinstance(write, Create):
+            progress.done.append(write)
+        await self._steps(key, following, progress)
 
     def _tell(self, write: Write, error: errors.APIError | None) -> None:
         for observer in self._observers:
             observer(write, error)
 
-    async def _create(self, key: str, write: Create, progress: _Progress) -> None:
+    async def _create(self, key: str, write: Create, progress: _Progress) -> tuple[Step, ...]:
+        """What follows from what is there now."""
         try:
             answer = await self._client.create(write.resource, write.obj)
         except errors.AlreadyExists as error:
@@ -141,13 +164,12 @@ class Executor:
                 raise
             namespace = namespace_of(write.obj) or None
             existing = await self._client.get(write.resource, name_of(write.obj), namespace)
-            await self._steps(key, write.on_exists(existing), progress)
-            return
+            return write.on_exists(existing)
         progress.created += 1
+        progress.done.append(write)
         self._expectations.wrote(key, write.resource, answer, effects.monotonic())
         self._note(write.created, name_of(answer))
-        if write.then is not None:
-            await self._steps(key, write.then(answer), progress)
+        return write.then(answer) if write.then is not None else ()
 
     async def _delete(self, key: str, write: Delete, progress: _Progress) -> None:
         try:

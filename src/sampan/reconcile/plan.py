@@ -114,13 +114,15 @@ Step: TypeAlias = Create | Update | Patch | Delete | Verify | Parallel | End
 class Plan:
     """Steps in order, Events to record whatever becomes of them, and when to look again in any case.
 
-    `finally_` is done also when a step failed, and is handed the first failure: a status that tells of it.
+    `finally_` is done also when a step failed, and is handed the first failure: a status that tells of it. `tell` is
+    called when all is over, for figures.
     """
 
     steps: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
     requeue_after_s: float | None = None
     finally_: Callable[[Outcome], tuple[Step, ...]] | None = None
+    tell: Callable[[Account], None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.steps or self.notes)
@@ -135,6 +137,15 @@ class Outcome:
     error: Exception | None = None
     failed: Write | None = None
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Which writes were done and which were refused, in order; what went wrong first."""
+
+    done: tuple[Write, ...] = ()
+    refused: tuple[Write, ...] = ()
+    error: Exception | None = None
 
 
 NOTHING = Plan()

@@ -52,6 +52,8 @@ class APIServerConfig:
     audit_log_max_backups: int = 2
     disable_admission: tuple[str, ...] = ()
     enable_admission: tuple[str, ...] = ()
+    admission_config_file: str = ""
+    """An AdmissionConfiguration: what admission plugins are told; see docs/concepts/admission.md."""
     encryption_config_file: str = ""
     """An EncryptionConfiguration; nothing is sealed without."""
     max_body_bytes: int = 3 * 1024 * 1024

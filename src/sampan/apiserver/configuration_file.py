@@ -15,7 +15,7 @@ from sampan.apimachinery.object import Object
 
 def parse(content: bytes, kind: str, versions: Sequence[str]) -> Object:
     """The document, if it is of `kind` in one of `versions` (whole apiVersions). Raises ValueError."""
-    document = _decoded(content)
+    document = decoded(content)
     if not isinstance(document, dict):
         raise ValueError(f"expected a {kind} document")
     if document.get("kind") != kind or document.get("apiVersion") not in versions:
@@ -24,7 +24,8 @@ def parse(content: bytes, kind: str, versions: Sequence[str]) -> Object:
     return document
 
 
-def _decoded(content: bytes) -> object:
+def decoded(content: bytes) -> object:
+    """JSON or YAML. Raises ValueError."""
     try:
         found: object = orjson.loads(content)
         return found

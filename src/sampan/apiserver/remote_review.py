@@ -33,13 +33,14 @@ class ReviewFailed(Exception):
 class RemoteReview:
     """`path` is a kubeconfig whose current context names the reviewer. Raises KubeconfigError."""
 
-    def __init__(self, path: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, path: str, timeout_s: float = 30.0, first_pause_s: float = FIRST_PAUSE_S) -> None:
         self._transport = HTTPTransport.from_kubeconfig(path, user_agent="kube-apiserver")
         self._timeout_s = timeout_s
+        self._first_pause_s = first_pause_s
 
     async def post(self, document: Object) -> Object:
         """The answer's `status`. Raises ReviewFailed."""
-        pause_s = FIRST_PAUSE_S
+        pause_s = self._first_pause_s
         for attempt in range(ATTEMPTS):
             try:
                 async with asyncio.timeout(self._timeout_s):

@@ -31,6 +31,7 @@ from sampan.apiserver.admission.rbac_escalation import RBACEscalation
 from sampan.apiserver.admission.service_account import ServiceAccount
 from sampan.apiserver.admission.table import ADMISSION
 from sampan.apiserver.authz.rbac_bootstrap.documents import cluster_role_binding, rule
+from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.seams import AdmissionAttributes, Decision, Verdict
 
 JANE = UserInfo("jane", groups=("devs",))
@@ -238,7 +239,7 @@ async def test_nobody_grants_what_they_do_not_have(reader: Any) -> None:
 
 
 def test_every_plugin_has_a_name_of_its_own(reader: Any) -> None:
-    parts: Any = SimpleNamespace(reader=reader, config=SimpleNamespace(authorization=True))
+    parts: Any = SimpleNamespace(reader=reader, config=APIServerConfig())
     names = [plugin.name for build in ADMISSION if (plugin := build(parts)) is not None]
     assert len(set(names)) == len(names) and all(names)
 

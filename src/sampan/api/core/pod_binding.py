@@ -1,13 +1,13 @@
 """Binding: give a pod its node. The API server's `binding` handler calls these inside a compare-and-swap.
 
-`binding_conflict` says why a pod cannot be bound; `bind` does it: the node's name, the binding's annotations, and the
-condition PodScheduled.
+`binding_conflict` says why a pod cannot be bound; `bind` does it: the node's name, the binding's annotations and
+labels, and the condition PodScheduled.
 """
 
 from __future__ import annotations
 
 from sampan.apimachinery.field import FieldError, Path, not_supported, required
-from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, meta, name_of, uid_of
+from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, labels_of, meta, name_of, uid_of
 
 
 def validate_binding(binding: Object) -> list[FieldError]:
@@ -39,6 +39,8 @@ def binding_conflict(pod: Object, binding: Object) -> str:
 def bound(pod: Object, binding: Object, now: str) -> Object:
     """The pod with its node, promised to it no more; `now` is a Kubernetes timestamp for the condition."""
     metadata, annotations = meta(pod), annotations_of(binding)
+    if labels_of(binding):
+        metadata = {**metadata, "labels": {**labels_of(binding), **labels_of(pod)}}
     if annotations:
         metadata = {**metadata, "annotations": {**annotations_of(pod), **annotations}}
     status = {key: value for key, value in (pod.get("status") or {}).items() if key != "nominatedNodeName"}

@@ -5,20 +5,24 @@
     pod-security.kubernetes.io/audit: LEVEL      notes in the audit log, also about templates
     pod-security.kubernetes.io/MODE-version      latest or v1.N: the levels as that version of Kubernetes has them
 
-A namespace without labels takes everything. Labels that make no sense are refused; whoever tightens a namespace is told
-which pods in it would not be taken.
+A namespace without labels takes everything, unless the configuration says otherwise (`pod_security_configuration.py`),
+which also exempts users, runtime classes and namespaces. Labels that make no sense are refused; whoever tightens a
+namespace is told which pods in it would not be taken.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from sampan.api.resources import NAMESPACES, PODS
-from sampan.apimachinery.object import Object, annotations_of, dig
+from sampan.apimachinery.object import Object, annotations_of, dig, labels_of
 from sampan.apiserver.admission.plugin import Plugin, refuse
 from sampan.apiserver.admission.pod_security_checks import SECCOMP_ANNOTATION_OF
-from sampan.apiserver.admission.pod_security_levels import violations
+from sampan.apiserver.admission.pod_security_configuration import PodSecurityConfiguration, load
+from sampan.apiserver.admission.pod_security_levels import PRIVILEGED, violations
 from sampan.apiserver.admission.pod_security_policy import (
+    MODES,
     PREFIX,
     Asked,
     Policy,
@@ -28,6 +32,7 @@ from sampan.apiserver.admission.pod_security_policy import (
 )
 from sampan.apiserver.seams import AdmissionAttributes, Operation, Reader, ServerParts
 
+EXEMPT_NONE: Final = PodSecurityConfiguration()
 _TEMPLATES: Final = {
     ("", "replicationcontrollers"): ("spec", "template"), ("", "podtemplates"): ("template",),
     ("apps", "deployments"): ("spec", "template"), ("apps", "replicasets"): ("spec", "template"),
@@ -43,8 +48,9 @@ class PodSecurity(Plugin):
     operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE"})
     subresources: ClassVar[frozenset[str]] = frozenset({"", "ephemeralcontainers"})
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, configuration: PodSecurityConfiguration = EXEMPT_NONE) -> None:
         self._reader = reader
+        self._configuration = configuration
         self._watched = reader.watched(NAMESPACES)
         self._policies: dict[str, Policy] = {}
 
@@ -55,7 +61,10 @@ class PodSecurity(Plugin):
             return
         policy, pod = self._of(attributes.namespace), attributes.object or {}
         path = _TEMPLATES.get((resource.group, resource.plural))
-        if path is None:
+        exempt = self._exempt(attributes, pod if path is None else dig(pod, *path, default={}))
+        if exempt:
+            attributes.annotate(f"{PREFIX}exempt", exempt)
+        elif path is None:
             if not policy.takes_everything() and not _is_minor(attributes):
                 _note_wrong(attributes, policy)
                 attributes.annotate(f"{PREFIX}enforce-policy", str(policy.enforce))
@@ -81,13 +90,29 @@ class PodSecurity(Plugin):
         if words := complaints(policy.warn):
             attributes.warn(f"would violate {words}")
 
+    def _exempt(self, attributes: AdmissionAttributes, pod: Object) -> str:
+        """Why nothing is asked of it; empty for most."""
+        configuration = self._configuration
+        if attributes.namespace in configuration.namespaces:
+            return "namespace"
+        if attributes.user.name in configuration.usernames:
+            return "user"
+        runtime_class = dig(pod, "spec", "runtimeClassName", default="")
+        return "runtimeClass" if runtime_class and runtime_class in configuration.runtime_classes else ""
+
     async def _namespace(self, attributes: AdmissionAttributes) -> None:
         if attributes.subresource:
             return
-        new = Policy.of(attributes.object or {})
-        old = Policy.of(attributes.old_object or {}) if attributes.operation == "UPDATE" else None
+        defaults = self._configuration.defaults
+        new = Policy.of(attributes.object or {}, defaults)
+        old = Policy.of(attributes.old_object or {}, defaults) if attributes.operation == "UPDATE" else None
         check_labels(new, old, attributes.name)
-        if old is not None and is_tightened(new.enforce, old.enforce):
+        if attributes.name in self._configuration.namespaces:
+            ignored = _ignored(new, labels_of(attributes.object or {}))
+            if ignored and new not in (old, defaults):
+                attributes.warn(f'namespace "{attributes.name}" is exempt from Pod Security, and the policy '
+                                f"({', '.join(ignored)}) will be ignored")
+        elif old is not None and is_tightened(new.enforce, old.enforce):
             await self._reader.fresh(PODS)
             for warning in existing_pods(new.enforce, attributes.name, self._reader):
                 attributes.warn(warning)
@@ -97,8 +122,19 @@ class PodSecurity(Plugin):
             self._watched.stale = False
             self._policies.clear()
         if namespace not in self._policies:
-            self._policies[namespace] = Policy.of(self._reader.get(NAMESPACES, namespace) or {})
+            self._policies[namespace] = Policy.of(
+                self._reader.get(NAMESPACES, namespace) or {}, self._configuration.defaults
+            )
         return self._policies[namespace]
+
+
+def _ignored(policy: Policy, labels: Mapping[str, str]) -> list[str]:
+    """What the labels of an exempt namespace ask for."""
+    asked: dict[str, Asked] = {mode: getattr(policy, mode) for mode in MODES}
+    return [
+        f"{mode}={one}" for mode, one in asked.items()
+        if one.level != PRIVILEGED and not labels.keys().isdisjoint((f"{PREFIX}{mode}", f"{PREFIX}{mode}-version"))
+    ]
 
 
 def _note_wrong(attributes: AdmissionAttributes, policy: Policy) -> None:
@@ -129,4 +165,4 @@ def _is_minor(attributes: AdmissionAttributes) -> bool:
 
 
 def build(parts: ServerParts) -> PodSecurity:
-    return PodSecurity(parts.reader)
+    return PodSecurity(parts.reader, load(parts.config))

@@ -19,7 +19,7 @@ ENFORCE: Final = "enforce"
 MODES: Final = (ENFORCE, "audit", "warn")
 MAX_PODS: Final = 3000
 """How many pods of a namespace are looked at when it is tightened."""
-_VERSION = re.compile(r"latest|v1\.(0|[1-9]\d*)")
+VERSION: Final = re.compile(r"latest|v1\.(0|[1-9]\d*)")
 
 
 class Asked(NamedTuple):
@@ -45,17 +45,19 @@ class Policy:
     wrong: tuple[FieldError, ...] = field(default=(), compare=False)
 
     @classmethod
-    def of(cls, namespace: Object) -> Policy:
+    def of(cls, namespace: Object, defaults: Policy) -> Policy:
+        """What the labels do not say is as in `defaults`."""
         labels, path = labels_of(namespace), Path("metadata").child("labels")
         modes: dict[str, Asked] = {}
         wrong: list[FieldError] = []
         for mode in MODES:
             key = PREFIX + mode
-            level, version = labels.get(key, PRIVILEGED), labels.get(f"{key}-version", LATEST)
+            usual: Asked = getattr(defaults, mode)
+            level, version = labels.get(key, usual.level), labels.get(f"{key}-version", usual.version)
             if level not in LEVELS:
                 wrong.append(invalid(path.key(key), level, f"must be one of {', '.join(LEVELS)}"))
                 level = RESTRICTED if mode == ENFORCE else PRIVILEGED
-            if not _VERSION.fullmatch(version):
+            if not VERSION.fullmatch(version):
                 wrong.append(invalid(path.key(f"{key}-version"), version, 'must be "latest" or "v1.x"'))
                 version = LATEST
             modes[mode] = Asked(level, version)

@@ -20,6 +20,8 @@ from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.apimachinery.quantity import Quantity
 from sampan.apimachinery.resource import Resource
+from sampan.apiserver.admission import limited_resources
+from sampan.apiserver.admission.limited_resources import Limited
 from sampan.apiserver.admission.plugin import Plugin, name_of_write, refuse
 from sampan.apiserver.seams import AdmissionAttributes, ServerParts
 
@@ -47,8 +49,9 @@ class ResourceQuota(Plugin):
     })
     """What may come to use more by an update: group, plural, subresource."""
 
-    def __init__(self, parts: ServerParts) -> None:
+    def __init__(self, parts: ServerParts, limited: tuple[Limited, ...] = ()) -> None:
         self._parts = parts
+        self._limited = limited
         self._watched = parts.reader.watched(RESOURCE_QUOTAS)
         self._quotas: dict[str, list[Object]] = {}
         self._reserved: list[_Reservation] = []
@@ -62,7 +65,8 @@ class ResourceQuota(Plugin):
                 return False
         elif attributes.operation != "CREATE" or attributes.subresource:
             return False
-        return bool(self._of(attributes.namespace))
+        resource = attributes.kind.resource
+        return bool(self._of(attributes.namespace)) or any(one.concerns(resource) for one in self._limited)
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
         obj, resource = attributes.object, attributes.kind.resource
@@ -71,11 +75,14 @@ class ResourceQuota(Plugin):
         wanted = self._wanted(attributes, obj)
         if not wanted:
             return
+        if any(one.concerns(resource) for one in self._limited):
+            await self._parts.reader.fresh(RESOURCE_QUOTAS)  # one that has just been made is enough
         pods = resource.plural == "pods"
         concerned = [
             quota for quota in self._of(attributes.namespace)
             if in_scope(quota, resource, obj) and (pods or set(wanted) & set(dig(quota, "spec", "hard", default={})))
         ]
+        self._insist(attributes, obj, wanted, concerned)
         if not concerned:
             return
         settled = {id(one) for one in self._reserved if one.settled}
@@ -91,6 +98,17 @@ class ResourceQuota(Plugin):
         for quota, used in changes:
             if used:
                 await self._show(quota, used)
+
+    def _insist(self, attributes: AdmissionAttributes, obj: Object, wanted: Usage, quotas: list[Object]) -> None:
+        """What may not be used without a quota needs one. Raises Forbidden."""
+        resource = attributes.kind.resource
+        limited = [one for one in self._limited if one.concerns(resource)]
+        names = limited_resources.uncovered_names(limited, wanted, quotas)
+        if names:
+            raise refuse(attributes, f"insufficient quota to consume: {','.join(names)}")
+        scopes = list(limited_resources.uncovered_scopes(limited, resource, obj, quotas))
+        if scopes:
+            raise refuse(attributes, f"insufficient quota to match these scopes: [{' '.join(scopes)}]")
 
     @staticmethod
     def _wanted(attributes: AdmissionAttributes, obj: Object) -> Usage:
@@ -166,4 +184,4 @@ class ResourceQuota(Plugin):
 
 
 def build(parts: ServerParts) -> ResourceQuota:
-    return ResourceQuota(parts)
+    return ResourceQuota(parts, limited_resources.load(parts.config))

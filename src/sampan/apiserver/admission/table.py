@@ -17,12 +17,18 @@ from sampan.apiserver.admission import (
     device_expressions,
     event_rate_limit,
     extended_resource_toleration,
+    image_policy,
+    limit_pod_hard_anti_affinity,
     limit_ranger,
     namespace_lifecycle,
+    namespace_presence,
     node_restriction,
     owner_references,
     persistent_volume_claim_resize,
+    pod_node_selector,
     pod_security,
+    pod_toleration_restriction,
+    pod_topology_labels,
     priority,
     rbac_escalation,
     resource_quota,
@@ -38,15 +44,21 @@ from sampan.apiserver.admission.webhooks import validating as validating_webhook
 from sampan.apiserver.seams import Admission, BuildAdmission, ServerParts
 
 ADMISSION: tuple[BuildAdmission, ...] = (
+    namespace_presence.auto_provision,
     namespace_lifecycle.build,
+    namespace_presence.exists,
+    limit_pod_hard_anti_affinity.build,
     limit_ranger.build,
     service_account.build,
     node_restriction.build,
     taint_nodes_by_condition.build,
     always_pull_images.build,
+    image_policy.build,
     pod_security.build,
+    pod_node_selector.build,
     priority.build,
     default_toleration_seconds.build,
+    pod_toleration_restriction.build,
     event_rate_limit.build,
     extended_resource_toleration.build,
     default_storage_class.build,
@@ -60,6 +72,7 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     certificates.attestation,
     certificates.subjects,
     default_ingress_class.build,
+    pod_topology_labels.build,
     deny_service_external_ips.build,
     rbac_escalation.build,
     admission_expressions.build,
@@ -74,8 +87,9 @@ ADMISSION: tuple[BuildAdmission, ...] = (
 )
 
 OFF: frozenset[str] = frozenset({
-    "AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit", "ExtendedResourceToleration",
-    "OwnerReferencesPermissionEnforcement",
+    "AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit", "ExtendedResourceToleration", "ImagePolicyWebhook",
+    "LimitPodHardAntiAffinityTopology", "NamespaceAutoProvision", "NamespaceExists",
+    "OwnerReferencesPermissionEnforcement", "PodNodeSelector", "PodTolerationRestriction",
 })
 
 

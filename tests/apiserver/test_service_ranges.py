@@ -109,7 +109,7 @@ def test_a_further_range_gives_addresses_until_it_goes_which_waits_for_them() ->
         with pytest.raises(errors.Invalid, match="is not in the valid range"):
             await client.create(SERVICES, service("late", clusterIP="10.200.0.6"))
         await client.delete(SERVICES, "web", "default")
-        await asyncio.sleep(5)
+        await asyncio.sleep(15)  # ten seconds of grace, by which every API server knows
         with pytest.raises(errors.NotFound):
             await client.get(SERVICE_CIDRS, "more")
 

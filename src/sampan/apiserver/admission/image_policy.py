@@ -92,21 +92,20 @@ def settings(document: Object) -> Settings:
     file = given.get("kubeConfigFile")
     if not isinstance(file, str) or not file:
         wrong.append(required(path.child("kubeConfigFile"), "who is asked"))
-    ttl = {name: _number(given, name, usual, (1, 1800), path, wrong)
-           for name, usual in (("allowTTL", 300), ("denyTTL", 30))}
-    retry_ms = _number(given, "retryBackoff", 500, (1, 300_000), path, wrong)
+    ttl = {name: _number(given, name, usual, 1800, wrong) for name, usual in (("allowTTL", 300), ("denyTTL", 30))}
+    retry_ms = _number(given, "retryBackoff", 500, 300_000, wrong)
     configuration.refuse(ImagePolicyWebhook.name, wrong)
     return Settings(str(file), ttl["allowTTL"], ttl["denyTTL"], retry_ms / 1000, given.get("defaultAllow") is True)
 
 
-def _number(
-    given: Object, name: str, usual: int, limits: tuple[int, int], path: Path, wrong: list[FieldError]
-) -> float:
+def _number(given: Object, name: str, usual: int, most: int, wrong: list[FieldError]) -> float:
+    """From 1 to `most`; -1 is none at all."""
     value: Any = given.get(name) or usual
     if value == -1:
-        return 0.0  # not at all
-    if not isinstance(value, int | float) or not limits[0] <= value <= limits[1]:
-        wrong.append(invalid(path.child(name), value, f"must be between {limits[0]} and {limits[1]}, or -1"))
+        return 0.0
+    if not isinstance(value, int | float) or not 1 <= value <= most:
+        path = Path("imagePolicy").child(name)
+        wrong.append(invalid(path, value, f"must be between 1 and {most}, or -1"))
         return 0.0
     return float(value)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import jwt
 from tests.controllers.lab import Lab, on_a_cluster
 
-from sampan.api.resources import CONFIG_MAPS, SERVICE_CIDRS, STORAGE_VERSION_MIGRATIONS
+from sampan.api.resources import CLUSTER_ROLES, CONFIG_MAPS, SERVICE_CIDRS, STORAGE_VERSION_MIGRATIONS
 from sampan.apimachinery.object import Object, name_of
 from sampan.controllers import (
     bootstrap_signer,
@@ -24,7 +24,7 @@ from sampan.controllers import (
 )
 from sampan.controllers import validating_admission_policy_status as policy_status
 from sampan.controllers.volume_protection import attributes_classes_of
-from sampan.reconcile.plan import Create, Delete, Update
+from sampan.reconcile.plan import Create, Delete, Patch, Update
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 
@@ -38,10 +38,45 @@ def test_a_role_collects_the_rules_of_those_its_selectors_match(make) -> None:
     selector = {"matchLabels": {"to": "edit"}}
     edit = {**role(make, "edit", to="edit"), "aggregationRule": {"clusterRoleSelectors": [selector]}}
     others = [role(make, "b", write, read, to="edit"), role(make, "a", read, to="edit"), role(make, "c", {"verbs": []})]
-    [update] = clusterrole_aggregation.plan(edit, [*others, edit]).steps
-    assert update.obj["rules"] == [read, write]
-    assert not clusterrole_aggregation.plan(update.obj, [*others, update.obj])
+    [patch] = clusterrole_aggregation.plan(edit, [*others, edit]).steps
+    assert isinstance(patch, Patch) and patch.type == "apply"
+    assert patch.patch.keys() == {"apiVersion", "kind", "metadata", "rules"}
+    assert patch.patch["rules"] == [read, write]
+    settled = {**edit, "rules": patch.patch["rules"]}
+    assert not clusterrole_aggregation.plan(settled, [*others, settled])
     assert not clusterrole_aggregation.plan(others[0], others)
+    going = {**edit, "metadata": {**edit["metadata"], "deletionTimestamp": make.now_text}}
+    assert not clusterrole_aggregation.plan(going, [*others, going])
+
+
+def test_aggregated_rules_are_the_loops_own_and_the_rest_of_the_role_is_not() -> None:
+    """Also where somebody else wrote the rules before."""
+
+    async def scenario(lab: Lab) -> None:
+        selector = {"matchLabels": {"to": "both"}}
+        rules = [{"apiGroups": [""], "resources": [name], "verbs": ["get"]} for name in ("pods", "secrets")]
+        for number, one in enumerate(rules):
+            metadata = {"name": f"part-{number}", "labels": {"to": "both"}}
+            await lab.client.create(CLUSTER_ROLES, {"metadata": metadata, "rules": [one]})
+        await lab.client.create(CLUSTER_ROLES, {
+            "metadata": {"name": "both", "labels": {"mine": "x"}}, "rules": [{**rules[0], "verbs": ["list"]}],
+            "aggregationRule": {"clusterRoleSelectors": [selector]},
+        })
+
+        async def collected() -> bool:
+            return (await lab.client.get(CLUSTER_ROLES, "both"))["rules"] == rules
+
+        await lab.until(collected)
+        found = await lab.client.get(CLUSTER_ROLES, "both")
+        assert found["aggregationRule"] == {"clusterRoleSelectors": [selector]}
+        assert found["metadata"]["labels"] == {"mine": "x"}
+        [applied] = [one for one in found["metadata"]["managedFields"] if one["operation"] == "Apply"]
+        assert applied["fieldsV1"] == {"f:rules": {}}
+        await lab.client.delete(CLUSTER_ROLES, "part-1")
+        rules.pop()
+        await lab.until(collected)
+
+    on_a_cluster(scenario)
 
 
 def test_a_bootstrap_token_goes_when_it_expires(make) -> None:

@@ -1,7 +1,8 @@
 """ClusterRole aggregation: a role with an `aggregationRule` has the rules of all roles that its selectors match.
 
 Observed: ClusterRoles and their labels. Desired: the rules of an aggregated role are those of the others, selector by
-selector and role by role in the order of names, each once; else they are written. Whoever labels a role with, say,
+selector and role by role in the order of names, each once; else they are applied, so that the rules, and nothing else
+of the role, are this loop's own among its managed fields. Whoever labels a role with, say,
 `rbac.authorization.k8s.io/aggregate-to-edit` thereby adds to what `edit` allows.
 """
 
@@ -11,9 +12,9 @@ from collections.abc import Sequence
 
 from sampan.api.resources import CLUSTER_ROLES
 from sampan.apimachinery import selectors
-from sampan.apimachinery.object import Object, is_being_deleted, labels_of, name_of
+from sampan.apimachinery.object import Object, is_being_deleted, labels_of, name_of, uid_of
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.plan import NOTHING, Plan, Update
+from sampan.reconcile.plan import NOTHING, Patch, Plan
 
 
 def plan(role: Object, roles: Sequence[Object]) -> Plan:
@@ -23,7 +24,11 @@ def plan(role: Object, roles: Sequence[Object]) -> Plan:
     wanted = rules_of(role, roles)
     if wanted == (role.get("rules") or []):
         return NOTHING
-    return Plan((Update(CLUSTER_ROLES, {**role, "rules": wanted}),))
+    applied = {
+        "apiVersion": CLUSTER_ROLES.api_version, "kind": CLUSTER_ROLES.kind,
+        "metadata": {"name": name_of(role), "uid": uid_of(role)}, "rules": wanted,
+    }
+    return Plan((Patch(CLUSTER_ROLES, name_of(role), "", applied, "apply"),))
 
 
 def rules_of(role: Object, roles: Sequence[Object]) -> list[Object]:

@@ -193,7 +193,7 @@ class Executor:
         try:
             answer = await self._client.patch(
                 write.resource, write.name, write.patch, write.namespace or None, type=write.type,
-                subresource=write.subresource,
+                subresource=write.subresource, force=write.type == "apply",
             )
         except errors.NotFound:
             if write.missing_ok:

@@ -55,7 +55,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Change part of an object."""
+    """Change part of an object. An `apply` takes fields over from others: what a loop writes is its own."""
 
     resource: Resource
     name: str

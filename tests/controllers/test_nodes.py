@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.controllers.lab import Lab, on_a_cluster
 
-from sampan.api.resources import CORE_EVENTS, NODES
+from sampan.api.resources import CORE_EVENTS, NODES, PODS
 from sampan.controllers import node_lifecycle, taint_eviction
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.node_lifecycle import Observed, wanted_taints
@@ -151,10 +151,10 @@ def test_a_taint_that_does_not_say_since_when_counts_from_when_it_was_seen(make)
     node = make.node(taints=[{"key": "k", "effect": "NoExecute"}])
     pod = make.pod("a")
     pod["spec"]["tolerations"] = [{"key": "k", "operator": "Exists", "tolerationSeconds": 60}]
-    seen = make.now - timedelta(seconds=59)
+    waiting = taint_eviction.waits(pod, node, make.now)
     assert taint_eviction.plan(pod, node, make.now).requeue_after_s == 60.0
-    assert taint_eviction.plan(pod, node, make.now, seen).requeue_after_s == 1.0
-    assert len(taint_eviction.plan(pod, node, make.now + timedelta(seconds=1), seen).steps) == 2
+    assert taint_eviction.plan(pod, node, make.now + timedelta(seconds=59), waiting).requeue_after_s == 1.0
+    assert len(taint_eviction.plan(pod, node, make.now + timedelta(seconds=60), waiting).steps) == 2
 
 
 def test_a_toleration_without_time_is_for_ever(make) -> None:
@@ -165,6 +165,99 @@ def test_of_each_taint_the_first_toleration_that_answers_it_counts(make) -> None
     pod = tolerating(make.pod("a"), 300)
     pod["spec"]["tolerations"].insert(0, {"operator": "Exists"})
     assert taint_eviction.plan(pod, unreachable(make), make.now) == NOTHING
+
+
+def with_tolerations(make, **seconds: int | None) -> dict:
+    """A pod that answers these taints: for so long, or for ever (None)."""
+    pod = make.pod("a")
+    pod["spec"]["tolerations"] = [
+        {"key": key, "operator": "Exists", **({} if time is None else {"tolerationSeconds": time})}
+        for key, time in seconds.items()
+    ]
+    return pod
+
+
+def tainted(make, *keys: str, effect: str = "NoExecute") -> dict:
+    return make.node(taints=[{"key": key, "effect": effect} for key in keys])
+
+
+@pytest.mark.parametrize(("tolerated", "tainting", "after_s"), [
+    ({}, ("one",), 0), ({"one": 100}, ("one",), 100), ({"one": None}, ("one",), None), ({"two": None}, ("one",), 0),
+    ({"one": 100}, ("one", "two"), 0), ({"one": 1, "two": 100}, ("one", "two"), 1), ({"one": 0}, ("one",), 0),
+    ({"one": -5}, ("one",), 0), ({"one": None, "two": 60}, ("one", "two"), 60), ({}, (), None),
+])
+def test_when_a_pod_has_to_go(make, tolerated, tainting, after_s) -> None:
+    found = taint_eviction.waits(with_tolerations(make, **tolerated), tainted(make, *tainting), make.now)
+    assert (found and (found.until - make.now).total_seconds()) == after_s
+    harmless = tainted(make, *tainting, effect="NoSchedule")
+    assert taint_eviction.waits(with_tolerations(make, **tolerated), harmless, make.now) is None
+
+
+def test_a_pod_that_waits_gains_nothing_by_a_longer_toleration(make) -> None:
+    node, later = tainted(make, "one"), make.now + timedelta(seconds=5)
+    waiting = taint_eviction.waits(with_tolerations(make, one=10), node, make.now)
+    longer = taint_eviction.waits(with_tolerations(make, one=100), node, later, waiting)
+    assert longer is not None and longer.until == make.now + timedelta(seconds=10)
+    assert taint_eviction.waits(with_tolerations(make, one=None), node, later, waiting) is None
+    assert len(taint_eviction.plan(with_tolerations(make), node, later, waiting).steps) == 2
+
+
+def test_a_pod_whose_shortest_time_was_for_a_taint_that_is_gone_has_the_next_one(make) -> None:
+    pod = with_tolerations(make, one=10, two=100)
+    waiting = taint_eviction.waits(pod, tainted(make, "one", "two"), make.now)
+    assert waiting is not None and (waiting.until - make.now).total_seconds() == 10
+    left = taint_eviction.waits(pod, tainted(make, "two"), make.now + timedelta(seconds=5), waiting)
+    assert left is not None and (left.until - make.now).total_seconds() == 100
+
+
+def test_on_a_cluster_pods_go_one_by_one_and_those_that_may_stay_are_told() -> None:
+    async def scenario(lab: Lab) -> None:
+        async def nodes() -> list[str]:
+            return sorted(one["metadata"]["name"] for one in (await lab.client.list(NODES))["items"])
+
+        async def there() -> bool:
+            return bool(await nodes())
+
+        await lab.until(there)
+        node = (await nodes())[0]
+        container = {"name": "c", "image": "i"}
+        for name, tolerations in (("now", []), ("soon", [30]), ("later", [300]), ("never", [None])):
+            listed = [
+                {"key": "t", "operator": "Exists", "effect": "NoExecute",
+                 **({} if one is None else {"tolerationSeconds": one})} for one in tolerations
+            ]
+            await lab.create(PODS, name, spec={"containers": [container], "nodeName": node, "tolerations": listed})
+        await lab.running(4)
+        await lab.client.patch(NODES, node, {"spec": {"taints": [{"key": "t", "effect": "NoExecute"}]}})
+
+        async def left(*names: str) -> None:
+            async def check() -> bool:
+                return set(await lab.pods()) == set(names)
+
+            await lab.until(check, what=f"only {names}")
+
+        await left("soon", "later", "never")
+        await left("later", "never")
+        await lab.client.patch(NODES, node, {"spec": {"taints": None}}, type="merge")
+        found: set[tuple[str, str, str]] = set()
+
+        async def told() -> bool:
+            found.update(
+                (one["involvedObject"]["name"], one["type"], one["message"]) for one in await lab.list(CORE_EVENTS)
+                if one["reason"] == "TaintManagerEviction"
+            )
+            return len(found) == 3
+
+        await lab.until(told)
+        assert found == {
+            ("now", "Normal", "Marking for deletion Pod default/now"),
+            ("soon", "Normal", "Marking for deletion Pod default/soon"),
+            ("later", "Normal", "Cancelling deletion of Pod default/later"),
+        }
+        await asyncio.sleep(300)
+        await left("later", "never")
+
+    on_a_cluster(scenario)
 
 
 def test_no_taint_no_eviction(make) -> None:

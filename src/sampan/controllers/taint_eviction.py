@@ -3,12 +3,14 @@
 Observed: pods and the nodes that they are on. Desired: no pod on a node whose taints it does not answer. A pod that
 answers every NoExecute taint of its node stays for the shortest `tolerationSeconds` among the tolerations used (of each
 taint, the first that answers it), counted from when the taint was added, or first seen where it does not say; without
-such a time it stays for ever. If the node recovers in between, the eviction is called off. Before a pod is deleted its
+such a time it stays for ever. A pod that waits gains nothing by a longer toleration: its time stays as long as the
+taints do that it follows from. If the node recovers in between, the eviction is called off. Before a pod is deleted its
 condition DisruptionTarget says why.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sampan import effects
@@ -34,17 +36,38 @@ from sampan.reconcile.measures import Tally
 from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan, Write
 
 
-def plan(pod: Object, node: Object, now: datetime, seen: datetime | None = None) -> Plan:
-    """Delete the pod, wait, or let it be. `seen` is since when it has been waiting."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pod that will have to go: since when it has been waiting, until when, and because of which taints."""
+
+    since: datetime
+    until: datetime
+    taints: frozenset[str]
+
+
+def plan(pod: Object, node: Object, now: datetime, waiting: Waiting | None = None) -> Plan:
+    """Delete the pod, wait, or let it be. `waiting` is what was decided before."""
+    found = waits(pod, node, now, waiting)
+    if found is None:
+        return NOTHING
+    if found.until > now:
+        return Plan(requeue_after_s=times.seconds_until(found.until, now))
+    return _evict(pod, now)
+
+
+def waits(pod: Object, node: Object, now: datetime, waiting: Waiting | None = None) -> Waiting | None:
+    """Until when the pod may stay; None: for ever."""
     found = [taint for taint in dig(node, "spec", "taints", default=()) if taint.get("effect") == taints.NO_EXECUTE]
     if not found or is_being_deleted(pod):
-        return NOTHING
-    deadline = eviction_time(pod, found, now, seen or now)
+        return None
+    since = waiting.since if waiting is not None else now
+    deadline = eviction_time(pod, found, now, since)
     if deadline is None:
-        return NOTHING
-    if deadline > now:
-        return Plan(requeue_after_s=times.seconds_until(deadline, now))
-    return _evict(pod, now)
+        return None
+    present = frozenset(str(taint.get("key")) for taint in found)
+    if waiting is not None and waiting.taints <= present:
+        deadline = min(deadline, waiting.until)
+    return Waiting(since, deadline, present)
 
 
 def eviction_time(pod: Object, found: list[Object], now: datetime, seen: datetime) -> datetime | None:
@@ -75,7 +98,7 @@ class TaintEvictionReconciler:
     """Keys are pods; a node concerns the pods on it. Remembers which pods wait, to tell when one may stay after all."""
 
     def __init__(self, wiring: Wiring) -> None:
-        self._waiting: dict[str, datetime] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._pods = wiring.watch(PODS)
         self._pods.add_index(BY_NODE, node_of_pod)
         self._nodes = wiring.watch(NODES, self._on_node)
@@ -94,14 +117,15 @@ class TaintEvictionReconciler:
         namespace, name = split_key(key)
         pod = self._pods.get(name, namespace)
         node = self._nodes.get(dig(pod, "spec", "nodeName", default="")) if pod else None
-        now, since = effects.now(), self._waiting.pop(key, None)
-        decided = plan(pod, node, now, since) if pod and node else NOTHING
-        called_off = since is not None and decided is NOTHING and pod is not None and not is_being_deleted(pod)
-        if decided.requeue_after_s is not None:
-            self._waiting[key] = since or now
-        if called_off:
-            note = Note(pod or {}, NORMAL, "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
-            return Plan(notes=(note,))
+        now, before = effects.now(), self._waiting.pop(key, None)
+        if pod is None or node is None:
+            return NOTHING
+        decided = plan(pod, node, now, before)
+        after = waits(pod, node, now, before)
+        if after is not None and decided.requeue_after_s is not None:
+            self._waiting[key] = after
+        if before is not None and after is None and not is_being_deleted(pod):
+            return Plan(notes=(Note(pod, NORMAL, "TaintManagerEviction", f"Cancelling deletion of Pod {key}"),))
         return decided
 
     def _on_node(self, node: Object) -> list[str]:

@@ -186,6 +186,8 @@ def test_a_finished_job_is_deleted_when_its_time_is_over(make) -> None:
     assert not ttl_after_finished.plan(done, make.now)
     done["spec"]["ttlSecondsAfterFinished"] = 130
     assert ttl_after_finished.plan(done, make.now).requeue_after_s == 5.0
+    wrong = make.now - timedelta(hours=1)  # a clock that is put right while nobody looks
+    assert ttl_after_finished.plan(done, wrong).requeue_after_s == ttl_after_finished.LONGEST_S < 3600
     [deletion] = ttl_after_finished.plan(done, make.now + timedelta(seconds=5)).steps
     assert (deletion.name, deletion.propagation) == ("tick-1", "Foreground")
 

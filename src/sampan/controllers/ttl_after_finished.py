@@ -19,6 +19,9 @@ from sampan.reconcile.controller import Wiring
 from sampan.reconcile.measures import Spread, exponential
 from sampan.reconcile.plan import NOTHING, Account, Delete, Plan
 
+LONGEST_S = 600.0
+"""It looks again after this time at the latest: what a wrong clock made seem far away may be near."""
+
 
 def plan(job: Object, now: datetime) -> Plan:
     """Delete the Job, or look again when its time is over."""
@@ -26,7 +29,7 @@ def plan(job: Object, now: datetime) -> Plan:
     if ends_at is None or is_being_deleted(job):
         return NOTHING
     if ends_at > now:
-        return Plan(requeue_after_s=times.seconds_until(ends_at, now))
+        return Plan(requeue_after_s=min(times.seconds_until(ends_at, now), LONGEST_S))
     return Plan((Delete(JOBS, name_of(job), namespace_of(job), uid=uid_of(job), propagation="Foreground"),))
 
 

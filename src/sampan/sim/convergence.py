@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from sampan import effects
 from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, meta, namespace_of, uid_of
 from sampan.apimachinery.selectors import from_labels
-from sampan.sim.invariants.jobs import is_over
-from sampan.sim.invariants.policies import BUDGETS, selects
+from sampan.sim.invariants.jobs import is_over, lives_until_s
+from sampan.sim.invariants.pods import amount
+from sampan.sim.invariants.policies import BUDGETS, quota_usage, selects
 from sampan.sim.invariants.replicas import size
 from sampan.sim.world import (
     PODS,
@@ -29,6 +31,7 @@ from sampan.sim.world import (
 
 UNSETTLED: Final = "sim.sampan/unsettled"
 """A label: this object need not come to rest."""
+LATE_S: Final = 30.0
 SETTLING_KINDS: Final = frozenset({
     PODS, ("apps", "deployments"), ("apps", "replicasets"), ("apps", "statefulsets"), ("apps", "daemonsets"),
     ("batch", "jobs"), ("batch", "cronjobs"), ("core", "persistentvolumeclaims"), ("core", "persistentvolumes"),
@@ -122,6 +125,7 @@ def _stateful_set(world: World, obj: Object) -> Iterator[str]:
     if names != sorted(f"{meta(obj)['name']}-{n}" for n in range(start, start + wanted)):
         yield f"has pods {names}, not {wanted} from {start}"
     yield from _differing(obj, replicas=wanted, readyReplicas=wanted)
+    yield from _claims_beyond(world, obj, range(start, start + wanted))
     partition = dig(obj, "spec", "updateStrategy", "rollingUpdate", "partition", default=0)
     if dig(obj, "spec", "updateStrategy", "type") == "OnDelete" or partition:
         return
@@ -130,6 +134,22 @@ def _stateful_set(world: World, obj: Object) -> Iterator[str]:
         yield f"still runs {sorted(images)}"
     if wanted and dig(obj, "status", "currentRevision") != dig(obj, "status", "updateRevision"):
         yield "has not made its update revision the current one"
+
+
+def _claims_beyond(world: World, obj: Object, ordinals: range) -> Iterator[str]:
+    """Claims of ordinals that are not to be, where they have always been to go with their pods."""
+    if world.lately(uid_of(obj), "when scaled", 0.0) != ["Delete"]:
+        return
+    born_at_s = world.known[uid_of(obj)].born_at_s
+    kept = {f"{meta(obj)['name']}-{ordinal}" for ordinal in ordinals}
+    for template in dig(obj, "spec", "volumeClaimTemplates", default=[]):
+        prefix = f"{template['metadata']['name']}-"
+        for claim in world.all("core", "persistentvolumeclaims"):
+            name = str(meta(claim)["name"])
+            its_set = name.removeprefix(prefix).rpartition("-")[0]
+            its_own = name.startswith(prefix) and its_set == meta(obj)["name"]
+            if its_own and name.removeprefix(prefix) not in kept and world.known[uid_of(claim)].born_at_s > born_at_s:
+                yield f"still has claim {name}"
 
 
 def _daemon_set(world: World, obj: Object) -> Iterator[str]:
@@ -156,6 +176,9 @@ def _job(world: World, obj: Object) -> Iterator[str]:
         yield f"has not finished: {obj.get('status')}"
     elif active:
         yield f"is finished, and {len(active)} pods are not"
+    ends_at = lives_until_s(obj)
+    if ends_at is not None and ends_at + LATE_S < effects.now().timestamp():
+        yield "has been there for longer than it may after its end"
 
 
 def _claim(world: World, obj: Object) -> Iterator[str]:
@@ -202,11 +225,11 @@ def _service(world: World, obj: Object) -> Iterator[str]:
 
 def _quota(world: World, obj: Object) -> Iterator[str]:
     hard = dig(obj, "spec", "hard", default={})
-    if "pods" in hard:
-        pods = [pod for pod in world.pods_in[namespace_of(obj)].values() if not is_finished(pod)]
-        said = dig(obj, "status", "used", "pods", default="0")
-        if said != str(len(pods)):
-            yield f"says {said} pods are used, {len(pods)} are"
+    for what in hard:
+        used = quota_usage(world, namespace_of(obj), what)
+        said = dig(obj, "status", "used", what, default="0")
+        if used is not None and amount(said) != used:
+            yield f"says {said} {what} are used, {used / 1e9:g} are"
 
 
 CHECKS: Final[dict[GroupResource, Callable[[World, Object], Iterator[str]]]] = {

@@ -37,11 +37,13 @@ Curve: TypeAlias = Callable[[float], int]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One answer: asked when and by whom, what each pod of an app was said to use, None if there was no answer."""
+    """One answer: asked when and by whom, what each pod of an app was said to use, and how long ago that was; None if
+    there was no answer."""
 
     asked_at_s: float
     life: Life
     usages_milli: Mapping[str, int] | None
+    old_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ class SimMetrics:
                 raise errors.ServiceUnavailable("the metrics server is away")
             items = self._items(server, request, trouble)
             usages = {one["metadata"]["name"]: _milli(one) for one in items}
-            self._told(app, Told(asked_at_s, CAUSE.get().life, usages))
+            self._told(app, Told(asked_at_s, CAUSE.get().life, usages, trouble.old_s))
             head = {"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}}
             return Response(200, {"content-type": "application/json"}, orjson.dumps({**head, "items": items}))
 

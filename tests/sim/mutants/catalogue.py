@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from sampan.sim.faults.kinds import ClockJump, Crash, Lossy, OlderServer, SlowStore
+from sampan.sim.faults.kinds import ClockJump, Crash, Lossy, OlderServer, SlowStore, StaleWatch
 from sampan.sim.faults.plan import FaultPlan
 
 _spec = importlib.util.spec_from_file_location("sim_mutant", Path(__file__).with_name("mutant.py"))
@@ -20,6 +20,9 @@ SCHEDULER_IS_NOT_HEARD = FaultPlan((Lossy(0.0, 120.0, "scheduler", 0.5, 0.0),))
 SCHEDULER_DIES = FaultPlan(tuple(Crash(at, 1.0, "scheduler", "before") for at in range(5, 115, 12)))
 SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY = FaultPlan((
     SlowStore(0.0, 120.0, 3.0), *(Crash(at, 0.5, "scheduler", "inside") for at in range(5, 115, 8)),
+))
+NEW_NODES_ARE_NOT_SEEN = FaultPlan(tuple(
+    StaleWatch(at, 30.0, "pod-garbage-collector-controller", "/nodes") for at in (1.0, 40.0, 80.0)
 ))
 CLOCKS_JUMP = FaultPlan(tuple(ClockJump(15.0 + 30 * n, 12.0, 3600.0) for n in range(15)))
 
@@ -210,4 +213,60 @@ MUTANTS = (
            "assumed |= dict.fromkeys(groups.missing, max(values.values()))", "autoscaling"),
     Mutant("a window ends when the clock is set", "controllers.horizontal_pod_autoscaler:_steady_now",
            "datetime.fromtimestamp(effects.monotonic(), UTC)", "effects.now()", "autoscaling", plan=CLOCKS_JUMP),
+    # Sets with claims and partitions
+    Mutant("OnDelete rolls", "controllers.statefulset:_Work.decide",
+           'if dig(self.owner, "spec", "updateStrategy", "type", default="RollingUpdate") == "RollingUpdate":',
+           "if True:", "ordinals"),
+    Mutant("the partition is rolled, too", "controllers.statefulset:_Work._roll",
+           "if ordinal < first or in_the_way >= limit:", "if in_the_way >= limit:", "ordinals"),
+    Mutant("what is made below the partition is new", "controllers.statefulset:Revisions.for_new_pod",
+           "if ordinal < identity.start_ordinal(owner) + partition:", "if False:", "ordinals"),
+    Mutant("one more may be unavailable", "controllers.statefulset:_Work._roll",
+           "len(unavailable) < limit", "len(unavailable) <= limit", "ordinals"),
+    Mutant("claims go with whoever has them", "controllers.statefulset_identity:_owner_of_claim",
+           'return owner if policy.get("whenDeleted") == "Delete" else None', "return pod", "ordinals"),
+    Mutant("claims stay when a set shrinks", "controllers.statefulset_identity:_owner_of_claim",
+           'if scaled_down and policy.get("whenScaled") == "Delete":', "if False:", "ordinals", minutes=3.0),
+    Mutant("a set begins at zero", "controllers.statefulset_identity:start_ordinal",
+           "return int(", "return 0 * int(", "ordinals"),
+    # Devices
+    Mutant("a device that is about to be given is free", "scheduler.devices.claims:Claims._all",
+           "yield from self._pending.values()", "yield from ()", "devices"),
+    Mutant("the last share is all that is consumed", "scheduler.devices.claims:Claims.taken",
+           "consumed.setdefault(device, Counter()).update(amounts)", "consumed[device] = Counter(amounts)", "devices"),
+    Mutant("bound before its claims are its own", "scheduler.plugins.dynamic_resources:DynamicResources.pre_bind",
+           "if _is_reserved(claim, pod):", "if True:", "devices"),
+    Mutant("devices are taken from who runs", "controllers.resource_claim:_runs",
+           "if pod is None or is_finished(pod):", "if True:", "devices"),
+    Mutant("devices are kept for who is gone", "controllers.resource_claim:plan_claim",
+           'if one.get("resource") != "pods" or _runs(users.pods.get(one.get("uid", "")))', "if True", "devices"),
+    Mutant("claims stay when their pods have ended", "controllers.resource_claim:plan_claim",
+           "if is_replaced or not _runs(users.owner):", "if is_replaced:", "devices"),
+    # What is left over, and for how long
+    Mutant("a node that is not in the copy is gone", "controllers.pod_gc:plan",
+           "elif node in observed.gone:", "elif node and node not in observed.nodes:", "daemonsets",
+           plan=NEW_NODES_ARE_NOT_SEEN),
+    Mutant("a job that has ended goes at once", "controllers.ttl_after_finished:plan",
+           "if ends_at > now:", "if False:", "jobs"),
+    Mutant("a job that has ended stays", "controllers.ttl_after_finished:expires_at",
+           "if ttl_s is None:", "if True:", "jobs"),
+    # Endpoints, budgets, quotas, volumes, daemons, nodes
+    Mutant("who is going is sent to", "controllers.endpointslice:endpoint_of",
+           "(serving and not terminating)", "serving", "deployments"),
+    Mutant("who is going is not said to be", "controllers.endpointslice:endpoint_of",
+           '"terminating": terminating', '"terminating": False', "deployments"),
+    Mutant("evictions that were granted are forgotten", "controllers.disruption:_status",
+           "is_ready(pod) and not is_being_deleted(pod) and name_of(pod) not in disrupted for pod in pods",
+           "is_ready(pod) and not is_being_deleted(pod) for pod in pods", "budgets", 24, minutes=3.0),
+    Mutant("a recount counts one of each", "controllers.resourcequota:plan",
+           "used[name] = plus(used.get(name), amount)", "used[name] = amount", "quotas"),
+    Mutant("a recount of what was there before", "controllers.resourcequota:plan",
+           'if status.get("hard") == hard and status.get("used") is not None and known == counted:',
+           'if status.get("used") is not None:', "quotas"),
+    Mutant("a volume of somebody else", "api.core.volume_matching:matches",
+           'if dig(volume, "spec", "claimRef") is not None:', "if False:", "volumes"),
+    Mutant("a daemon set forgets what it expects", "reconcile.expectations:Expectations.satisfied",
+           "return key not in self._awaited", "return True", "daemonsets", 4, "heavy"),
+    Mutant("a pod that has ended runs again", "sim.stages:next_stage",
+           "if _phase(pod) in _ENDED and not is_being_deleted(pod):", "if False:", "jobs"),
 )

@@ -192,12 +192,12 @@ class Autoscalers:
 
 
 def _advice(world: World, target: Object, scaler: Object, told: Told) -> Advice:
-    now = told.asked_at_s
+    now, since = told.asked_at_s, told.asked_at_s - told.old_s - READY_S
     pods = [pod for pod in world.pods_in[namespace_of(target)].values() if app_of(target) == f"app {_app(pod)}"]
     sure = bool(pods) and all(
-        is_active(pod) and world.lately(uid_of(pod), "ready", now - READY_S) == [True] for pod in pods
+        is_active(pod) and world.lately(uid_of(pod), "ready", since) == [True] for pod in pods
     ) and world.informed_until_of(told.life.component, now) > now - 2 * AROUND_S
-    sure = sure and len(world.lately(uid_of(target), "size", now - READY_S)) == 1
+    sure = sure and len(world.lately(uid_of(target), "size", since)) == 1
     usages, replicas = told.usages_milli, None
     if sure and usages and len(usages) == len(pods):
         each, wanted = requested_milli(target), target_milli(scaler, target)

@@ -6,12 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
+from sampan import effects
 from sampan.apimachinery.object import Object, annotations_of, dig, is_being_deleted, uid_of
+from sampan.controllers import times
 from sampan.sim.invariants.pods import is_going
 from sampan.sim.world import PODS, Change, GroupResource, World, controller_uid, is_active, phase_of, title
 
 JOBS: Final[GroupResource] = ("batch", "jobs")
 CRON_JOBS: Final[GroupResource] = ("batch", "cronjobs")
+CLOCK_S: Final = 60.0
+"""A clock that was wrong so long ago may have been looked at."""
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
 
@@ -127,6 +131,35 @@ class JobPods:
             yield f"{title(job)} has {len(same)} pods of index {index}: {', '.join(sorted(same))}"
         if str(index) in self._done[uid_of(job)] and not lost:
             yield f"{title(pod)} was made for index {index} of {title(job)}, which has succeeded"
+
+
+class JobLifetimes:
+    """A Job is deleted for its age when it has ended and that was long enough ago, by a clock that may have jumped."""
+
+    name = "job lifetimes"
+    resources = (JOBS,)
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        old, new = change.old, change.new
+        world.note("clock", "offset", round(effects.now().timestamp() - effects.monotonic()))
+        if change.cause.by != "ttl-after-finished-controller" or old is None or is_being_deleted(old):
+            return
+        ends_at = lives_until_s(old)
+        if ends_at is None:
+            yield f"{title(old)} was deleted for its age, and it has not ended, or may stay"
+        elif new is None or is_being_deleted(new):
+            offsets = world.lately("clock", "offset", change.cause.sent_at_s - CLOCK_S)
+            if ends_at > max(offsets) + effects.monotonic() + 1:
+                yield f"{title(old)} was deleted {ends_at - max(offsets) - effects.monotonic():.0f} s before its time"
+
+
+def lives_until_s(job: Object) -> float | None:
+    """When a Job that has ended has been there for long enough, in seconds of the wall clock; None if it may stay."""
+    lives_s = dig(job, "spec", "ttlSecondsAfterFinished")
+    for one in dig(job, "status", "conditions", default=[]):
+        if one.get("type") in ("Complete", "Failed") and one.get("status") == "True" and lives_s is not None:
+            return times.parse(one["lastTransitionTime"]).timestamp() + int(lives_s)
+    return None
 
 
 class CronJobConcurrency:

@@ -87,6 +87,24 @@ class PodRemoval:
         yield f"{title(old)} was removed by {by} while it may run on {node_of(old)}"
 
 
+class PodGarbage:
+    """What is collected as left over is: its node is gone, or it was never bound and is to go, or it has ended."""
+
+    name = "pod garbage"
+    resources = OF_PODS
+
+    def check(self, world: World, change: Change) -> Iterator[str]:
+        old, new = change.old, change.new
+        if change.cause.by != "pod-garbage-collector" or old is None:
+            return
+        if new is not None and phase_of(new) == phase_of(old):
+            return
+        node = world.get(NODES, node_of(old))
+        is_left = (node is None and node_of(old)) or (is_being_deleted(old) and not node_of(old))
+        if not is_left and not (new is None and is_finished(old)) and not dig(node or {}, "spec", "taints"):
+            yield f"{title(old)} was collected, and it runs on {node_of(old) or 'no node, and is to'}"
+
+
 class NodeCapacity:
     """What is bound to a node fits it. A binding whose sender never learned of it is nobody's mistake."""
 

@@ -64,17 +64,25 @@ class Quotas:
                 yield f"{title(quota)} allows {hard / 1e9:g} {what}, with {title(change.obj)} it is {used / 1e9:g}"
 
     def _used(self, world: World, change: Change, namespace: str, what: str) -> int | None:
-        """In units of 10⁻⁹; None if the change does not concern it."""
-        if what in ("pods", "requests.cpu", "cpu", "requests.memory", "memory"):
-            if change.resource != PODS:
-                return None
-            resource = what.removeprefix("requests.")
-            there = (pod for pod in world.pods_in[namespace].values() if not (is_finished(pod) or _is_overdue(pod)))
-            return sum(requested(pod, resource) for pod in there)
-        plural, _, group = what.removeprefix("count/").partition(".")
-        if change.resource != (group or "core", plural):
-            return None
-        return amount("1") * sum(1 for obj in world.objects[change.resource].values() if namespace_of(obj) == namespace)
+        """None if the change does not concern it."""
+        return quota_usage(world, namespace, what) if change.resource == _counted(what) else None
+
+
+def _counted(what: str) -> GroupResource:
+    """The resource whose objects use up something that a quota limits."""
+    if what in ("pods", "requests.cpu", "cpu", "requests.memory", "memory"):
+        return PODS
+    plural, _, group = what.removeprefix("count/").partition(".")
+    return group or "core", plural
+
+
+def quota_usage(world: World, namespace: str, what: str) -> int | None:
+    """How much of it is used, in units of 10⁻⁹."""
+    if _counted(what) == PODS:
+        resource = what.removeprefix("requests.")
+        there = (pod for pod in world.pods_in[namespace].values() if not (is_finished(pod) or _is_overdue(pod)))
+        return sum(requested(pod, resource) for pod in there)
+    return amount("1") * sum(1 for obj in world.objects[_counted(what)].values() if namespace_of(obj) == namespace)
 
 
 def _is_overdue(pod: Object) -> bool:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from sampan.apimachinery.object import Object, dig, is_being_deleted, labels_of, name_of, namespace_of, uid_of
+from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, name_of, namespace_of, uid_of
+from sampan.sim.invariants.numbers import share
 from sampan.sim.invariants.pods import ordinal_of
 from sampan.sim.invariants.replicas import size
 from sampan.sim.world import PODS, Change, GroupResource, World, is_active, is_finished, is_ready, title
 
 STATEFUL_SETS: Final[GroupResource] = ("apps", "statefulsets")
 DAEMON_SETS: Final[GroupResource] = ("apps", "daemonsets")
+CLAIMS: Final[GroupResource] = ("core", "persistentvolumeclaims")
+RETENTION_S: Final = 30.0
+"""How long it may take until claims follow a changed policy."""
 
 
 class StatefulSetOrder:
-    """A pod is made when those before it are ready, and taken when none after it is left or still to come back."""
+    """A pod is made when those before it are ready, and taken when none after it is left or still to come back.
+
+    Only a rolling update takes pods to make them anew: from its partition on, while no more than `maxUnavailable` are
+    not ready. What is made again below the partition is of the revision that the set had before.
+    """
 
     name = "stateful set order"
     resources = (PODS, STATEFUL_SETS)
@@ -24,8 +33,9 @@ class StatefulSetOrder:
         obj = change.obj
         if change.resource == STATEFUL_SETS:
             if change.new is not None:
-                world.note(uid_of(obj), "replicas", size(obj))
+                world.note(uid_of(obj), "plan", plan_of(obj))
                 world.note(uid_of(obj), "image", dig(obj, "spec", "template", "spec", "containers", 0, "image"))
+                world.note(uid_of(obj), "current", dig(obj, "status", "currentRevision", default=""))
             return
         owner = world.owner(obj, STATEFUL_SETS)
         if owner is None:
@@ -33,7 +43,6 @@ class StatefulSetOrder:
         ordinal = ordinal_of(obj)
         is_there = change.new is not None and is_active(change.new)
         world.note(uid_of(owner), f"ready {ordinal}", is_there and is_ready(obj))
-        world.note(uid_of(owner), f"there {ordinal}", is_there)
         if change.old is None:
             yield from self._made(world, change, owner, ordinal)
         elif change.new is not None and is_being_deleted(change.new) and is_active(change.old):
@@ -45,32 +54,63 @@ class StatefulSetOrder:
             yield f"{title(pod)} is no name of {title(owner)}"
             return
         informed = world.informed_until_s(change.cause)
-        start = dig(owner, "spec", "ordinals", "start", default=0)
-        end = start + max(world.lately(uid, "replicas", informed))
-        if not start <= ordinal < end:
-            yield f"{title(pod)} is beyond the {end - start} of {title(owner)}"
+        plans = world.lately(uid, "plan", informed)
+        fitting = [plan for plan in plans if plan.start <= ordinal < plan.end]
+        if not fitting:
+            yield f"{title(pod)} is beyond the {plans[-1].end - plans[-1].start} of {title(owner)}"
+        if all(plan.rolls and ordinal < plan.first for plan in fitting):
+            current = world.lately(uid, "current", informed)
+            made_of = labels_of(pod).get("controller-revision-hash")
+            if fitting and "" not in current and made_of not in current:
+                yield f"{title(pod)} is below the partition, and not of the current revision {current[-1]}"
         if dig(owner, "spec", "podManagementPolicy") == "Parallel":
             return
-        for before in range(start, ordinal):
+        for before in range(max((plan.start for plan in fitting), default=ordinal), ordinal):
             if not any(world.lately(uid, f"ready {before}", informed)):
                 yield f"{title(pod)} was made before {name_of(owner)}-{before} was ready"
 
     def _taken(self, world: World, change: Change, owner: Object, ordinal: int) -> Iterator[str]:
-        if change.cause.by != "statefulset-controller" or dig(owner, "spec", "podManagementPolicy") == "Parallel":
+        if change.cause.by != "statefulset-controller":
             return
         uid, informed = uid_of(owner), world.informed_until_s(change.cause)
-        start = dig(owner, "spec", "ordinals", "start", default=0)
-        after = {
-            ordinal_of(pod): pod for pod in world.pods_of[uid].values() if ordinal_of(pod) > ordinal
-        }
-        for end in {start + number for number in world.lately(uid, "replicas", informed)}:
-            if ordinal >= end and not any(is_active(pod) for pod in after.values()):
-                return  # beyond the end, and the last one
-            ready = (any(world.lately(uid, f"ready {one}", informed)) for one in after if one < end)
-            changed = len(world.lately(uid, "image", informed)) > 1
-            if ordinal < end and (changed or _is_outdated(change.obj, owner)) and all(ready):
-                return  # to be made anew, and those after it are well
+        ordered = dig(owner, "spec", "podManagementPolicy") != "Parallel"
+        there = {ordinal_of(pod): pod for pod in world.pods_of[uid].values()}
+        changed = len(world.lately(uid, "image", informed)) > 1
+        for plan in world.lately(uid, "plan", informed):
+            if not plan.start <= ordinal < plan.end:
+                above = [one for one in there if one > ordinal and not plan.start <= one < plan.end]
+                if not ordered or not any(is_active(there[one]) for one in above):
+                    return  # not wanted any more, and the last such one
+            elif plan.rolls and ordinal >= plan.first and (changed or _is_outdated(change.obj, owner)):
+                missed = [
+                    one for one in range(plan.start, plan.end)
+                    if one != ordinal and not any(world.lately(uid, f"ready {one}", informed))
+                ]
+                counted = missed if all(world.lately(uid, f"ready {ordinal}", informed)) else []
+                if len(counted) < plan.unavailable and len([one for one in missed if one > ordinal]) < plan.unavailable:
+                    return  # to be made anew, and enough of the others are well
         yield f"{title(change.obj)} was taken though neither its turn to go nor to be made anew had come"
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlan:
+    """Which ordinals a set has, from `start` up to `end`, and which of them a rolling update replaces how."""
+
+    start: int
+    end: int
+    rolls: bool
+    first: int
+    unavailable: int
+
+
+def plan_of(owner: Object) -> SetPlan:
+    start, strategy = dig(owner, "spec", "ordinals", "start", default=0), dig(owner, "spec", "updateStrategy")
+    rolling = dig(strategy, "rollingUpdate", default={}) if strategy else {}
+    return SetPlan(
+        start, start + size(owner), dig(strategy or {}, "type", default="RollingUpdate") == "RollingUpdate",
+        start + int(rolling.get("partition") or 0),
+        max(1, share(rolling.get("maxUnavailable") or 1, size(owner), up=False)),
+    )
 
 
 def _is_outdated(pod: Object, owner: Object) -> bool:
@@ -118,13 +158,22 @@ def target_of(pod: Object) -> str:
 
 
 class ClaimsOfSets:
-    """A StatefulSet's pod runs with the claim of its own ordinal."""
+    """A StatefulSet's pod runs with the claim of its own ordinal; nobody collects a claim that is to be retained."""
 
     name = "claims of sets"
-    resources = (PODS,)
+    resources = (PODS, STATEFUL_SETS, CLAIMS)
 
     def check(self, world: World, change: Change) -> Iterator[str]:
         new = change.new
+        if change.resource == STATEFUL_SETS:
+            if new is not None:
+                policy = dig(new, "spec", "persistentVolumeClaimRetentionPolicy", default={})
+                world.note(f"claims of {key_of(new)}", "retained", all(one == "Retain" for one in policy.values()))
+                world.note(uid_of(new), "when scaled", policy.get("whenScaled", "Retain"))
+            return
+        if change.resource == CLAIMS:
+            yield from self._collected(world, change)
+            return
         if new is None or change.old is not None or is_finished(new):
             return
         owner = world.owner(new, STATEFUL_SETS)
@@ -138,3 +187,15 @@ class ClaimsOfSets:
                 yield f"{title(new)} has claim {found}, not {wanted}"
             elif world.get(("core", "persistentvolumeclaims"), f"{namespace_of(new)}/{wanted}") is None:
                 yield f"{title(new)} was made before its claim {wanted}"
+
+    def _collected(self, world: World, change: Change) -> Iterator[str]:
+        old, new = change.old, change.new
+        if old is None or is_being_deleted(old) or not (new is None or is_being_deleted(new)):
+            return
+        if change.cause.by == "user":
+            return
+        owner = name_of(old).partition("-")[2].rpartition("-")[0]
+        since = world.informed_until_s(change.cause) - RETENTION_S
+        retained = world.lately(f"claims of {namespace_of(old)}/{owner}", "retained", since)
+        if retained and all(retained):
+            yield f"{title(old)} was taken by {change.cause.by}, and StatefulSet {owner} retains its claims"

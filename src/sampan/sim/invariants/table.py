@@ -7,6 +7,7 @@ from typing import Final
 
 from sampan.sim.invariants import (
     autoscaling,
+    devices,
     gangs,
     jobs,
     objects,
@@ -31,6 +32,7 @@ INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
     objects.Ledgers,
     pods.PodLifecycle,
     pods.PodRemoval,
+    pods.PodGarbage,
     pods.NodeCapacity,
     replicas.ReplicaCount,
     replicas.RolloutSize,
@@ -41,17 +43,21 @@ INVARIANTS: Final[Sequence[Callable[[], Invariant]]] = (
     jobs.JobCounts,
     jobs.JobPods,
     jobs.CronJobConcurrency,
+    jobs.JobLifetimes,
     policies.Quotas,
     policies.Budgets,
     autoscaling.Autoscalers,
     policies.Leadership,
     policies.VolumeBinding,
     services.ServiceAddresses,
+    services.Endpoints,
     preemption.Victims,
     preemption.Spared,
     preemption.KeptRooms,
     gangs.Gangs,
     gangs.WholeGroups,
+    devices.Allocations,
+    devices.Reservations,
 )
 
 

@@ -6,13 +6,14 @@ from sampan.api.resources import DEPLOYMENTS, SERVICES
 from sampan.sim.actions import delete_pod, relabel_pod, scale, set_image, set_spec
 from sampan.sim.documents import deployment, rolling, service
 from sampan.sim.scenario import Scenario
+from sampan.sim.stages import STOP_SECONDS
 
 SCENARIO = Scenario(
     name="deployments",
     about="roll-outs while sizes and images change and pods die",
     apart=("deployment-controller", "replicaset-controller", "endpointslice-controller"),
     objects=(
-        (DEPLOYMENTS, deployment("web", 6, rolling(2, 1))),
+        (DEPLOYMENTS, deployment("web", 6, rolling(2, 1), annotations={STOP_SECONDS: "7"})),
         (DEPLOYMENTS, deployment("api", 4, rolling("25%", 0))),
         (DEPLOYMENTS, deployment("tool", 2, {"type": "Recreate"})),
         (SERVICES, service("web", "web")),

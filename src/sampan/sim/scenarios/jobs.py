@@ -22,7 +22,9 @@ SCENARIO = Scenario(
         (JOBS, job("doomed", 3, 2, exit_code=1, backoffLimit=3)),
     ),
     actions=(
-        (3, create_some(JOBS, lambda n: job(f"more-{n}", 6, 3, fail_percent=15, **(INDEXED if n % 2 else {})), 8)),
+        (3, create_some(JOBS, lambda n: job(
+            f"more-{n}", 6, 3, fail_percent=15, ttlSecondsAfterFinished=30, **(INDEXED if n % 2 else {})
+        ), 8)),
         (2, set_spec(JOBS, "first", {"parallelism": 1}, {"parallelism": 5}, {"parallelism": 3})),
         (2, set_spec(JOBS, "plain", {"suspend": True}, {"suspend": False})),
         (2, delete_pod("first")),

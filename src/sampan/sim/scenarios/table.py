@@ -12,11 +12,13 @@ from sampan.sim.scenarios import (
     cronjobs,
     daemonsets,
     deployments,
+    devices,
     gangs,
     garbage,
     jobs,
     leaders,
     namespaces,
+    ordinals,
     preemption,
     quotas,
     scheduling,
@@ -30,7 +32,7 @@ from sampan.sim.scenarios import (
 SCENARIOS: Final[dict[str, Scenario]] = {
     module.SCENARIO.name: module.SCENARIO
     for module in (
-        deployments, statefulsets, jobs, cronjobs, daemonsets, autoscaling, budgets, namespaces, garbage, quotas,
-        volumes, zones, scheduling, preemption, gangs, leaders, webhooks, servers, churn,
+        deployments, statefulsets, ordinals, jobs, cronjobs, daemonsets, autoscaling, budgets, namespaces, garbage,
+        quotas, volumes, zones, scheduling, preemption, gangs, devices, leaders, webhooks, servers, churn,
     )
 }

@@ -221,12 +221,10 @@ MUTANTS = (
            "if ordinal < first or in_the_way >= limit:", "if in_the_way >= limit:", "ordinals"),
     Mutant("what is made below the partition is new", "controllers.statefulset:Revisions.for_new_pod",
            "if ordinal < identity.start_ordinal(owner) + partition:", "if False:", "ordinals"),
-    Mutant("one more may be unavailable", "controllers.statefulset:_Work._roll",
-           "len(unavailable) < limit", "len(unavailable) <= limit", "ordinals"),
     Mutant("claims go with whoever has them", "controllers.statefulset_identity:_owner_of_claim",
            'return owner if policy.get("whenDeleted") == "Delete" else None', "return pod", "ordinals"),
     Mutant("claims stay when a set shrinks", "controllers.statefulset_identity:_owner_of_claim",
-           'if scaled_down and policy.get("whenScaled") == "Delete":', "if False:", "ordinals", minutes=3.0),
+           'if scaled_down and policy.get("whenScaled") == "Delete":', "if False:", "ordinals", 5, minutes=3.0),
     Mutant("a set begins at zero", "controllers.statefulset_identity:start_ordinal",
            "return int(", "return 0 * int(", "ordinals"),
     # Devices

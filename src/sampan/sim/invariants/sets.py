@@ -172,6 +172,7 @@ class ClaimsOfSets:
                 world.note(uid_of(new), "when scaled", policy.get("whenScaled", "Retain"))
             return
         if change.resource == CLAIMS:
+            world.note(change.key, "claim", new is not None)
             yield from self._collected(world, change)
             return
         if new is None or change.old is not None or is_finished(new):
@@ -185,7 +186,7 @@ class ClaimsOfSets:
             found = dig(volumes.get(template["metadata"]["name"]), "persistentVolumeClaim", "claimName")
             if found != wanted:
                 yield f"{title(new)} has claim {found}, not {wanted}"
-            elif world.get(("core", "persistentvolumeclaims"), f"{namespace_of(new)}/{wanted}") is None:
+            elif not any(world.lately(f"{namespace_of(new)}/{wanted}", "claim", world.informed_until_s(change.cause))):
                 yield f"{title(new)} was made before its claim {wanted}"
 
     def _collected(self, world: World, change: Change) -> Iterator[str]:

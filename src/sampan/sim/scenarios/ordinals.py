@@ -10,8 +10,9 @@ from sampan.apimachinery.object import Object, dig, name_of
 from sampan.sim.actions import create, delete, delete_pod, scale, set_image, set_spec
 from sampan.sim.documents import service, stateful_set, volume
 from sampan.sim.scenario import Action, Scenario, Stage
+from sampan.sim.stages import READY_AFTER, STOP_SECONDS
 
-SPARE = 8
+SPARE = 12
 """So many volumes are free at any time."""
 
 
@@ -23,8 +24,14 @@ def with_spec(obj: Object, **fields: Any) -> Object:
     return {**obj, "spec": {**obj["spec"], **fields}}
 
 
-LOG = with_spec(stateful_set("log", 3, claims=True, management="Parallel"), **retaining("Delete", "Delete"))
-MANUAL = with_spec(stateful_set("manual", 3), updateStrategy={"type": "OnDelete"})
+def slow(obj: Object) -> Object:
+    """Its pods take their time to become ready and to end."""
+    obj["spec"]["template"]["metadata"]["annotations"] = {READY_AFTER: "3", STOP_SECONDS: "4"}
+    return obj
+
+
+LOG = slow(with_spec(stateful_set("log", 3, claims=True, management="Parallel"), **retaining("Delete", "Delete")))
+MANUAL = with_spec(stateful_set("manual", 2, claims=True), updateStrategy={"type": "OnDelete"})
 
 
 def supply(spare: int) -> Action:
@@ -69,7 +76,8 @@ SCENARIO = Scenario(
         (3, delete_pod("db")),
         (3, scale(STATEFUL_SETS, "log", 0, 4)),
         (2, set_image(STATEFUL_SETS, "log")),
-        (1, set_spec(STATEFUL_SETS, "log", retaining("Delete", "Delete"), retaining("Retain", "Delete"),
+        (1, scale(STATEFUL_SETS, "manual", 1, 3)),
+        (1, set_spec(STATEFUL_SETS, "manual", retaining("Delete", "Delete"), retaining("Retain", "Delete"),
                      retaining("Delete", "Retain"), retaining("Retain", "Retain"))),
         (1, delete(STATEFUL_SETS, "log")),
         (2, create(STATEFUL_SETS, LOG)),

@@ -13,10 +13,11 @@ import pytest
 
 from sampan.api.core.volume_matching import BIND_COMPLETED, BOUND_BY_CONTROLLER
 from sampan.apimachinery.object import Object, annotations_of, dig, name_of, namespace_of
+from sampan.controllers import ephemeral_volume, volume_expansion
 from sampan.controllers.persistentvolume_binder import plan_volume
 from sampan.controllers.persistentvolume_claims import MIGRATED, PROVISIONER, Storage, plan_claim
 from sampan.controllers.volume_protection import is_used
-from sampan.reconcile.plan import Plan, Update
+from sampan.reconcile.plan import Create, Plan, Update
 
 BOUND = {BIND_COMPLETED: "yes"}
 BY_US = {BOUND_BY_CONTROLLER: "yes"}
@@ -346,3 +347,60 @@ def test_who_uses_a_claim(
         found["metadata"]["ownerReferences"] = [owner]
     ends = is_over and "ephemeral" in dig(user, "spec", "volumes", 0, default={})
     assert is_used(found, [user]) == (used and not ends)
+
+
+CSI, EBS = {"csi": {"driver": "disk.example.com"}}, {"awsElasticBlockStore": {"volumeID": "v"}}
+RESIZER = volume_expansion.RESIZER
+
+
+@pytest.mark.parametrize(("source", "size", "has", "annotations", "resizer", "told"), [
+    (CSI, "2Gi", "1Gi", {}, None, True), ({"hostPath": {"path": "/x"}}, "2Gi", "1Gi", {}, None, True),
+    (CSI, "1Gi", "1Gi", {}, None, False), (CSI, "1Gi", "2Gi", {}, None, False), (CSI, "2Gi", None, {}, None, False),
+    (EBS, "2Gi", "1Gi", {}, "ebs.csi.aws.com", False),
+    (EBS, "2Gi", "1Gi", {RESIZER: "ebs.csi.aws.com"}, None, False), (EBS, "2Gi", "2Gi", {}, None, False),
+])
+def test_a_claim_that_asks_for_more_than_it_has_waits_for_a_resizer(
+    source: Object, size: str, has: str | None, annotations: Any, resizer: str | None, told: bool
+) -> None:
+    owner = claim(size=size, phase="Bound", annotations=annotations, volumeName="v")
+    if has is not None:
+        owner["status"]["capacity"] = {"storage": has}
+    found = volume(claimRef=ref(uid="uid-c"), **source)
+    plan = volume_expansion.plan(owner, found)
+    written = [annotations_of(step.obj)[RESIZER] for step in plan.steps if isinstance(step, Update)]
+    assert written == ([resizer] if resizer else [])
+    assert [(one.type, one.reason, one.message) for one in plan.notes] == ([
+        ("Normal", "ExternalExpanding", "waiting for an external controller to expand this PVC"),
+    ] if told else [])
+    for stranger in (volume(claimRef=ref(uid="other"), **source), volume(**source)):
+        assert not volume_expansion.plan(owner, stranger)
+    assert not volume_expansion.plan(going(owner), found)
+    assert not volume_expansion.plan({**owner, "status": {**owner["status"], "phase": "Pending"}}, found)
+
+
+TEMPLATE = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+EPHEMERAL = [{"name": "v", "ephemeral": {"volumeClaimTemplate": TEMPLATE}}]
+
+
+def test_the_claim_of_an_ephemeral_volume_is_the_pods_own() -> None:
+    [create] = ephemeral_volume.plan(pod(volumes=EPHEMERAL), lambda name: None).steps
+    assert isinstance(create, Create)
+    made = create.obj
+    assert (name_of(made), namespace_of(made), made["spec"]) == ("p-v", "default", TEMPLATE["spec"])
+    assert (made["metadata"]["labels"], made["metadata"]["annotations"]) == ({"a": "b"}, {"c": "d"})
+    [owner] = made["metadata"]["ownerReferences"]
+    assert owner == {**OWNER, "blockOwnerDeletion": True}
+    assert create.failed is not None and (create.failed.type, create.failed.reason, create.failed.message) == (
+        "Warning", "FailedBinding", "ephemeral volume v: create PVC p-v: {error}",
+    )
+    assert not ephemeral_volume.plan(pod(volumes=EPHEMERAL), lambda name: made)
+    assert not ephemeral_volume.plan(going(pod(volumes=EPHEMERAL)), lambda name: None)
+    assert not ephemeral_volume.plan(pod(volumes=NAMED), lambda name: None)
+
+
+def test_a_claim_of_that_name_that_is_not_the_pods_is_told_of_and_left_alone() -> None:
+    decided = ephemeral_volume.plan(pod(volumes=EPHEMERAL), lambda name: claim(name))
+    assert not decided.steps and [(one.type, one.reason, one.message) for one in decided.notes] == [(
+        "Warning", "FailedBinding",
+        "ephemeral volume v: PVC default/p-v was not created for pod default/p (pod is not owner)",
+    )]

@@ -20,7 +20,6 @@ from sampan.controllers import (
     service_cidr,
     storage_version_migrator,
     trust_bundle_publisher,
-    volume_expansion,
 )
 from sampan.controllers import validating_admission_policy_status as policy_status
 from sampan.controllers.volume_protection import attributes_classes_of
@@ -141,20 +140,6 @@ def test_a_service_range_is_ready_and_stays_while_addresses_need_it(make) -> Non
         assert service_cidr.plan(going, others, addresses, make.now).requeue_after_s == 10
         [free] = service_cidr.plan(going, others, addresses, make.now + timedelta(seconds=10)).steps
         assert free.obj["metadata"]["finalizers"] == []
-
-
-def test_a_claim_that_grew_is_handed_to_the_drivers_resizer(make) -> None:
-    claim = {
-        "metadata": make.meta("data"), "spec": {"resources": {"requests": {"storage": "2Gi"}}},
-        "status": {"phase": "Bound"},
-    }
-    volume = {"spec": {"capacity": {"storage": "1Gi"}, "csi": {"driver": "disk.example.com"}}}
-    decided = volume_expansion.plan(claim, volume, {"allowVolumeExpansion": True})
-    [update] = decided.steps
-    assert update.obj["metadata"]["annotations"] == {"volume.kubernetes.io/storage-resizer": "disk.example.com"}
-    assert [note.reason for note in decided.notes] == ["ExternalExpanding"]
-    assert not volume_expansion.plan(claim, volume, {"allowVolumeExpansion": False})
-    assert not volume_expansion.plan(update.obj, volume, {"allowVolumeExpansion": True})
 
 
 def test_pod_certificate_requests_go_after_a_quarter_of_an_hour(make) -> None:

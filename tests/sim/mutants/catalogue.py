@@ -241,8 +241,8 @@ MUTANTS = (
     Mutant("claims stay when their pods have ended", "controllers.resource_claim:plan_claim",
            "if is_replaced or not _runs(users.owner):", "if is_replaced:", "devices"),
     # What is left over, and for how long
-    Mutant("a node that is not in the copy is gone", "controllers.pod_gc:plan",
-           "elif node in observed.gone:", "elif node and node not in observed.nodes:", "daemonsets",
+    Mutant("a node that is not in the copy is gone", "controllers.pod_gc:_reason",
+           "if node in observed.gone:", "if node and node not in observed.nodes:", "daemonsets",
            plan=NEW_NODES_ARE_NOT_SEEN),
     Mutant("a job that has ended goes at once", "controllers.ttl_after_finished:plan",
            "if ends_at > now:", "if False:", "jobs"),

@@ -78,3 +78,13 @@ async def test_clients_may_have_the_second_openapi_document_in_protobuf():
         answer = await call(server, "GET", "/openapi/v2", headers={"accept": asked})
         assert answer.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
         assert answer.body.startswith(b"\n\x032.0")
+
+
+async def test_the_server_says_what_it_is_and_how_it_was_told_to_run() -> None:
+    async with serving(event_ttl_s=77.0) as (server, _):
+        form = "application/json;v=v1beta1;g=config.k8s.io;as="
+        status = document(await call(server, "GET", "/statusz", headers={"accept": f"{form}Statusz"}))
+        assert status["metadata"] == {"name": "kube-apiserver"} and "/statusz" in status["paths"]
+        flags = document(await call(server, "GET", "/flagz", headers={"accept": f"{form}Flagz"}))["flags"]
+        assert flags["event-ttl-s"] == "77.0"
+        assert (await call(server, "GET", "/flagz", headers={"accept": "application/json"})).status == 406

@@ -66,3 +66,22 @@ async def test_figures_are_for_those_who_may_get_the_path() -> None:
         }
     async with client_of(FakeClient(allowed=False)) as client:
         assert (await client.get("/metrics", headers=anna)).status == 403
+
+
+async def test_what_runs_and_how_it_was_told_to_is_for_those_who_may_get_the_path() -> None:
+    anna = {"authorization": "Bearer anna"}
+    shown = Shown({}, (), name="kube-x", flags={"leader-elect": "true"})
+
+    def client(*, allowed: bool) -> TestClient[Any, Any]:
+        known: Any = FakeClient(allowed=allowed)
+        return TestClient(TestServer(ComponentServer(known, shown).app()))
+
+    async with client(allowed=True) as asking:
+        assert (await asking.get("/statusz")).status == 401
+        form = "application/json;v=v1beta1;g=config.k8s.io;as="
+        found = await (await asking.get("/statusz", headers={**anna, "accept": f"{form}Statusz"})).json()
+        assert found["metadata"] == {"name": "kube-x"} and "/metrics" in found["paths"]
+        found = await (await asking.get("/flagz", headers={**anna, "accept": f"{form}Flagz"})).json()
+        assert found["flags"] == {"leader-elect": "true"}
+    async with client(allowed=False) as asking:
+        assert (await asking.get("/flagz", headers=anna)).status == 403

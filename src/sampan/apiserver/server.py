@@ -32,9 +32,10 @@ from sampan.apiserver.extensions.custom_resources import CustomResources
 from sampan.apiserver.extensions.rule_check import RuleCheck
 from sampan.apiserver.flowcontrol import bootstrap as flow_bootstrap
 from sampan.apiserver.flowcontrol import fairness
-from sampan.apiserver.handlers.discovery import Discovery
+from sampan.apiserver.handlers.discovery import OWN_PATHS, Discovery
 from sampan.apiserver.handlers.health import Health
 from sampan.apiserver.handlers.openapi import OpenAPI
+from sampan.apiserver.handlers.zpages import ZPages
 from sampan.apiserver.identity import Identity
 from sampan.apiserver.kubernetes_endpoints import KubernetesEndpoints
 from sampan.apiserver.loopback import LoopbackTransport
@@ -103,7 +104,10 @@ class APIServer:
         )
         endpoints = (Discovery(), OpenAPI(), self._health())
         self._metrics = RequestMetrics(self.hub)
-        exact = {**paths.exact(*endpoints), "/metrics": self._scrape}
+        pages = ZPages(OWN_PATHS)
+        exact = {
+            **paths.exact(*endpoints), "/metrics": self._scrape, "/statusz": pages.statusz, "/flagz": pages.flagz,
+        }
         dispatcher = Dispatcher(self.backend, exact, paths.below(*endpoints))
         self._chain = chain.build(self, chain.LINKS, self._aggregator.around(dispatcher))
 

@@ -2,6 +2,7 @@
 
     /healthz /livez /readyz    open to everyone; `?verbose` lists the checks, and a failing check makes it 500
     /metrics                   Prometheus' text, for who may `get` that path (a client certificate or a bearer token)
+    /statusz /flagz            what runs, since when, and how it was told to; for them, too
     others                     documents that the component offers below a path, for who may `get` them, too
 
 Ports are upstream's: 10257 for the controller manager, 10259 for the scheduler. In a local cluster they are on the
@@ -18,7 +19,10 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from sampan.apimachinery.http import UserInfo
+import sampan
+from sampan import effects
+from sampan.apimachinery import zpages
+from sampan.apimachinery.http import Response, UserInfo
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
 from sampan.client.reviews import Reviews
@@ -50,13 +54,15 @@ class Shown:
     """What a component shows: checks by name, each None or what is wrong; and Prometheus collectors.
 
     `ready` are those that only /readyz asks. `documents` answer by path prefix, each given the rest of the path, with
-    JSON or None if there is nothing under that name.
+    JSON or None if there is nothing under that name. `name` and `flags` are for /statusz and /flagz.
     """
 
     checks: Checks
     collectors: Sequence[Any]
     ready: Checks = field(default_factory=dict)
     documents: Mapping[str, Callable[[str], Object | None]] = field(default_factory=dict)
+    name: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 class ComponentServer:
@@ -66,6 +72,7 @@ class ComponentServer:
         self._reviews = Reviews(client)
         self._shown = shown
         self._registry: Any = None
+        self._began = effects.now()
 
     async def run(self, address: str, port: int, files: ServingFiles) -> None:
         """Until cancelled."""
@@ -91,6 +98,9 @@ class ComponentServer:
         for path in _HEALTH:
             app.router.add_get(path, self._health)
         app.router.add_get("/metrics", self._metrics)
+        if self._shown.name:
+            app.router.add_get("/statusz", self._statusz)
+            app.router.add_get("/flagz", self._flagz)
         for prefix in self._shown.documents:
             app.router.add_get(prefix + "{name:.+}", self._document)
         return app
@@ -130,6 +140,17 @@ class ComponentServer:
             return web.json_response({**status, "message": f"nothing is known of {name}"}, status=404)
         return web.json_response(found)
 
+    async def _statusz(self, request: web.Request) -> web.Response:
+        times = self._began, effects.now()
+        paths = (*_HEALTH, "/flagz", "/metrics", "/statusz")
+        accept = request.headers.get("accept", "")
+        found = zpages.statusz(accept, self._shown.name, sampan.KUBERNETES_VERSION, times, paths)
+        return await self._refusal(request) or _passed_on(found)
+
+    async def _flagz(self, request: web.Request) -> web.Response:
+        found = zpages.flagz(request.headers.get("accept", ""), self._shown.name, self._shown.flags)
+        return await self._refusal(request) or _passed_on(found)
+
     async def _metrics(self, request: web.Request) -> web.Response:
         refusal = await self._refusal(request)
         if refusal is not None:
@@ -152,3 +173,7 @@ class ComponentServer:
             return UserInfo(name, groups=(*groups, "system:authenticated")) if name else None
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return await self._reviews.user_of_token(token.strip()) if scheme.lower() == "bearer" else None
+
+
+def _passed_on(response: Response) -> web.Response:
+    return web.Response(status=response.status, headers=dict(response.headers), body=response.body)

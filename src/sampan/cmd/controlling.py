@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.zpages import flags_of
 from sampan.client.client import Client
 from sampan.cmd.component_server import (
     CONTROLLER_MANAGER_PORT,
@@ -31,14 +32,17 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
         from sampan.controllers.config import ControllerManagerConfig  # after the API serves: it need not wait
         from sampan.controllers.manager import ControllerManager
 
-        manager = ControllerManager(connected, ControllerManagerConfig(
+        config = ControllerManagerConfig(
             controllers=cluster.controllers, leader_elect=True, identity=cluster.first_node.name,
             client_for=client_for, cluster_cidr=cluster.pod_range, service_cidr=cluster.service_range,
             root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
             service_account_key=cluster.pki_dir / "sa.key", check_policy=_type_warnings,
-        ))
-        shown = Shown({"controllers": manager.problem}, (manager,))
+        )
+        manager = ControllerManager(connected, config)
+        shown = Shown(
+            {"controllers": manager.problem}, (manager,), name="kube-controller-manager", flags=flags_of(config)
+        )
         server = ComponentServer(connected, shown)
         async with asyncio.TaskGroup() as group:
             group.create_task(manager.run(), name="controller manager")
@@ -64,7 +68,7 @@ def scheduler(cluster: ClusterLayout, client: GetClient) -> Part:
 
         component = KubeScheduler(connected, Configuration(), cluster.first_node.name)
         server = ComponentServer(connected, Shown(
-            {}, (component,), component.readiness(), {ATTEMPTS: component.last_attempt},
+            {}, (component,), component.readiness(), {ATTEMPTS: component.last_attempt}, name="kube-scheduler",
         ))
         async with asyncio.TaskGroup() as group:
             group.create_task(component.run(), name="scheduler")

@@ -180,11 +180,17 @@ async def _serve(
             if flags.secure_port:
                 server = ComponentServer(client, Shown(
                     {}, (scheduler,), scheduler.readiness(), {ATTEMPTS: scheduler.last_attempt},
+                    name="kube-scheduler", flags=_given(flags),
                 ))
                 files = await _with_client_ca(client, files)
                 group.create_task(server.run(flags.bind_address, flags.secure_port, files), name="health and metrics")
     finally:
         await client.close()
+
+
+def _given(flags: argparse.Namespace) -> dict[str, str]:
+    """What was said on the command line, under the flags' own names."""
+    return {name.replace("_", "-"): str(value) for name, value in vars(flags).items() if value is not None}
 
 
 async def _with_client_ca(client: Client, files: ServingFiles) -> ServingFiles:

@@ -27,8 +27,8 @@ from sampan.apiserver.served import GroupVersion, Served, Subresource, group_ver
 
 _AGGREGATED: Final = "APIGroupDiscoveryList"
 OWN_PATHS: Final = (
-    "/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
-    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+    "/.well-known/openid-configuration", "/api", "/apis", "/flagz", "/healthz", "/livez", "/metrics", "/openapi/v2",
+    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/statusz", "/version",
 )
 
 

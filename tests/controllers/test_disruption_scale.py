@@ -262,3 +262,36 @@ def test_a_pod_of_two_budgets_is_told_of_once() -> None:
         )
 
     on_a_cluster(scenario, controllers=BARE)
+
+
+@pytest.mark.parametrize(("selector", "labels", "healthy"), [
+    ({}, LABELS, 1), ({}, {}, 1), (None, LABELS, 0), ({"matchLabels": {"app": "other"}}, LABELS, 0),
+    ({"matchExpressions": [{"key": "any", "operator": "DoesNotExist"}]}, {}, 1),
+])
+def test_whom_a_selector_means(selector, labels, healthy) -> None:
+    async def scenario(lab: Lab) -> None:
+        spec: Object = {"minAvailable": 1} | ({"selector": selector} if selector is not None else {})
+        await lab.create(POD_DISRUPTION_BUDGETS, "web", spec=spec)
+        await lab.status(POD_DISRUPTION_BUDGETS, "web", currentHealthy=0, observedGeneration=1)
+        await lab.create(PODS, "p0", metadata={"labels": labels}, spec=template()["spec"])
+        await lab.make_ready("p0")
+        await lab.status(POD_DISRUPTION_BUDGETS, "web", currentHealthy=healthy, expectedPods=healthy)
+
+    on_a_cluster(scenario)
+
+
+NEW = {"matchLabels": {"new": "1"}, "matchExpressions": [{"key": "new", "operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(("type", "labels"), [
+    ("strategic", {"new": "1"}), ("merge", {"old": "1", "new": "1"}),
+])
+def test_a_patch_replaces_the_selector_but_for_a_merge(type, labels) -> None:
+    async def scenario(lab: Lab) -> None:
+        old = {"matchLabels": {"old": "1"}, "matchExpressions": [{"key": "old", "operator": "Exists"}]}
+        await lab.create(POD_DISRUPTION_BUDGETS, "web", spec={"maxUnavailable": 2, "selector": old})
+        change: Object = {"spec": {"selector": NEW}}
+        patched = await lab.client.patch(POD_DISRUPTION_BUDGETS, "web", change, NAMESPACE, type=type)
+        assert patched["spec"]["selector"] == {**NEW, "matchLabels": labels}
+
+    on_a_cluster(scenario, controllers="serviceaccount-controller")

@@ -113,9 +113,15 @@ def keep_metadata_and_all_but_status(new: Object, old: Object) -> None:
 def status_subresource(
     validate_update: ValidateUpdate | None = None,
     prepare_update: Callable[[Object, Object], None] = keep_all_but_status,
+    default: Callable[[Object], None] | None = None,
 ) -> dict[str, Subresource]:
-    """The `status` entry of a kind's subresources."""
-    return {"status": Subresource("status", prepare_update=prepare_update, validate_update=validate_update)}
+    """The `status` entry of a kind's subresources. `default` as `Subresource.default`."""
+    return {"status": Subresource("status", prepare_update=prepare_update, validate_update=validate_update,
+                                  default=default)}
+
+
+def no_defaults(obj: Object) -> None:
+    """The `default` of a status that has none."""
 
 
 def status_alone(validate_update: ValidateUpdate | None = None) -> dict[str, Subresource]:

@@ -44,6 +44,10 @@ def default(obj: Object) -> None:
         setdefault(rolling, "maxSurge", 0)
     setdefault(spec, "revisionHistoryLimit", 10)
     default_template(ensure(spec, "template"))
+    _default_status(obj)
+
+
+def _default_status(obj: Object) -> None:
     zero_status(obj, *_COUNTED)
 
 
@@ -130,5 +134,5 @@ DAEMON_SET = Kind(
         *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec",
                            doc="apps.v1.DaemonSetSpec#selector"),
     ),
-    subresources=status_subresource(validate_status),
+    subresources=status_subresource(validate_status, default=_default_status),
 )

@@ -21,6 +21,7 @@ from sampan.api.strategy import (
     create_with_generation,
     ensure,
     keep_labels_and_all_but_status,
+    no_defaults,
     setdefault,
     status_subresource,
     update_with_generation,
@@ -120,7 +121,7 @@ DEPLOYMENT = Kind(
                            doc="apps.v1.DeploymentSpec#selector"),
     ),
     subresources={
-        **status_subresource(validate_status, keep_labels_and_all_but_status),
+        **status_subresource(validate_status, keep_labels_and_all_but_status, no_defaults),
         **scale_subresource(query_of_selector),
     },
 )

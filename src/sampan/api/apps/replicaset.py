@@ -34,6 +34,10 @@ def default(obj: Object) -> None:
     spec = ensure(obj, "spec")
     setdefault(spec, "replicas", 1)
     default_template(ensure(spec, "template"))
+    _default_status(obj)
+
+
+def _default_status(obj: Object) -> None:
     zero_status(obj, "replicas")
 
 
@@ -82,5 +86,7 @@ REPLICA_SET = Kind(
     columns=(NAME, *count_columns("apps.v1.ReplicaSet"), AGE,
              *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec",
                            doc="apps.v1.ReplicaSetSpec#selector")),
-    subresources={**status_subresource(validate_status), **scale_subresource(query_of_selector)},
+    subresources={
+        **status_subresource(validate_status, default=_default_status), **scale_subresource(query_of_selector),
+    },
 )

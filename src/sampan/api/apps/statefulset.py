@@ -54,6 +54,10 @@ def default(obj: Object) -> None:
         default_claim_spec(ensure(claim, "spec"))
         setdefault(ensure(claim, "status"), "phase", "Pending")
     default_template(ensure(spec, "template"))
+    _default_status(obj)
+
+
+def _default_status(obj: Object) -> None:
     zero_status(obj, *_COUNTED)
 
 
@@ -149,5 +153,7 @@ STATEFUL_SET = Kind(
         AGE,
         *template_columns(None, "spec", "template", "spec"),
     ),
-    subresources={**status_subresource(validate_status), **scale_subresource(query_of_selector)},
+    subresources={
+        **status_subresource(validate_status, default=_default_status), **scale_subresource(query_of_selector),
+    },
 )

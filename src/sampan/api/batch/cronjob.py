@@ -17,6 +17,7 @@ from sampan.api.resources import CRON_JOBS
 from sampan.api.strategy import (
     create_with_generation,
     ensure,
+    no_defaults,
     setdefault,
     status_subresource,
     update_with_generation,
@@ -141,5 +142,5 @@ CRON_JOB = Kind(
         *template_columns(selector_cell("spec", "jobTemplate", "spec", "selector"),
                           "spec", "jobTemplate", "spec", "template", "spec", doc="batch.v1.JobSpec#selector"),
     ),
-    subresources=status_subresource(),
+    subresources=status_subresource(default=no_defaults),
 )

@@ -130,5 +130,5 @@ JOB = Kind(
         *template_columns(selector_cell("spec", "selector"), "spec", "template", "spec",
                            doc="batch.v1.JobSpec#selector"),
     ),
-    subresources=status_subresource(validate_status),
+    subresources=status_subresource(validate_status, default=_label),
 )

@@ -186,6 +186,24 @@ async def test_metadata_alone_is_watched():
         assert event["object"]["kind"] == "PartialObjectMetadata" and "data" not in event["object"]
 
 
+@pytest.mark.parametrize("name", ["plain", "with}brace"])
+async def test_the_metadata_of_each_change_is_what_the_whole_object_says(name):
+    async with serving() as (server, client):
+        path = f"/api/v1/configmaps?watch=true&resourceVersion={server.hub.revision}"
+        partial = {"accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
+        whole, metadata = await call(server, "GET", path), await call(server, "GET", path, headers=partial)
+        obj = config_map("c", k='{"metadata":{}}')
+        obj["metadata"] |= {"annotations": {"a": f'"{name}"}},\\'}, "finalizers": ["example.com/held"]}
+        created = await client.create(CONFIG_MAPS, obj)
+        del created["data"]  # what has no rest
+        await client.update(CONFIG_MAPS, created)
+        await client.delete(CONFIG_MAPS, "c", "default")
+        await client.patch(CONFIG_MAPS, "c", {"metadata": {"finalizers": None}}, "default")
+        told = [(event["type"], event["object"]["metadata"]) for event in await events(whole, 4)]
+        assert [type for type, _ in told] == ["ADDED", "MODIFIED", "MODIFIED", "DELETED"]
+        assert [(event["type"], event["object"]["metadata"]) for event in await events(metadata, 4)] == told
+
+
 async def test_a_watch_in_protobuf_is_framed_by_length():
     async with serving() as (server, client):
         accept = {"accept": "application/vnd.kubernetes.protobuf;stream=watch"}

@@ -19,9 +19,21 @@ _METADATA = b'"metadata":{'
 
 def encode(obj: Object) -> bytes:
     """The stored bytes of an object: kind, apiVersion and metadata come first, other fields keep their order."""
+    return encode_in_parts(obj)[0]
+
+
+def encode_in_parts(obj: Object) -> tuple[bytes, int]:
+    """As `encode`, and how many of the bytes follow the metadata."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in ("resourceVersion", "selfLink")}
     rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
-    return orjson.dumps({"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata, **rest})
+    head = orjson.dumps({"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata})
+    tail = b",%s" % orjson.dumps(rest)[1:] if rest else b"}"
+    return head[:-1] + tail, len(tail)
+
+
+def metadata_of(data: bytes, rest_bytes: int) -> bytes:
+    """The metadata of stored or served bytes, as they are there, given how many bytes follow it."""
+    return data[data.index(_METADATA) + len(_METADATA) - 1 : len(data) - rest_bytes]
 
 
 def served(stored: bytes, revision: int) -> bytes:

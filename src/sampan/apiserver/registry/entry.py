@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from sys import intern
+from typing import NamedTuple
 
 import orjson
 
@@ -15,19 +16,28 @@ from sampan.apiserver.registry.keys import local_key
 _NO_STRINGS: Mapping[str, str] = {}
 
 
+class Known(NamedTuple):
+    """What the write path knows of bytes that it stores: their object, and how many of them follow its metadata."""
+
+    object: Object
+    rest_bytes: int
+
+
 class Entry:
     """A state of one object. Immutable; `data` holds its resourceVersion.
 
     There may be hundreds of thousands, so names are cut from the key when they are asked for, and kept only there.
     """
 
-    __slots__ = ("data", "fields", "key", "labels", "message", "namespace", "revision")
+    __slots__ = ("data", "fields", "key", "labels", "message", "namespace", "rest_bytes", "revision")
 
-    def __init__(self, kind: Kind, key: str, stored: bytes, revision: int, known: Object | None = None) -> None:
-        """`known` is the object that `stored` was encoded from, where it is at hand."""
-        obj: Object = orjson.loads(stored) if known is None else known
+    def __init__(self, kind: Kind, key: str, stored: bytes, revision: int, known: Known | None = None) -> None:
+        """`known` is what `stored` was encoded from, where it is at hand."""
+        obj: Object = orjson.loads(stored) if known is None else known.object
+        self.rest_bytes = 0 if known is None else known.rest_bytes
+        """How many bytes of `data` follow the metadata; 0 if nobody knows."""
         if kind.custom is not None and kind.custom.on_read(obj):
-            stored = codec.encode(obj)
+            stored, self.rest_bytes = codec.encode_in_parts(obj)
         metadata = obj["metadata"]
         self.key = key
         self.namespace = intern(metadata.get("namespace") or "")
@@ -46,7 +56,7 @@ class Entry:
         revision = int(metadata.get("resourceVersion") or 0)
         key = local_key(metadata.get("namespace") or "", metadata.get("name") or "")
         entry = cls(kind, key, codec.encode(obj), revision)
-        entry.data = orjson.dumps(obj)
+        entry.data, entry.rest_bytes = orjson.dumps(obj), 0
         return entry
 
     def at(self, revision: int) -> Entry:
@@ -55,6 +65,7 @@ class Entry:
         twin.key, twin.namespace = self.key, self.namespace
         twin.labels, twin.fields, twin.revision = self.labels, self.fields, revision
         twin.data = codec.restamp(self.data, revision)
+        twin.rest_bytes = self.rest_bytes
         twin.message = None
         return twin
 
@@ -65,6 +76,12 @@ class Entry:
     def object(self) -> Object:
         """A new document."""
         return orjson.loads(self.data)  # type: ignore[no-any-return]
+
+    def metadata(self) -> bytes:
+        """The object's metadata, encoded."""
+        if self.rest_bytes:
+            return codec.metadata_of(self.data, self.rest_bytes)
+        return orjson.dumps(self.object()["metadata"])
 
     def metadata_fields(self) -> Mapping[str, str]:
         """What field selectors see of the metadata."""

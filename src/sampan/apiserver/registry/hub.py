@@ -14,8 +14,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from sampan.api.kind import Kind
-from sampan.apimachinery.object import Object
 from sampan.apimachinery.resource import Resource
+from sampan.apiserver.registry.entry import Known
 from sampan.apiserver.registry.keys import ROOT
 from sampan.apiserver.registry.watch_cache import WatchCache
 from sampan.storage.store import Event, EventKind, KeyValue, Store, StoreError
@@ -35,7 +35,7 @@ class Hub:
         self._caches: dict[tuple[str, str], WatchCache] = {}
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
-        self._expected: dict[int, tuple[bytes, Object]] = {}
+        self._expected: dict[int, tuple[bytes, Known]] = {}
         self.revision = 0
         for kind in kinds:
             if kind.storage_resource is None:
@@ -97,16 +97,16 @@ class Hub:
         cache.kind = kind
         cache.load(listing.items, listing.revision)
 
-    def expect(self, stored: bytes, obj: Object) -> None:
-        """The write path is about to store these very bytes, of this object, which it does not change any more but for
-        its resourceVersion: so they need not be decoded again when the store tells of them."""
+    def expect(self, stored: bytes, known: Known) -> None:
+        """The write path is about to store these very bytes, of an object that it does not change any more but for its
+        resourceVersion: so they need not be decoded again when the store tells of them."""
         if len(stored) > EXPECTED_BYTES:
             return
         if len(self._expected) >= EXPECTED:
             self._expected.clear()  # of writes that failed, or of a store that gives other bytes
-        self._expected[id(stored)] = stored, obj
+        self._expected[id(stored)] = stored, known
 
-    def _known(self, stored: bytes) -> Object | None:
+    def _known(self, stored: bytes) -> Known | None:
         expected = self._expected.pop(id(stored), None)
         return expected[1] if expected is not None and expected[0] is stored else None
 

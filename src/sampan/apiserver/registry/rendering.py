@@ -92,11 +92,10 @@ class Partial:
     def __init__(self, version: str = "v1") -> None:
         self._api_version = f"meta.k8s.io/{version}"
         self.key: object = ("partial", version)
+        self._head = b'{"kind":"PartialObjectMetadata","apiVersion":"%s","metadata":' % self._api_version.encode()
 
     def item(self, entry: Entry) -> bytes:
-        metadata = entry.object()["metadata"]
-        document = {"kind": "PartialObjectMetadata", "apiVersion": self._api_version, "metadata": metadata}
-        return orjson.dumps(document)
+        return b"%s%s}" % (self._head, entry.metadata())
 
     def collection(self, entries: Iterable[Entry], page: Page) -> Pieces:
         items = [self.item(entry) for entry in entries]

@@ -18,8 +18,7 @@ from sortedcontainers import SortedList
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.errors import Expired
-from sampan.apimachinery.object import Object
-from sampan.apiserver.registry.entry import Entry
+from sampan.apiserver.registry.entry import Entry, Known
 from sampan.apiserver.registry.keys import local_key, prefix_of
 from sampan.apiserver.registry.selection import Selection
 from sampan.apiserver.registry.value_index import ValueIndex
@@ -93,9 +92,9 @@ class WatchCache:
                 self.apply(event)
         self.flush()
 
-    def apply(self, event: Event, known: Object | None = None) -> None:
+    def apply(self, event: Event, known: Known | None = None) -> None:
         """Take in one change of the store and queue it with the watchers whom it concerns; `flush` sends it. `known`
-        is the object, where somebody has it decoded."""
+        is what the write path knows of the object."""
         if self._held is not None:
             self._held.append(event)
             return

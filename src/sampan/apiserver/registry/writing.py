@@ -24,6 +24,7 @@ from sampan.apimachinery.object import Object
 from sampan.apiserver.registry import codec, deletion, ownership, system_metadata
 from sampan.apiserver.registry.admitting import AdmissionChain
 from sampan.apiserver.registry.deletion import Outcome
+from sampan.apiserver.registry.entry import Known
 from sampan.apiserver.registry.hooks import Hook
 from sampan.apiserver.registry.hub import Hub
 from sampan.apiserver.registry.keys import local_key, prefix_of
@@ -266,9 +267,9 @@ class WritePath:
         custom = kind.custom
         if custom is not None and custom.convert is not None:
             [obj] = await custom.convert([obj], custom.storage_version)
-        stored = codec.encode(obj if kind.to_storage is None else kind.to_storage(obj))
+        stored, rest_bytes = codec.encode_in_parts(obj if kind.to_storage is None else kind.to_storage(obj))
         if custom is None and kind.to_storage is None:
-            self._hub.expect(stored, obj)
+            self._hub.expect(stored, Known(obj, rest_bytes))
         return stored
 
     @staticmethod

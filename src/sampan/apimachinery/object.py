@@ -1,7 +1,8 @@
 """API objects are plain JSON documents; this module has the accessors that everything uses on them.
 
 An object is a `dict` exactly as it travels on the wire. The accessors never insert anything into what they read. They
-are called more often than anything else, so they do not call each other.
+are called more often than anything else, so they do not call each other, and first try what nearly always holds: an
+object has metadata, and names are strings.
 """
 
 from __future__ import annotations
@@ -19,47 +20,68 @@ def meta(obj: Object) -> Object:
 
 
 def name_of(obj: Object) -> str:
-    found = obj.get("metadata")
-    return str(found.get("name", "")) if isinstance(found, dict) else ""
+    try:
+        found = obj["metadata"]["name"]
+    except (KeyError, TypeError):
+        return ""
+    return found if found.__class__ is str else str(found)
 
 
 def namespace_of(obj: Object) -> str:
     """`metadata.namespace`, empty for cluster-scoped objects."""
-    found = obj.get("metadata")
-    return str(found.get("namespace") or "") if isinstance(found, dict) else ""
+    try:
+        found = obj["metadata"].get("namespace") or ""
+    except (KeyError, AttributeError):
+        return ""
+    return found if found.__class__ is str else str(found)
 
 
 def uid_of(obj: Object) -> str:
-    found = obj.get("metadata")
-    return str(found.get("uid", "")) if isinstance(found, dict) else ""
+    try:
+        found = obj["metadata"]["uid"]
+    except (KeyError, TypeError):
+        return ""
+    return found if found.__class__ is str else str(found)
 
 
 def resource_version_of(obj: Object) -> str:
-    return str(meta(obj).get("resourceVersion", ""))
+    try:
+        found = obj["metadata"]["resourceVersion"]
+    except (KeyError, TypeError):
+        return ""
+    return found if found.__class__ is str else str(found)
 
 
 def labels_of(obj: Object) -> dict[str, str]:
-    found = obj.get("metadata")
-    return (found.get("labels") or {}) if isinstance(found, dict) else {}
+    try:
+        return obj["metadata"].get("labels") or {}
+    except (KeyError, AttributeError):
+        return {}
 
 
 def annotations_of(obj: Object) -> dict[str, str]:
-    return meta(obj).get("annotations") or {}
+    try:
+        return obj["metadata"].get("annotations") or {}
+    except (KeyError, AttributeError):
+        return {}
 
 
 def is_being_deleted(obj: Object) -> bool:
     """True once `metadata.deletionTimestamp` is set."""
-    found = obj.get("metadata")
-    return isinstance(found, dict) and bool(found.get("deletionTimestamp"))
+    try:
+        return bool(obj["metadata"].get("deletionTimestamp"))
+    except (KeyError, AttributeError):
+        return False
 
 
 def key_of(obj: Object) -> str:
     """`namespace/name`, or `name` alone for cluster-scoped objects: the key of work queues and listers."""
-    found = obj.get("metadata")
-    if not isinstance(found, dict):
+    try:
+        metadata = obj["metadata"]
+        namespace, name = metadata.get("namespace"), metadata.get("name", "")
+    except (KeyError, AttributeError):
         return ""
-    namespace, name = found.get("namespace"), str(found.get("name", ""))
-    return f"{namespace}/{name}" if namespace else name
+    return f"{namespace}/{name}" if namespace else str(name)
 
 
 def split_key(key: str) -> tuple[str, str]:
@@ -70,7 +92,11 @@ def split_key(key: str) -> tuple[str, str]:
 
 def controller_of(obj: Object) -> Object | None:
     """The owner reference with `controller: true`, if any."""
-    for reference in meta(obj).get("ownerReferences") or []:
+    try:
+        references = obj["metadata"].get("ownerReferences") or ()
+    except (KeyError, AttributeError):
+        return None
+    for reference in references:
         if reference.get("controller"):
             return reference  # type: ignore[no-any-return]
     return None
@@ -79,12 +105,12 @@ def controller_of(obj: Object) -> Object | None:
 def dig(obj: Any, *path: str | int, default: Any = None) -> Any:
     """The value at a path of keys and indexes, or `default` where any step is missing or null."""
     for step in path:
-        if isinstance(obj, dict):
+        if obj.__class__ is dict:
             obj = obj.get(step)
         elif isinstance(obj, list) and isinstance(step, int) and -len(obj) <= step < len(obj):
             obj = obj[step]
+        elif isinstance(obj, dict):
+            obj = obj.get(step)
         else:
             return default
-        if obj is None:
-            return default
-    return obj
+    return default if obj is None else obj

@@ -162,7 +162,8 @@ class _Work:
 
     def look_again_s(self) -> float | None:
         """When a pod becomes available, or a failed one may be replaced, of which no event tells."""
-        moments = [at for pod in self._pods if (at := available_at(pod, self._min_ready_s)) and at > self._now]
+        ready_s = self._min_ready_s
+        moments = [at for pod in self._pods if ready_s and (at := available_at(pod, ready_s)) and at > self._now]
         waits = [times.seconds_until(moment, self._now) for moment in moments]
         waits += [self._waits[name] for name, pods in self.on_node.items() if name in self._waits and _failed(pods)]
         return min(waits, default=None)

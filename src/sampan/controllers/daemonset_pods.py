@@ -87,8 +87,11 @@ def by_node(pods: Sequence[Object]) -> dict[str, list[Object]]:
 
 def is_updated(pod: Object, owner: Object, digest: str) -> bool:
     """Whether the pod is of the template with this hash: by the hash, or by the template's number that it has."""
-    labels, generation = labels_of(pod), template_generation(owner)
-    return labels.get(HASH_LABEL) == digest or (generation > 0 and labels.get(GENERATION_LABEL) == str(generation))
+    labels = labels_of(pod)
+    if labels.get(HASH_LABEL) == digest:
+        return True
+    generation = template_generation(owner)
+    return generation > 0 and labels.get(GENERATION_LABEL) == str(generation)
 
 
 def new_pod(owner: Object, spec: Object, node: str, digest: str) -> Create:

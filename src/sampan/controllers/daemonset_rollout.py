@@ -58,8 +58,10 @@ class NodePods:
         is_available: Callable[[Object], bool],
     ) -> NodePods:
         there = [pod for pod in pods if not is_being_deleted(pod)]
-        new = [pod for pod in there if is_updated(pod)]
-        old = [pod for pod in there if not is_updated(pod)]
+        new: list[Object] = []
+        old: list[Object] = []
+        for pod in there:
+            (new if is_updated(pod) else old).append(pod)
         if len(new) > 1 or len(old) > 1:
             return cls(name, runs, crowded=True)
         return cls(

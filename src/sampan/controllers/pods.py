@@ -33,7 +33,10 @@ _PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def phase_of(pod: Object) -> str:
-    return str(dig(pod, "status", "phase", default=""))
+    try:
+        return pod["status"]["phase"] or ""
+    except (KeyError, TypeError):
+        return ""
 
 
 def is_finished(pod: Object) -> bool:
@@ -48,8 +51,11 @@ def is_active(pod: Object) -> bool:
 
 def condition(obj: Object, type: str) -> Object | None:
     """The status condition of this type."""
-    status = obj.get("status")
-    for found in (status.get("conditions") or ()) if isinstance(status, dict) else ():
+    try:
+        listed = obj["status"]["conditions"] or ()
+    except (KeyError, TypeError):
+        return None
+    for found in listed:
         if found.get("type") == type:
             return found  # type: ignore[no-any-return]
     return None
@@ -84,8 +90,10 @@ def available_at(pod: Object, min_ready_s: int) -> datetime | None:
 
 
 def is_available(pod: Object, min_ready_s: int, now: datetime) -> bool:
+    if not min_ready_s:
+        return is_ready(pod)
     moment = available_at(pod, min_ready_s)
-    return moment is not None and (not min_ready_s or moment <= now)
+    return moment is not None and moment <= now
 
 
 def index_by_owner(lister: Lister) -> None:

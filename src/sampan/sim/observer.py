@@ -5,7 +5,6 @@ The first violation is kept; from then on nothing is checked, since one wrong th
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -50,22 +49,27 @@ class Observer:
         self.checks = 0
         self.violation: Violation | None = None
         self._on_violation = on_violation
-        self._concerned: defaultdict[GroupResource, list[Invariant]] = defaultdict(list)
-        self._always = [one for one in invariants if ("*", "*") in one.resources]
-        for invariant in invariants:
-            for resource in invariant.resources:
-                self._concerned[resource].append(invariant)
+        self._invariants = invariants
+        self._concerned: dict[GroupResource, list[Invariant]] = {}
 
     def committed(self, event: Event, cause: Cause) -> None:
         """The store's listener."""
         change = self.world.take(event, cause)
         if change is None or self.violation is not None:
             return
-        for invariant in (*self._always, *self._concerned.get(change.resource, ())):
-            self.checks += 1
+        concerned = self._concerned.get(change.resource)
+        if concerned is None:
+            concerned = self._concerned[change.resource] = self._of(change.resource)
+        self.checks += len(concerned)
+        for invariant in concerned:
             for message in invariant.check(self.world, change):
                 self.report(Violation(invariant.name, message, change.at_s, change.revision, (change.key,)))
                 return
+
+    def _of(self, resource: GroupResource) -> list[Invariant]:
+        """Those that a resource concerns: first those that every one does."""
+        always = [one for one in self._invariants if ("*", "*") in one.resources]
+        return always + [one for one in self._invariants if resource in one.resources]
 
     def report(self, violation: Violation) -> None:
         """Keep the first."""

@@ -195,11 +195,11 @@ def controller_uid(obj: Object) -> str:
 
 
 def node_of(pod: Object) -> str:
-    return str(dig(pod, "spec", "nodeName", default=""))
+    return (pod.get("spec") or {}).get("nodeName") or ""
 
 
 def phase_of(pod: Object) -> str:
-    return str(dig(pod, "status", "phase", default="Pending"))
+    return (pod.get("status") or {}).get("phase") or "Pending"
 
 
 def is_finished(pod: Object) -> bool:

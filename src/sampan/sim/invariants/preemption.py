@@ -33,6 +33,8 @@ from sampan.sim.world import PODS, Change, World, is_finished, node_of, title
 
 ASKING_S: Final = 10.0
 """Victims are asked to go one after the other; the last of them, up to this much after the decision."""
+TOLD_S: Final = 9.0
+"""A pod's status names the node where room is made for it within this time."""
 SEEN_S: Final = 6.0
 """A nomination is told after up to three seconds; one that was told so long ago is no news to the scheduler."""
 
@@ -48,8 +50,8 @@ def is_preempted(change: Change) -> bool:
 class Victims:
     """Who is preempted is less important than a pod that waits, may preempt, and can be placed if all such go.
 
-    The status of a victim says why. Of a budget that allows no more nobody is taken while another node has room enough
-    to make without.
+    The status of a victim says why, and that of the pod where room is made for it. Of a budget that allows no more
+    nobody is taken while another node has room enough to make without.
     """
 
     name = "victims"
@@ -57,8 +59,13 @@ class Victims:
 
     def __init__(self) -> None:
         self._waiting = Waiting()
+        self._due: list[tuple[float, Object, Change]] = []
+        """By when the status of which pod has to name the node of which victim."""
 
     def check(self, world: World, change: Change) -> Iterator[str]:
+        while self._due and self._due[0][0] <= change.at_s:
+            _, preemptor, taken = self._due.pop(0)
+            yield from self._told(world, preemptor, taken, change.at_s)
         if change.resource == PODS:
             self._waiting.follow(change)
             if is_preempted(change):
@@ -89,6 +96,21 @@ class Victims:
             yield f"{title(victim)} was preempted, and its status does not say so"
         if len(entitled) == 1 and not group_key(entitled[0]):
             yield from self._protected(world, victim, entitled[0], since)
+            if not group_key(victim):
+                self._due.append((change.at_s + TOLD_S, entitled[0], change))
+
+    def _told(self, world: World, preemptor: Object, taken: Change, now_s: float) -> Iterator[str]:
+        """Whether the status of the pod, if it still waits, has said where room was made."""
+        uid, life, victim = uid_of(preemptor), taken.cause.life, taken.obj
+        if uid not in self._waiting.now or life.over or taken.cause.lost:
+            return
+        if world.informed_until_of(life.component, now_s) < taken.at_s - ASKING_S:
+            return
+        limit = priority_of(world, preemptor)
+        if any(priority_of(world, one.pod) > limit for one in self._waiting.since(taken.at_s - ASKING_S)):
+            return  # who is more important may have taken the room
+        if node_of(victim) not in world.lately(uid, "nominated", taken.at_s):
+            yield f"{title(victim)} was preempted for {title(preemptor)}, whose status does not name {node_of(victim)}"
 
     def _protected(self, world: World, victim: Object, preemptor: Object, since: float) -> Iterator[str]:
         """Whether there was a choice that no budget forbids."""

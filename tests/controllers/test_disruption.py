@@ -48,6 +48,8 @@ def test_a_granted_eviction_counts_until_its_pod_goes_or_two_minutes_are_over(ma
     assert decided.requeue_after_s == 61.0
     late = plan(owner, pods(make, 3), Expected(), make.now + timedelta(minutes=2))
     assert status_of(late)["disruptionsAllowed"] == 2 and [note.reason for note in late.notes] == ["NotDeleted"]
+    set_back = plan(owner, pods(make, 3), Expected(), make.now - timedelta(hours=1))
+    assert status_of(set_back)["disruptionsAllowed"] == 2, "granted by a clock that has been set back since"
 
 
 def test_what_cannot_be_known_allows_nothing(make) -> None:

@@ -149,7 +149,7 @@ def _disrupted(
         moment = times.parse_or_none(granted.get(name_of(pod)))
         if moment is None or is_being_deleted(pod):
             continue
-        if moment + DELETION_TIMEOUT < now:
+        if _distance(moment, now) > DELETION_TIMEOUT:
             text = f"Pod was expected by PDB {key_of(budget)} to be deleted but it wasn't"
             notes.append(Note(pod, WARNING, "NotDeleted", text))
         else:
@@ -166,7 +166,7 @@ def stale_target(pod: Object, now: datetime) -> tuple[Patch | None, float | None
     if found.get("reason") == BY_KUBELET:
         return None, None  # which may take its time
     since = times.parse_or_none(found.get("lastTransitionTime"))
-    if since is not None and since + DELETION_TIMEOUT > now:
+    if since is not None and _distance(since, now) < DELETION_TIMEOUT:
         return None, times.seconds_until(since + DELETION_TIMEOUT, now)
     document: Object = {
         "type": DISRUPTION_TARGET, "status": "False", "observedGeneration": meta(pod).get("generation", 0),
@@ -174,6 +174,11 @@ def stale_target(pod: Object, now: datetime) -> tuple[Patch | None, float | None
     }
     patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [document]}}
     return Patch(PODS, name_of(pod), namespace_of(pod), patch, subresource="status", missing_ok=True), None
+
+
+def _distance(moment: datetime, now: datetime) -> timedelta:
+    """How long ago it was; or how far ahead it is: then the clock has been set back since, and nothing will come."""
+    return abs(now - moment)
 
 
 class _Unknown(Exception):

@@ -15,6 +15,7 @@ from sampan.controllers import certificate_cleaner
 from sampan.controllers.certificate_approver import approval, right_needed
 from sampan.controllers.certificate_requests import API_CLIENT, KUBELET_CLIENT, KUBELET_SERVING, LEGACY
 from sampan.controllers.certificate_signer import Authority, plan
+from sampan.controllers.times import text
 from sampan.pki.authority import CertificateAuthority
 from sampan.pki.certificate import KeyPair, new_key
 from sampan.reconcile.plan import NOTHING
@@ -150,3 +151,30 @@ def test_requests_go_an_hour_after_the_decision_or_a_day_without_one(make) -> No
     asked["status"] = {}
     assert not certificate_cleaner.plan(asked, make.now + timedelta(hours=20)).steps
     assert certificate_cleaner.plan(asked, make.now + timedelta(hours=24)).steps
+
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(("age", "certificate", "conditions", "deleted"), [
+    (timedelta(0), "valid", [("Approved", 50)], False), (timedelta(0), None, [("Approved", 120)], False),
+    (timedelta(0), "valid", [("Approved", 120)], True), (timedelta(0), None, [("Denied", 50)], False),
+    (timedelta(0), None, [("Denied", 120)], True), (timedelta(0), None, [("Approved", 120), ("Failed", 50)], False),
+    (timedelta(0), None, [("Approved", 120), ("Failed", 120)], True), (5 * HOUR, None, [], False),
+    (25 * HOUR, None, [], True), (timedelta(0), "expired", [("Approved", 50)], True),
+    (timedelta(0), "garbage", [("Approved", 120)], True), (timedelta(0), "garbage", [("Approved", 50)], False),
+])
+def test_which_requests_have_served_their_purpose(make, authority, age, certificate, conditions, deleted) -> None:
+    """Each condition with its age in minutes."""
+    asked = request(make, LEGACY, "anna", usages=CLIENT, expirationSeconds=600)
+    begins = make.now - (DAY if certificate == "expired" else timedelta(0))
+    status: Object = {"conditions": [
+        {"type": kind, "lastUpdateTime": text(make.now - timedelta(minutes=minutes))} for kind, minutes in conditions
+    ]}
+    if certificate == "garbage":
+        status["certificate"] = base64.b64encode(b"garbage").decode()
+    elif certificate:
+        [update] = plan(asked, authority, begins).steps
+        status["certificate"] = update.obj["status"]["certificate"]
+    found = {**asked, "metadata": make.meta("r") | {"creationTimestamp": text(make.now - age)}, "status": status}
+    assert bool(certificate_cleaner.plan(found, make.now).steps) == deleted

@@ -7,6 +7,7 @@ import warnings
 from datetime import timedelta
 
 import jwt
+import pytest
 from tests.controllers.lab import Lab, on_a_cluster
 
 from sampan.api.resources import CLUSTER_ROLES, CONFIG_MAPS, SERVICE_CIDRS, STORAGE_VERSION_MIGRATIONS
@@ -140,6 +141,27 @@ def test_a_service_range_is_ready_and_stays_while_addresses_need_it(make) -> Non
         assert service_cidr.plan(going, others, addresses, make.now).requeue_after_s == 10
         [free] = service_cidr.plan(going, others, addresses, make.now + timedelta(seconds=10)).steps
         assert free.obj["metadata"]["finalizers"] == []
+
+
+@pytest.mark.parametrize(("others", "addresses", "held"), [
+    ([], [], False), ([], ["192.168.0.24"], True), ([], ["192.168.1.24"], False), ([], ["192.168.0.0"], False),
+    ([], ["192.168.0.255"], False), ([], ["2001:db2::1"], True), ([], ["2001:db2::"], False),
+    ([], ["2001:db2::ffff:ffff:ffff:ffff"], True), (["192.168.0.0/24"], ["192.168.0.23"], False),
+    (["192.168.0.0/26"], ["192.168.0.23"], False), (["192.168.0.0/28"], ["192.168.0.23"], True),
+    (["192.168.0.0/16"], ["192.168.0.23"], False), (["192.168.255.0/26"], ["192.168.0.1"], True),
+    (["2001:db2::/48"], ["2001:db2::1"], False), (["2001:db2:a:b::/64"], ["2001:db2::1"], True),
+    (["192.168.0.0/26"], ["192.168.0.63"], True),
+])
+def test_which_addresses_hold_a_service_range(make, others, addresses, held) -> None:
+    ended = {"deletionTimestamp": make.now_text, "finalizers": [service_cidr.FINALIZER]}
+    going = {"metadata": make.meta("r", **ended), "spec": {"cidrs": ["192.168.0.0/24", "2001:db2::/64"]}}
+    rest = [cidr(make, f"other-{number}", text) for number, text in enumerate(others)]
+    [update] = service_cidr.plan(going, rest, addresses, make.now + timedelta(seconds=11)).steps
+    assert (update.subresource == "status") == held
+    if held:
+        [condition] = update.obj["status"]["conditions"]
+        assert (condition["status"], condition["reason"]) == ("False", "Terminating")
+        assert condition["message"].startswith("There are still IPAddresses referencing the ServiceCIDR")
 
 
 def test_pod_certificate_requests_go_after_a_quarter_of_an_hour(make) -> None:

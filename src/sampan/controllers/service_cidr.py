@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from sampan import effects
 from sampan.api.resources import IP_ADDRESSES, SERVICE_CIDRS, SERVICES
@@ -62,8 +62,15 @@ def _is_needed(
 ) -> bool:
     found = map(ip_address, addresses)
     return any(
-        any(address in net for net in mine) and not any(address in net for net in others) for address in found
+        any(_has(net, address) for net in mine) and not any(_has(net, address) for net in others) for address in found
     )
+
+
+def _has(net: IPv4Network | IPv6Network, address: IPv4Address | IPv6Address) -> bool:
+    """Whether a Service may have the address of this range: not the first, and of IPv4 not the last one either."""
+    if address not in net or address == net.network_address:
+        return False
+    return net.version == 6 or address != net.broadcast_address
 
 
 def _condition(cidr: Object, condition: Condition, now: datetime) -> Plan:

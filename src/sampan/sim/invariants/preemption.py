@@ -85,11 +85,14 @@ class Victims:
         assert victim is not None
         since = world.informed_until_s(change.cause) - ASKING_S
         above = priority_of(world, victim)
-        higher = [wait.pod for wait in self._waiting.since(since) if priority_of(world, wait.pod) > above]
+        lately = self._waiting.since(since)
+        higher = [wait.pod for wait in lately if priority_of(world, wait.pod) > above]
         entitled = [pod for pod in higher if may_preempt(world, pod)]
         if not entitled:
             yield f"{title(victim)} of priority {above} was preempted, and nobody above it waits who may preempt"
-        elif not any(could_help(world, pod, victim, since) for pod in entitled):
+            return
+        newcomers = frozenset(uid_of(wait.pod) for wait in lately)
+        if not any(_could_help(world, pod, victim, newcomers) for pod in entitled):
             names = ", ".join(title(pod) for pod in entitled[:4])
             yield f"{title(victim)} was preempted, and {names} could not be placed if everybody less important went"
         if not _says_why(victim):
@@ -142,36 +145,37 @@ def _says_why(victim: Object) -> bool:
     return any(one.get("type") == "DisruptionTarget" and one.get("status") == "True" for one in conditions)
 
 
-def could_help(world: World, preemptor: Object, victim: Object, since: float) -> bool:
+def _could_help(world: World, preemptor: Object, victim: Object, newcomers: frozenset[str]) -> bool:
     """Whether there would be a place if all that are less important went. A victim that goes with its whole group may
-    be anywhere; so may those of a gang."""
+    be anywhere; so may those of a gang. `newcomers` are uids of pods that waited when this may have been decided: where
+    they are now they were not yet."""
     limit, wanted = priority_of(world, preemptor), asked(preemptor)
     group = group_of(world, preemptor)
     if group is not None and least_of(group) is not None:
-        return _could_help_gang(world, group, preemptor, since)
+        return _could_help_gang(world, group, preemptor, newcomers)
     together = dig(group_of(world, victim) or {}, "spec", "disruptionMode", "all") is not None
     nodes = list(world.objects[NODES]) if together else [node_of(victim)]
     return any(
-        fits(add(_kept(world, node, limit, since), wanted), allocatable(world.get(NODES, node))) for node in nodes
+        fits(add(_kept(world, node, limit, newcomers), wanted), allocatable(world.get(NODES, node))) for node in nodes
     )
 
 
-def _could_help_gang(world: World, group: Object, member: Object, since: float) -> bool:
+def _could_help_gang(world: World, group: Object, member: Object, newcomers: frozenset[str]) -> bool:
     limit, wanted, key = priority_of(world, member), asked(member), group_key(member)
     there = [pod for pod in world.pods_in[namespace_of(member)].values() if group_key(pod) == key]
     placed = sum(1 for pod in there if node_of(pod))
     places = sum(
-        copies(wanted, allocatable(node), _kept(world, name, limit, since))
+        copies(wanted, allocatable(node), _kept(world, name, limit, newcomers))
         for name, node in world.objects[NODES].items()
     )
     return places + placed >= (least_of(group) or 0)
 
 
-def _kept(world: World, node: str, limit: int, since: float) -> Amounts:
-    """What those use that need not go for this priority; one that came only just may not have been known."""
+def _kept(world: World, node: str, limit: int, newcomers: frozenset[str]) -> Amounts:
+    """What those use that need not go for this priority, and were there before."""
     return total(
         pod for pod in world.pods_on[node].values()
-        if not is_finished(pod) and priority_of(world, pod) >= limit and world.known[uid_of(pod)].born_at_s < since
+        if not is_finished(pod) and priority_of(world, pod) >= limit and uid_of(pod) not in newcomers
     )
 
 
@@ -221,7 +225,10 @@ class Spared:
         victims = {uid_of(one.pod) for one in taken}
         there = {uid_of(pod): pod for pod in world.pods_on[node].values() if not is_finished(pod)}
         there |= {uid_of(one.pod): one.pod for one in self._left[node] if one.at_s >= began}
-        there |= {uid_of(one.pod): one.pod for one in self._waiting.since(began) if one.bound_to in ("", node)}
+        there |= {
+            uid_of(one.pod): one.pod for one in self._waiting.since(began)
+            if one.bound_to in ("", node) or node in world.lately(uid_of(one.pod), "nominated", began)
+        }
         there[uid_of(wait.pod)] = wait.pod
         used = total(pod for uid, pod in there.items() if uid not in victims and self._counts(world, pod, node, taken))
         for one in taken:

@@ -200,3 +200,40 @@ def test_from_template_to_claim_to_the_end_of_the_pod() -> None:
             await cluster.until(gone, within_s=60)
 
     run(scenario())
+
+
+def test_a_claim_that_was_made_twice_goes_with_the_end_of_its_pod_though_the_pod_stays() -> None:
+    """Found by the simulator: whoever made the first never learned of it."""
+    async def scenario() -> None:
+        async with SimCluster(seed=12) as cluster:
+            client = cluster.client
+            await client.create(RESOURCE_CLAIM_TEMPLATES, TEMPLATE)
+            await client.create(PODS, {
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "train", "namespace": "default"},
+                "spec": {
+                    "containers": [{"name": "main", "image": "x"}],
+                    "schedulingGates": [{"name": "example.com/wait"}],
+                    "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}],
+                },
+            })
+
+            async def claims() -> list[Object]:
+                return list((await client.list(RESOURCE_CLAIMS, "default"))["items"])
+
+            async def written() -> bool:
+                return bool(dig(await client.get(PODS, "train", "default"), "status", "resourceClaimStatuses"))
+
+            await cluster.until(written, within_s=60)
+            [made] = await claims()
+            again = {field: made["metadata"][field] for field in ("annotations", "ownerReferences", "namespace")}
+            await client.create(RESOURCE_CLAIMS, {**made, "metadata": {**again, "name": "train-gpu-again"}})
+            assert len(await claims()) == 2
+            await client.patch(PODS, "train", {"status": {"phase": "Succeeded"}}, "default", subresource="status")
+
+            async def gone() -> bool:
+                return not await claims()
+
+            await cluster.until(gone, within_s=60)
+            assert (await client.get(PODS, "train", "default"))["status"]["phase"] == "Succeeded"
+
+    run(scenario())

@@ -122,11 +122,12 @@ class ResourceClaimReconciler:
 
     def __init__(self, wiring: Wiring) -> None:
         self._client = wiring.client
-        self._pods = wiring.watch(PODS, _keys_of_pod)
+        self._claims = wiring.read(RESOURCE_CLAIMS)
+        index_by_owner(self._claims)
+        self._pods = wiring.watch(PODS, self._keys_of_pod)
         self._pods.add_index("claim", lambda pod: [f"{namespace_of(pod)}/{name}" for name in names_of(pod)])
         self._templates = wiring.watch(RESOURCE_CLAIM_TEMPLATES, self._waiting)
-        self._claims = wiring.watch(RESOURCE_CLAIMS, self._keys_of_claim)
-        index_by_owner(self._claims)
+        wiring.watch(RESOURCE_CLAIMS, self._keys_of_claim)
         self._freed: set[str] = set()
         self._creations = Tally(
             "resourceclaim_controller_creates_total", "Number of ResourceClaims creation requests, categorized by "
@@ -210,9 +211,11 @@ class ResourceClaimReconciler:
             )
         )
 
-
-def _keys_of_pod(pod: Object) -> list[str]:
-    if not resource_claim_pods.entries_of(pod):
-        return []
-    namespace, _ = split_key(key_of(pod))
-    return [f"{POD}{key_of(pod)}", *(f"{namespace}/{name}" for name in names_of(pod))]
+    def _keys_of_pod(self, pod: Object) -> list[str]:
+        """Itself and its claims. One that was made for it twice, for whoever made it first never learned of it, is not
+        named by the pod, and goes with it all the same."""
+        if not resource_claim_pods.entries_of(pod):
+            return []
+        namespace, _ = split_key(key_of(pod))
+        named = {f"{namespace}/{name}" for name in names_of(pod)}
+        return [f"{POD}{key_of(pod)}", *sorted(named | {key_of(claim) for claim in owned(self._claims, pod)})]

@@ -120,8 +120,9 @@ class Network:
     def server_of(self, link: Link) -> int:
         """Where the link's next request goes."""
         wanted = link.moves[-1] if link.moves else link.home
-        order = [wanted, *(number for number in range(len(self.servers)) if number != wanted)]
-        return next((number for number in order if self.servers[number] is not None), wanted)
+        if self.servers[wanted] is not None:
+            return wanted
+        return next((number for number, handle in enumerate(self.servers) if handle is not None), wanted)
 
     def connect(self, life: Life, user: UserInfo, link: str = "") -> SimTransport:
         """A transport for one life of a component."""

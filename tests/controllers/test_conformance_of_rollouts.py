@@ -23,7 +23,7 @@ from sampan.api.resources import (
 )
 from sampan.apimachinery.errors import TooManyRequests
 from sampan.apimachinery.object import Object, dig, meta, name_of, uid_of
-from sampan.controllers.job_pods import TRACKING
+from sampan.controllers.jobs.job_pods import TRACKING
 from sampan.sim.stages import EXIT_CODE, RUN_SECONDS
 
 

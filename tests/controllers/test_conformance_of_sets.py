@@ -23,7 +23,7 @@ from sampan.api.resources import (
 )
 from sampan.apimachinery.object import dig, labels_of, meta, name_of, uid_of
 from sampan.apimachinery.resource import Resource
-from sampan.controllers.revision_history import HASH_LABEL
+from sampan.controllers.workloads.revision_history import HASH_LABEL
 
 BOTH = pytest.mark.parametrize("resource", [REPLICA_SETS, REPLICATION_CONTROLLERS], ids=lambda one: one.plural)
 

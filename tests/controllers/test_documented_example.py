@@ -66,22 +66,25 @@ def test_the_documented_controller_keeps_its_promise() -> None:
     loop.run(scenario())
 
 
+_LOOP = r"^from sampan\.controllers\.(?:\w+\.)?(\w+) import"
+
+
 def test_the_page_names_every_loops_file_and_no_other() -> None:
     folder = Path(table.__file__).parent
     section = PAGE.read_text().partition("## What runs")[2].partition("\n## ")[0]
-    named = {path.name for pattern in re.findall(r"`([\w*]+\.py)`", section) for path in folder.glob(pattern)}
-    missing = [pattern for pattern in re.findall(r"`([\w*]+\.py)`", section) if not list(folder.glob(pattern))]
+    named = {path.name for pattern in re.findall(r"`([\w*]+\.py)`", section) for path in folder.rglob(pattern)}
+    missing = [pattern for pattern in re.findall(r"`([\w*]+\.py)`", section) if not list(folder.rglob(pattern))]
     assert missing == []
-    loops = set(re.findall(r"^from sampan\.controllers\.(\w+) import", Path(table.__file__).read_text(), re.M))
+    loops = set(re.findall(_LOOP, Path(table.__file__).read_text(), re.M))
     assert {f"{one}.py" for one in loops - {"config", "names"}} <= named
 
 
 def test_each_loops_file_opens_with_what_is_observed_and_what_is_desired() -> None:
     folder = Path(table.__file__).parent
-    loops = set(re.findall(r"^from sampan\.controllers\.(\w+) import", Path(table.__file__).read_text(), re.M))
+    loops = set(re.findall(_LOOP, Path(table.__file__).read_text(), re.M))
     silent = []
     for name in sorted(loops - {"config", "names"}):
-        text = (folder / f"{name}.py").read_text()
+        text = next(folder.rglob(f"{name}.py")).read_text()
         opening = text.split('"""')[1]
         if not (re.search(r"\bObserved\b", opening) and re.search(r"\bDesired:", opening)):
             silent.append(name)

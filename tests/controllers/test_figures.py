@@ -18,7 +18,7 @@ from sampan.api.resources import (
 from sampan.apimachinery.object import name_of
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.manager import ControllerManager
-from sampan.controllers.node_zones import metric_label, zone_of
+from sampan.controllers.nodes.node_zones import metric_label, zone_of
 from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.loop import run
 from sampan.sim.node import node_specs

@@ -22,7 +22,7 @@ from sampan.api.resources import (
 )
 from sampan.apimachinery.object import Object, controller_of, labels_of, meta, name_of, uid_of
 from sampan.controllers.pods import is_active
-from sampan.controllers.revision_history import HASH_LABEL
+from sampan.controllers.workloads.revision_history import HASH_LABEL
 
 OTHER = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "other", "uid": "1"}
 HOLD = "example.com/hold"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.controllers.test_certificates import CLIENT, request
+from tests.controllers.certificates.test_certificates import CLIENT, request
 
 from sampan.api.resources import (
     CERTIFICATE_SIGNING_REQUESTS,

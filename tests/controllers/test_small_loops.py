@@ -12,18 +12,18 @@ from tests.controllers.lab import Lab, on_a_cluster
 
 from sampan.api.resources import CLUSTER_ROLES, CONFIG_MAPS, SERVICE_CIDRS, STORAGE_VERSION_MIGRATIONS
 from sampan.apimachinery.object import Object, name_of
-from sampan.controllers import (
+from sampan.controllers.accounts import clusterrole_aggregation
+from sampan.controllers.certificates import (
     bootstrap_signer,
     bootstrap_token_cleaner,
-    clusterrole_aggregation,
-    node_ttl,
     pod_certificate_cleaner,
-    service_cidr,
-    storage_version_migrator,
     trust_bundle_publisher,
 )
-from sampan.controllers import validating_admission_policy_status as policy_status
-from sampan.controllers.volume_protection import attributes_classes_of
+from sampan.controllers.nodes import node_ttl
+from sampan.controllers.objects import storage_version_migrator
+from sampan.controllers.objects import validating_admission_policy_status as policy_status
+from sampan.controllers.services import service_cidr
+from sampan.controllers.volumes.volume_protection import attributes_classes_of
 from sampan.reconcile.plan import Create, Delete, Patch, Update
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run

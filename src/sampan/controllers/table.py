@@ -8,54 +8,54 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sampan.controllers.attach_detach import AttachDetachReconciler
-from sampan.controllers.bootstrap_signer import BootstrapSigner
-from sampan.controllers.bootstrap_token_cleaner import BootstrapTokenCleaner
-from sampan.controllers.certificate_approver import CertificateApprover
-from sampan.controllers.certificate_cleaner import CertificateCleaner
-from sampan.controllers.certificate_signer import Authority, CertificateSigner
-from sampan.controllers.clusterrole_aggregation import ClusterRoleAggregation
+from sampan.controllers.accounts.clusterrole_aggregation import ClusterRoleAggregation
+from sampan.controllers.accounts.legacy_token_cleaner import LegacyTokenCleaner
+from sampan.controllers.accounts.serviceaccount import ServiceAccountReconciler
+from sampan.controllers.accounts.serviceaccount_tokens import Issuer, ServiceAccountTokens
+from sampan.controllers.autoscaling.horizontal_pod_autoscaler import HorizontalPodAutoscalerReconciler
+from sampan.controllers.certificates.bootstrap_signer import BootstrapSigner
+from sampan.controllers.certificates.bootstrap_token_cleaner import BootstrapTokenCleaner
+from sampan.controllers.certificates.certificate_approver import CertificateApprover
+from sampan.controllers.certificates.certificate_cleaner import CertificateCleaner
+from sampan.controllers.certificates.certificate_signer import Authority, CertificateSigner
+from sampan.controllers.certificates.pod_certificate_cleaner import PodCertificateCleaner
+from sampan.controllers.certificates.root_ca_publisher import RootCAPublisher
+from sampan.controllers.certificates.trust_bundle_publisher import TrustBundlePublisher
 from sampan.controllers.config import ControllerManagerConfig
-from sampan.controllers.cronjob import CronJobReconciler
-from sampan.controllers.daemonset import DaemonSetReconciler
-from sampan.controllers.deployment import DeploymentReconciler
-from sampan.controllers.device_taint_eviction import DeviceTaintEviction
-from sampan.controllers.disruption import DisruptionReconciler
-from sampan.controllers.endpoints import EndpointsReconciler
-from sampan.controllers.endpointslice import EndpointSliceReconciler
-from sampan.controllers.endpointslice_mirroring import EndpointSliceMirroring
-from sampan.controllers.ephemeral_volume import EphemeralVolumeReconciler
-from sampan.controllers.garbage_collector import GarbageCollector
-from sampan.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerReconciler
-from sampan.controllers.job import JobReconciler
-from sampan.controllers.legacy_token_cleaner import LegacyTokenCleaner
+from sampan.controllers.devices.device_taint_eviction import DeviceTaintEviction
+from sampan.controllers.devices.resource_claim import ResourceClaimReconciler
+from sampan.controllers.jobs.cronjob import CronJobReconciler
+from sampan.controllers.jobs.job import JobReconciler
+from sampan.controllers.jobs.ttl_after_finished import TTLAfterFinishedReconciler
 from sampan.controllers.names import ALIASES
-from sampan.controllers.namespace import NamespaceReconciler
-from sampan.controllers.node_ipam import NodeIPAMReconciler
-from sampan.controllers.node_lifecycle import NodeLifecycleReconciler
-from sampan.controllers.node_ttl import NodeTTLReconciler
-from sampan.controllers.persistentvolume_binder import PersistentVolumeBinder
-from sampan.controllers.pod_certificate_cleaner import PodCertificateCleaner
-from sampan.controllers.pod_gc import PodGCReconciler
-from sampan.controllers.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
-from sampan.controllers.resource_claim import ResourceClaimReconciler
-from sampan.controllers.resourcequota import ResourceQuotaReconciler
-from sampan.controllers.root_ca_publisher import RootCAPublisher
-from sampan.controllers.service_cidr import ServiceCIDRReconciler
-from sampan.controllers.serviceaccount import ServiceAccountReconciler
-from sampan.controllers.serviceaccount_tokens import Issuer, ServiceAccountTokens
-from sampan.controllers.statefulset import StatefulSetReconciler
-from sampan.controllers.storage_version_migrator import StorageVersionMigrator
-from sampan.controllers.taint_eviction import TaintEvictionReconciler
-from sampan.controllers.trust_bundle_publisher import TrustBundlePublisher
-from sampan.controllers.ttl_after_finished import TTLAfterFinishedReconciler
-from sampan.controllers.validating_admission_policy_status import ValidatingAdmissionPolicyStatus
-from sampan.controllers.volume_expansion import VolumeExpansionReconciler
-from sampan.controllers.volume_protection import (
+from sampan.controllers.nodes.node_ipam import NodeIPAMReconciler
+from sampan.controllers.nodes.node_lifecycle import NodeLifecycleReconciler
+from sampan.controllers.nodes.node_ttl import NodeTTLReconciler
+from sampan.controllers.nodes.pod_gc import PodGCReconciler
+from sampan.controllers.nodes.taint_eviction import TaintEvictionReconciler
+from sampan.controllers.objects.garbage_collector import GarbageCollector
+from sampan.controllers.objects.namespace import NamespaceReconciler
+from sampan.controllers.objects.resourcequota import ResourceQuotaReconciler
+from sampan.controllers.objects.storage_version_migrator import StorageVersionMigrator
+from sampan.controllers.objects.validating_admission_policy_status import ValidatingAdmissionPolicyStatus
+from sampan.controllers.services.endpoints import EndpointsReconciler
+from sampan.controllers.services.endpointslice import EndpointSliceReconciler
+from sampan.controllers.services.endpointslice_mirroring import EndpointSliceMirroring
+from sampan.controllers.services.service_cidr import ServiceCIDRReconciler
+from sampan.controllers.volumes.attach_detach import AttachDetachReconciler
+from sampan.controllers.volumes.ephemeral_volume import EphemeralVolumeReconciler
+from sampan.controllers.volumes.persistentvolume_binder import PersistentVolumeBinder
+from sampan.controllers.volumes.volume_expansion import VolumeExpansionReconciler
+from sampan.controllers.volumes.volume_protection import (
     AttributesClassProtectionReconciler,
     ClaimProtectionReconciler,
     VolumeProtectionReconciler,
 )
+from sampan.controllers.workloads.daemonset import DaemonSetReconciler
+from sampan.controllers.workloads.deployment import DeploymentReconciler
+from sampan.controllers.workloads.disruption import DisruptionReconciler
+from sampan.controllers.workloads.replicaset import REPLICATION_CONTROLLER, ReplicaSetReconciler
+from sampan.controllers.workloads.statefulset import StatefulSetReconciler
 from sampan.reconcile.controller import Reconciler, Wiring
 
 

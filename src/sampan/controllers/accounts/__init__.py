@@ -1,0 +1,1 @@
+"""Controllers of who may do what: service accounts, their tokens, aggregated roles."""

@@ -1,0 +1,1 @@
+"""HorizontalPodAutoscaler: from readings to replicas."""

@@ -1,0 +1,1 @@
+"""Controllers of trust: certificate requests, published authorities, bootstrap tokens."""

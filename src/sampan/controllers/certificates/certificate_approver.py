@@ -1,0 +1,80 @@
+"""Approves the client certificates that kubelets ask for, if whoever asks may have them.
+
+Observed: requests that nobody has decided on. Desired: those of the signer `kube-apiserver-client-kubelet` that have a
+kubelet's form are approved, if the authorizer allows their author `create` on
+`certificatesigningrequests/selfnodeclient` (a kubelet that renews its own) or `.../nodeclient` (one that joins). The
+authorizer is asked, then the condition Approved written. All else, serving certificates too, waits for a person.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sampan import effects
+from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS, SUBJECT_ACCESS_REVIEWS
+from sampan.apimachinery.object import Object, dig
+from sampan.controllers.certificates.certificate_requests import (
+    KUBELET_CLIENT,
+    condition,
+    has,
+    kubelet_client_problem,
+    parse,
+)
+from sampan.reconcile.controller import Wiring
+from sampan.reconcile.plan import NOTHING, Plan, Update
+
+GROUP = "certificates.k8s.io"
+
+
+def right_needed(request: Object) -> tuple[str, ...]:
+    """The subresources of which the author must be allowed one; none if the request is not for this controller."""
+    if dig(request, "spec", "signerName") != KUBELET_CLIENT or dig(request, "status", "certificate"):
+        return ()
+    if has(request, "Approved", "Denied"):
+        return ()
+    try:
+        asked = parse(request)
+    except ValueError:
+        return ()
+    if kubelet_client_problem(asked, dig(request, "spec", "usages", default=())):
+        return ()
+    own = asked.common_name == dig(request, "spec", "username")
+    return ("selfnodeclient", "nodeclient") if own else ("nodeclient",)
+
+
+def approval(request: Object, right: str, now: datetime) -> Plan:
+    """Approve, because the author has the right."""
+    own = "self " if right == "selfnodeclient" else ""
+    text = f"Auto approving {own}kubelet client certificate after SubjectAccessReview."
+    found = [*dig(request, "status", "conditions", default=()), condition("Approved", "AutoApproved", text, now)]
+    changed = {**request, "status": {**(request.get("status") or {}), "conditions": found}}
+    return Plan((Update(CERTIFICATE_SIGNING_REQUESTS, changed, subresource="approval"),))
+
+
+class CertificateApprover:
+    """Keys are requests."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._client = wiring.client
+        self._requests = wiring.watch(CERTIFICATE_SIGNING_REQUESTS)
+
+    async def reconcile(self, key: str) -> Plan:
+        request = self._requests.get_by_key(key)
+        if request is None:
+            return NOTHING
+        for right in right_needed(request):
+            if await self._allowed(request["spec"], right):
+                return approval(request, right, effects.now())
+        return NOTHING
+
+    async def _allowed(self, spec: Object, subresource: str) -> bool:
+        attributes = {
+            "group": GROUP, "resource": "certificatesigningrequests", "verb": "create", "subresource": subresource,
+            "version": "*",
+        }
+        who = {field: spec[field] for field in ("groups", "uid", "extra") if spec.get(field)}
+        review = await self._client.create(SUBJECT_ACCESS_REVIEWS, {
+            "apiVersion": SUBJECT_ACCESS_REVIEWS.api_version, "kind": SUBJECT_ACCESS_REVIEWS.kind,
+            "spec": {"user": spec.get("username", ""), **who, "resourceAttributes": attributes},
+        })
+        return bool(dig(review, "status", "allowed"))

@@ -1,0 +1,1 @@
+"""Controllers of devices: claims, and pods on devices with taints."""

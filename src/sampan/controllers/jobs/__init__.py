@@ -1,0 +1,1 @@
+"""Controllers of what ends: Job, CronJob, and the removal of what has ended."""

@@ -1,0 +1,1 @@
+"""Controllers of nodes: health, taints, ranges, and pods whose node is gone."""

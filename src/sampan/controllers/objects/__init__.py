@@ -1,0 +1,1 @@
+"""Controllers of all objects alike: garbage, namespaces, quotas, storage versions, policies."""

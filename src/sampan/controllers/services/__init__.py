@@ -1,0 +1,1 @@
+"""Controllers behind Services: endpoints, endpoint slices, service ranges."""

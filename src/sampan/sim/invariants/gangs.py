@@ -17,7 +17,7 @@ from typing import Final
 from sampan.apimachinery.object import Object, dig, is_being_deleted, labels_of, uid_of
 from sampan.sim.invariants.objects import EVERYTHING
 from sampan.sim.invariants.pods import NODES, is_scheduler
-from sampan.sim.invariants.preemption import ASKING_S, is_preempted
+from sampan.sim.invariants.preemption import ASKING_S, is_preempted, is_troubled
 from sampan.sim.invariants.room import GROUPS, group_key, least_of
 from sampan.sim.world import PODS, Change, World, is_finished, node_of, title
 
@@ -69,7 +69,7 @@ class Gangs:
 
     def _enough(self, world: World, group: str, bind: Change, now_s: float) -> Iterator[str]:
         life = bind.cause.life
-        if life.over or bind.cause.lost or world.informed_until_of(life.component, now_s) < bind.at_s - BINDING_S:
+        if life.over or bind.cause.lost or is_troubled(world, life.component, now_s):
             return
         began = bind.at_s - BINDING_S
         part = [
@@ -116,7 +116,7 @@ class WholeGroups:
 
     def _whole(self, world: World, key: str, first: Change, now_s: float) -> Iterator[str]:
         life, began = first.cause.life, first.at_s - ASKING_S
-        if life.over or world.informed_until_of(life.component, now_s) < began:
+        if life.over or is_troubled(world, life.component, now_s):
             return
         for pod in world.all(*PODS):
             ran = group_key(pod) == key and self._bound_at_s.get(uid_of(pod), first.at_s) < began

@@ -47,6 +47,11 @@ def is_preempted(change: Change) -> bool:
     return change.cause.method == "DELETE" and is_scheduler(change.cause) and (new is None or is_being_deleted(new))
 
 
+def is_troubled(world: World, component: str, now_s: float) -> bool:
+    """Whether something is wrong between a component and the API server, or was until a short while ago."""
+    return world.informed_until_of(component, now_s) < now_s - SEEN_S
+
+
 class Victims:
     """Who is preempted is less important than a pod that waits, may preempt, and can be placed if all such go.
 
@@ -107,7 +112,7 @@ class Victims:
         uid, life, victim = uid_of(preemptor), taken.cause.life, taken.obj
         if uid not in self._waiting.now or life.over or taken.cause.lost:
             return
-        if world.informed_until_of(life.component, now_s) < taken.at_s - ASKING_S:
+        if is_troubled(world, life.component, now_s):
             return
         limit = priority_of(world, preemptor)
         if any(priority_of(world, one.pod) > limit for one in self._waiting.since(taken.at_s - ASKING_S)):

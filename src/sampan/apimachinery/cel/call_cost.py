@@ -6,12 +6,18 @@ As in `cost.py` a call's cost is a span, and with it may come the size of its re
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from sampan.apimachinery.cel.checked import Expr
-from sampan.apimachinery.cel.cost import PATTERN_UNIT, TEXT_UNIT, Called, Estimate
+from sampan.apimachinery.cel.declared import Declared
 from sampan.apimachinery.cel.span import MOST, ONE, UNKNOWN, ZERO, Span, exactly
 
+Path: TypeAlias = "tuple[str, ...]"
+"""The way by which a value was reached: a variable, then fields, @items, @values, @keys."""
+TEXT_UNIT: Final = 0.1
+"""A character that is looked at."""
+PATTERN_UNIT: Final = 0.25
+"""A character of a regular expression: each of its parts is guessed to be four."""
 _AUTHORIZED: Final = exactly(350_000)
 """So much that an expression can ask twice."""
 _ADDRESS: Final = Span(4, 16)
@@ -21,13 +27,30 @@ _ORDERED: Final = frozenset({"_<_", "_<=_", "_>_", "_>=_"})
 _TEXTS: Final = frozenset({"string", "bytes", "dyn"})
 
 
-def of(known: Estimate, expr: Expr) -> Called:
+class Called(NamedTuple):
+    """The cost of a call without its arguments, and the size of its result where it has one."""
+
+    cost: Span
+    size: Span | None = None
+
+
+class Known(Protocol):
+    """What is known of the parts of an expression (`cost.Estimate`)."""
+
+    def kind(self, expr: Expr) -> str: ...
+    def declared(self, expr: Expr) -> Declared | None: ...
+    def path(self, expr: Expr) -> Path: ...
+    def size(self, expr: Expr) -> Span: ...
+    def size_at(self, path: Path) -> Span | None: ...
+
+
+def of(known: Known, expr: Expr) -> Called:
     """The call's own cost, without its target's and arguments'."""
     found = _added(known, expr)
     return found if found is not None else _standard(known, expr)
 
 
-def _standard(known: Estimate, expr: Expr) -> Called:
+def _standard(known: Known, expr: Expr) -> Called:
     """CEL's own functions; those that are not named cost 1."""
     sizes = [known.size(one) for one in expr.args]
     target = known.size(expr.target) if expr.target is not None else None
@@ -63,11 +86,11 @@ def _compared(left: Span, right: Span) -> Called:
     return Called(Span(1 if most else 0, most).scaled(TEXT_UNIT))
 
 
-def _are_texts(known: Estimate, expr: Expr) -> bool:
+def _are_texts(known: Known, expr: Expr) -> bool:
     return all(known.kind(one) in _TEXTS for one in expr.args)
 
 
-def _added_up(known: Estimate, expr: Expr, left: Span, right: Span) -> Called:
+def _added_up(known: Known, expr: Expr, left: Span, right: Span) -> Called:
     """Text is copied; lists are joined at once."""
     kinds = {known.kind(one) for one in expr.args}
     if "list" in kinds:
@@ -82,7 +105,7 @@ def _searched(text: Span, pattern: Span) -> Span:
     return text.plus(ONE).scaled(TEXT_UNIT).times(pattern.scaled(PATTERN_UNIT))
 
 
-def _added(known: Estimate, expr: Expr) -> Called | None:
+def _added(known: Known, expr: Expr) -> Called | None:
     """Kubernetes' functions; None for others."""
     sizes = [known.size(one) for one in expr.args]
     target = known.size(expr.target) if expr.target is not None else None
@@ -112,7 +135,7 @@ def _added(known: Estimate, expr: Expr) -> Called | None:
     return None
 
 
-def _traversed(known: Estimate, expr: Expr, over: Span) -> Called:
+def _traversed(known: Known, expr: Expr, over: Span) -> Called:
     """A list's items are compared one by one, and text in them character by character."""
     assert expr.target is not None
     if known.kind(expr.target) in ("string", "bytes"):
@@ -124,7 +147,7 @@ def _traversed(known: Estimate, expr: Expr, over: Span) -> Called:
     return Called(over.times(each))
 
 
-def _item_size(known: Estimate, over: Expr) -> Span | None:
+def _item_size(known: Known, over: Expr) -> Span | None:
     """Of a list of texts; None for other lists."""
     declared = known.declared(over)
     element = declared.element if declared is not None else None
@@ -152,7 +175,7 @@ def _replaced(text: Span, old: Span, new: Span) -> Span:
     return Span(min(least, MOST), min(most, MOST))
 
 
-def _joined(known: Estimate, expr: Expr, over: Span, separators: list[Span]) -> Span:
+def _joined(known: Known, expr: Expr, over: Span, separators: list[Span]) -> Span:
     assert expr.target is not None
     item = _item_size(known, expr.target)
     size = over.times(item) if item is not None else ZERO

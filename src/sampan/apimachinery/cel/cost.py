@@ -11,27 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
+from sampan.apimachinery.cel import call_cost
+from sampan.apimachinery.cel.call_cost import Path
 from sampan.apimachinery.cel.checked import Expr, Loop
 from sampan.apimachinery.cel.declared import KEY, Declared
 from sampan.apimachinery.cel.span import MOST, ONE, UNKNOWN, ZERO, Span, exactly
 
-Path: TypeAlias = "tuple[str, ...]"
-TEXT_UNIT: Final = 0.1
-"""A character that is looked at."""
-PATTERN_UNIT: Final = 0.25
-"""A character of a regular expression: each of its parts is guessed to be four."""
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
 _SCALARS: Final = frozenset({"bool", "int", "uint", "double", "timestamp", "duration"})
 _ACCUMULATORS: Final = frozenset({"@result", "__result__"})
-
-
-class Called(NamedTuple):
-    """The cost of a call without its arguments, and the size of its result where it has one."""
-
-    cost: Span
-    size: Span | None = None
 
 
 class Entries(NamedTuple):
@@ -273,8 +263,6 @@ class Estimate:
             total = total.plus(one)
         if expr.name in ("_[_]", "_[?_]"):
             return total.plus(self._index(expr))
-        from sampan.apimachinery.cel import call_cost
-
         called = call_cost.of(self, expr)
         self._set_size(expr, called.size if called.size is not None else self.known_size(expr))
         if expr.name == "_+_":

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sampan import effects
 from sampan.apimachinery.object import Object, dig, labels_of, name_of, namespace_of, uid_of
 from sampan.sim.cause import Life
 from sampan.sim.invariants.pods import requested
@@ -195,7 +196,7 @@ def _advice(world: World, target: Object, scaler: Object, told: Told) -> Advice:
     now, since = told.asked_at_s, told.asked_at_s - told.old_s - READY_S
     pods = [pod for pod in world.pods_in[namespace_of(target)].values() if app_of(target) == f"app {_app(pod)}"]
     sure = bool(pods) and all(
-        is_active(pod) and world.lately(uid_of(pod), "ready", since) == [True] for pod in pods
+        is_active(pod) and world.lately(uid_of(pod), "ready", since) == [True] and not _is_ahead(pod) for pod in pods
     ) and world.informed_until_of(told.life.component, now) > now - 2 * AROUND_S
     sure = sure and len(world.lately(uid_of(target), "size", since)) == 1
     usages, replicas = told.usages_milli, None
@@ -205,6 +206,13 @@ def _advice(world: World, target: Object, scaler: Object, told: Told) -> Advice:
         if not 0.9 <= percent * each / (wanted * 100) <= 1.1:
             replicas = -(-percent * each * len(pods) // (wanted * 100))
     return Advice(told, replicas, sure, len(pods))
+
+
+def _is_ahead(pod: Object) -> bool:
+    """It began, or became ready, at a time to come: the clock was set back since, and the pod counts as just begun."""
+    moments = [dig(pod, "status", "startTime", default="")]
+    moments += [one.get("lastTransitionTime") or "" for one in dig(pod, "status", "conditions", default=())]
+    return any(moment > effects.timestamp() for moment in moments)
 
 
 def _scaler_of(world: World, target: Object) -> Object | None:

@@ -33,6 +33,8 @@ from sampan.sim.world import PODS, Change, World, is_finished, node_of, title
 
 ASKING_S: Final = 10.0
 """Victims are asked to go one after the other; the last of them, up to this much after the decision."""
+GIVEN_UP_S: Final = 30.0
+"""Room on a node that could not be used for a while may have been given up."""
 TOLD_S: Final = 9.0
 """A pod's status names the node where room is made for it within this time."""
 SEEN_S: Final = 6.0
@@ -249,7 +251,8 @@ class Spared:
         known = (world.get(NODES, node) for node in nodes)
         if any(node is None or world.lately(uid_of(node), "usable", wait.since_s) != [True] for node in known):
             return
-        if any(one.bound_to == wait.bound_to for one in self._waiting.since(began) if one is not wait):
+        began = min(began, *(one.at_s for one in self._everybody if one.at_s > wait.since_s))
+        if any(one.bound_to in nodes for one in self._waiting.since(began) if one is not wait):
             return  # somebody else may have taken the room
         mine = [one for one in self._everybody if one.at_s > wait.since_s and self._is_only_for(world, one, wait)]
         if {node_of(one.pod) for one in mine} > {wait.bound_to}:
@@ -276,7 +279,11 @@ class Spared:
 class _Crowd:
     """Somebody was bound where a pod that waits no longer fits, though room was made for it there."""
 
-    waiting: str
+    waiting: Object
+    node: str
+    came: str
+    """Who was bound, by uid."""
+    before: frozenset[str]
     at_s: float
     message: str
 
@@ -296,7 +303,7 @@ class KeptRooms:
         if new is not None and not node_of(new):
             world.note(uid_of(new), "nominated", dig(new, "status", "nominatedNodeName", default=""))
         if self._crowds:
-            yield from self._still(change)
+            yield from self._still(world, change)
         if ended is not None and ended.bound_to and is_scheduler(change.cause):
             self._came(world, change, ended.pod, ended.bound_to)
 
@@ -311,15 +318,25 @@ class KeptRooms:
             and priority_of(world, one.pod) >= limit and not group_key(one.pod)
         ]
         there = [other for other in world.pods_on[node].values() if not is_finished(other)]
+        found = world.get(NODES, node)
+        if found is None or world.lately(uid_of(found), "usable", informed - GIVEN_UP_S) != [True]:
+            return  # room on a node that could not be used was given up, and the status has yet to say so
         if kept and not fits(total([*there, *kept]), allocatable(world.get(NODES, node))):
             message = f"{title(pod)} took the room on {node} that was made for {', '.join(map(title, kept))}"
-            self._crowds.append(_Crowd(uid_of(kept[0]), change.at_s, message))
+            before = frozenset(map(uid_of, there))
+            self._crowds.append(_Crowd(kept[0], node, uid_of(pod), before, change.at_s, message))
 
-    def _still(self, change: Change) -> Iterator[str]:
-        """Only if the other goes on waiting: it may itself have been on its way to somewhere else."""
-        self._crowds = [one for one in self._crowds if one.waiting in self._waiting.now]
-        for one in self._crowds:
-            if change.at_s > one.at_s + SEEN_S:
-                self._crowds = []
+    def _still(self, world: World, change: Change) -> Iterator[str]:
+        """Only if the other goes on waiting, for it may itself have been on its way to somewhere else; and would fit
+        now but for who came: somebody more important may have been on the way there, too."""
+        self._crowds = [one for one in self._crowds if uid_of(one.waiting) in self._waiting.now]
+        for one in [one for one in self._crowds if change.at_s > one.at_s + SEEN_S]:
+            self._crowds.remove(one)
+            limit = priority_of(world, one.waiting)
+            others = [
+                pod for pod in world.pods_on[one.node].values() if uid_of(pod) != one.came and not is_finished(pod)
+                and (uid_of(pod) in one.before or priority_of(world, pod) >= limit)
+            ]
+            if fits(total([*others, one.waiting]), allocatable(world.get(NODES, one.node))):
                 yield one.message
                 return

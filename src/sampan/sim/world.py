@@ -77,9 +77,13 @@ class Past:
             self._values.append((at_s, value))
 
     def since(self, t: float) -> list[Any]:
-        found = [value for at, value in self._values if at >= t]
-        before = [value for at, value in self._values if at < t]
-        return before[-1:] + found
+        found = []
+        for at, value in reversed(self._values):  # a day's values are many, and few of them are asked for
+            found.append(value)
+            if at < t:
+                break
+        found.reverse()
+        return found
 
 
 class World:

@@ -164,7 +164,7 @@ async def _course(trial: Trial, cluster: SimCluster, observer: Observer, campaig
         await action(stage)
     for resource, obj in scenario.objects:
         await stage.create(resource, obj)
-    await _rest(cluster, observer, scenario, SETTLE_S, "at the beginning")
+    await _rest(cluster, observer, scenario, max(SETTLE_S, scenario.rest_within_s), "at the beginning")
     striking = asyncio.ensure_future(campaign.run(cluster))
     try:
         end = effects.monotonic() + trial.duration_s()

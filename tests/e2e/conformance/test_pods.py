@@ -262,8 +262,8 @@ async def test_grace_and_exit_codes(space: Space) -> None:
     await space.start(
         _kept("ends", STAY), _kept("ignores", "trap '' TERM; while true; do sleep 0.1; done"),
     )
-    for name in ("ends", "ignores"):
-        await space.delete(PODS, name, grace_period_s=2)
+    for name, grace_s in (("ends", 20), ("ignores", 2)):
+        await space.delete(PODS, name, grace_period_s=grace_s)
     for name, code, phase in (("ends", 0, "Succeeded"), ("ignores", 137, "Failed")):
         shown = await space.until(PODS, name, lambda p: status(p).get("state", {}).get("terminated"), "the end")
         assert status(shown)["state"]["terminated"]["exitCode"] == code

@@ -81,8 +81,8 @@ MUTANTS = (
            "reverse=True", "reverse=False", "statefulsets", 4),
     Mutant("a name is freed before its pod is gone", "controllers.workloads.statefulset:_Work._delete",
            "uid=uid_of(pod),", "uid=uid_of(pod), grace_period_s=0,", "statefulsets"),
-    Mutant("claims are not made", "controllers.workloads.statefulset:_Work._make_and_mend",
-           "if claims:", "if False:", "statefulsets"),
+    Mutant("claims are not made", "controllers.workloads.statefulset_identity:missing_claims",
+           "if name in claims:", "if True:", "statefulsets"),
     Mutant("two daemons a node", "controllers.workloads.daemonset:_Work.tend",
            "if run and not pods:", "if run and len(pods) < 2:", "daemonsets"),
     # Jobs and CronJobs

@@ -16,7 +16,7 @@ the partition that must be made again are made from the revision the set had bef
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sampan import effects
@@ -200,8 +200,9 @@ class _Work:
                     self.again_s = STALE_CLAIM_RETRY_S
                 else:
                     revision, template = self.revisions.for_new_pod(self.owner, ordinal)
-                    claims += identity.missing_claims(self.owner, self.claims, ordinal)
-                    creations.append(identity.new_pod(self.owner, template, revision, ordinal))
+                    missing = identity.missing_claims(self.owner, self.claims, ordinal)
+                    pod_comes = identity.new_pod(self.owner, template, revision, ordinal)
+                    creations.append(_one_after_the_other(*missing, pod_comes))
             elif is_finished(pod):
                 waits = True
                 self._replace(pod)
@@ -278,6 +279,17 @@ class _Work:
             deleted=Note(self.owner, NORMAL, "SuccessfulDelete", f"{text} successful"),
             failed=Note(self.owner, WARNING, "FailedDelete", f"{text} failed error: {{error}}"),
         ))
+
+
+def _one_after_the_other(first: Create, *rest: Create) -> Create:
+    """A pod comes right after its claims, made now or found, so that none is left for a pod that never came."""
+    if not rest:
+        return first
+
+    def go_on(claim: Object) -> tuple[Step, ...]:
+        return (_one_after_the_other(*rest),)
+
+    return replace(first, then=go_on, on_exists=go_on)
 
 
 class StatefulSetReconciler:

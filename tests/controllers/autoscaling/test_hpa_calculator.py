@@ -280,3 +280,12 @@ def test_a_container_that_a_pod_does_not_have_is_an_error() -> None:
         {"/apis/metrics.k8s.io/v1beta1/namespaces/default/pods": {"items": usage}},
     )
     assert "failed to get container metrics: container other not present in metrics for pod default/p0" in found.error
+
+
+def test_a_pod_from_before_the_clock_was_set_back_is_not_young() -> None:
+    pod = Case(1, 1, (500,), 50, 50)._pod(0)
+    pod["status"]["startTime"] = pod["status"]["conditions"][0]["lastTransitionTime"] = text(NOW + timedelta(hours=1))
+    sample = Sample(500, NOW, timedelta(seconds=30))
+    assert group_pods([pod], {"p0": sample}, NOW, cpu=True).ready == 1
+    pod["status"]["startTime"] = text(NOW)
+    assert group_pods([pod], {"p0": sample}, NOW, cpu=True).unready == {"p0"}

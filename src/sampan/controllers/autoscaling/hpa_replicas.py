@@ -90,7 +90,7 @@ def _starting(pod: Object, sample: Sample, now: datetime) -> bool:
     if ready is None or started is None:
         return True
     changed = times.parse_or_none(ready.get("lastTransitionTime")) or started
-    if started + CPU_INITIALIZATION > now:
+    if started <= now < started + CPU_INITIALIZATION:  # ahead of now: the clock was set back since, it is not young
         return ready.get("status") == "False" or sample.at < changed + sample.window
     return ready.get("status") == "False" and started + INITIAL_READINESS_DELAY > changed
 

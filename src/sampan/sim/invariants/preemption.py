@@ -37,6 +37,7 @@ GIVEN_UP_S: Final = 30.0
 """Room on a node that could not be used for a while may have been given up."""
 TOLD_S: Final = 9.0
 """A pod's status names the node where room is made for it within this time."""
+TAKEN_BACK_S: Final = 1.0
 SEEN_S: Final = 6.0
 """A nomination is told after up to three seconds; one that was told so long ago is no news to the scheduler."""
 
@@ -328,8 +329,14 @@ class KeptRooms:
 
     def _still(self, world: World, change: Change) -> Iterator[str]:
         """Only if the other goes on waiting, for it may itself have been on its way to somewhere else; and would fit
-        now but for who came: somebody more important may have been on the way there, too."""
-        self._crowds = [one for one in self._crowds if uid_of(one.waiting) in self._waiting.now]
+        now but for who came: somebody more important may have been on the way there, too. And only if its room is not
+        taken back at once: then the scheduler had done so before, and its status says it a little later."""
+        self._crowds = [
+            one for one in self._crowds if uid_of(one.waiting) in self._waiting.now and (
+                change.at_s > one.at_s + TAKEN_BACK_S
+                or one.node in world.lately(uid_of(one.waiting), "nominated", change.at_s)
+            )
+        ]
         for one in [one for one in self._crowds if change.at_s > one.at_s + SEEN_S]:
             self._crowds.remove(one)
             limit = priority_of(world, one.waiting)

@@ -137,11 +137,12 @@ def _stateful_set(world: World, obj: Object) -> Iterator[str]:
 
 
 def _claims_beyond(world: World, obj: Object, ordinals: range) -> Iterator[str]:
-    """Claims of ordinals that are not to be, where they have always been to go with their pods."""
+    """Claims of ordinals that are not to be, where they have always been to go with their pods and those were there."""
     if world.lately(uid_of(obj), "when scaled", 0.0) != ["Delete"]:
         return
     born_at_s = world.known[uid_of(obj)].born_at_s
     kept = {f"{meta(obj)['name']}-{ordinal}" for ordinal in ordinals}
+    kept |= set(world.lately(uid_of(obj), "gone before", 0.0))
     for template in dig(obj, "spec", "volumeClaimTemplates", default=[]):
         prefix = f"{template['metadata']['name']}-"
         for claim in world.all("core", "persistentvolumeclaims"):

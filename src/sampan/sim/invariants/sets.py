@@ -170,6 +170,8 @@ class ClaimsOfSets:
                 policy = dig(new, "spec", "persistentVolumeClaimRetentionPolicy", default={})
                 world.note(f"claims of {key_of(new)}", "retained", all(one == "Retain" for one in policy.values()))
                 world.note(uid_of(new), "when scaled", policy.get("whenScaled", "Retain"))
+                if change.old is not None:
+                    self._note_gone_before(world, change.old, new)
             return
         if change.resource == CLAIMS:
             world.note(change.key, "claim", new is not None)
@@ -188,6 +190,15 @@ class ClaimsOfSets:
                 yield f"{title(new)} has claim {found}, not {wanted}"
             elif not any(world.lately(f"{namespace_of(new)}/{wanted}", "claim", world.informed_until_s(change.cause))):
                 yield f"{title(new)} was made before its claim {wanted}"
+
+    def _note_gone_before(self, world: World, old: Object, new: Object) -> None:
+        """Pods that were gone, or going, when the set shrank: a claim goes with its pod, so theirs stay."""
+        start = dig(new, "spec", "ordinals", "start", default=0)
+        there = world.pods_in[namespace_of(new)].values()
+        living = {name_of(pod) for pod in there if not is_being_deleted(pod)}
+        for ordinal in range(start + size(new), start + size(old)):
+            if (pod := f"{name_of(new)}-{ordinal}") not in living:
+                world.note(uid_of(new), "gone before", pod)
 
     def _collected(self, world: World, change: Change) -> Iterator[str]:
         old, new = change.old, change.new

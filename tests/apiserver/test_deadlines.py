@@ -62,3 +62,22 @@ def test_who_cancels_a_request_still_cancels_it() -> None:
         assert await task == "done" and task.cancelling() == 0
 
     run(story())
+
+
+def test_times_that_do_not_add_up_exactly_end_all_the_same() -> None:
+    async def play() -> list[str]:
+        deadlines, ended = Deadlines(60.0), []
+
+        async def work(name: str, after_s: float) -> None:
+            await asyncio.sleep(after_s)
+            deadlines.begin(name)
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                assert deadlines.ran_out(name)
+                ended.append(name)
+
+        await asyncio.gather(*(work(str(n), 0.1 * n + 1e-13 * n) for n in range(1, 60)))
+        return ended
+
+    assert run(play()) == [str(n) for n in range(1, 60)]

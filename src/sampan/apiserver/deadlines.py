@@ -10,6 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
+SLACK_S = 0.001
+"""A loop may call a little early, and sums of times are not exact: what ends so soon has ended, or the timer would be
+set for a moment that is already there, again and again."""
+
 
 class Deadlines:
     """`limit_s` from `begin` on. What began must be ended; `ran_out` is for a CancelledError in between."""
@@ -43,10 +47,10 @@ class Deadlines:
 
     def _cancel(self) -> None:
         loop = asyncio.get_running_loop()
-        due_s = loop.time() - self._limit_s
+        soon_s = loop.time() + SLACK_S
         for request, (task, began_s) in list(self._running.items()):
-            if began_s > due_s:
-                loop.call_later(began_s - due_s, self._cancel)
+            if began_s + self._limit_s > soon_s:
+                loop.call_at(began_s + self._limit_s, self._cancel)
                 return
             del self._running[request]
             self._cancelled[request] = task

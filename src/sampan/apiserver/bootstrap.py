@@ -19,10 +19,10 @@ from sampan.api.resources import (
     SERVICE_CIDRS,
     SERVICES,
 )
-from sampan.apimachinery.errors import AlreadyExists, NotFound
 from sampan.apimachinery.object import Object, dig, name_of, namespace_of
 from sampan.apimachinery.resource import Resource
 from sampan.apiserver.config import APIServerConfig
+from sampan.apiserver.presence import present
 from sampan.apiserver.registry.periodic import Periodic
 from sampan.apiserver.seams import Reader
 from sampan.client.client import Client
@@ -41,10 +41,10 @@ PRIORITIES: Final = (
 
 async def ensure(client: Client, config: APIServerConfig) -> None:
     """Create what is missing. Safe to run at every start."""
-    await asyncio.gather(*(_ensure(client, NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES))
+    await asyncio.gather(*(present(client, NAMESPACES, _namespace(name)) for name in SYSTEM_NAMESPACES))
     await asyncio.gather(
-        *(_ensure(client, PRIORITY_CLASSES, _priority(*entry)) for entry in PRIORITIES),
-        *(_ensure(client, resource, wanted) for resource, wanted in _kept(config)),
+        *(present(client, PRIORITY_CLASSES, _priority(*entry)) for entry in PRIORITIES),
+        *(present(client, resource, wanted) for resource, wanted in _kept(config)),
         _track_legacy_tokens(client),
     )
 
@@ -57,7 +57,7 @@ def upkeep(client: Client, reader: Reader, config: APIServerConfig) -> Periodic:
     async def step() -> None:
         for resource, obj in wanted:
             if reader.peek(resource, name_of(obj), namespace_of(obj)) is None:
-                await _ensure(client, resource, obj)
+                await present(client, resource, obj)
         tracking = reader.peek(CONFIG_MAPS, TRACKING, "kube-system")
         if tracking is None or not _is_day(dig(tracking, "data", SINCE)):
             await _track_legacy_tokens(client)
@@ -76,9 +76,9 @@ async def _track_legacy_tokens(client: Client) -> None:
         "kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": TRACKING, "namespace": "kube-system"},
         "data": today,
     }
-    await _ensure(client, CONFIG_MAPS, wanted)
-    present = await client.get(CONFIG_MAPS, TRACKING, "kube-system")
-    if not _is_day(dig(present, "data", SINCE)):
+    await present(client, CONFIG_MAPS, wanted)
+    tracking = await client.get(CONFIG_MAPS, TRACKING, "kube-system")
+    if not _is_day(dig(tracking, "data", SINCE)):
         await client.patch(CONFIG_MAPS, TRACKING, {"data": today}, "kube-system")
 
 
@@ -87,18 +87,6 @@ def _is_day(text: str | None) -> bool:
         return bool(text) and date.fromisoformat(text or "").isoformat() == text
     except ValueError:
         return False
-
-
-async def _ensure(client: Client, resource: Resource, wanted: Object) -> None:
-    metadata = wanted["metadata"]
-    name, namespace = metadata["name"], metadata.get("namespace")
-    try:
-        await client.get(resource, name, namespace)
-    except NotFound:
-        try:
-            await client.create(resource, wanted, namespace)
-        except AlreadyExists:
-            pass
 
 
 def _namespace(name: str) -> Object:

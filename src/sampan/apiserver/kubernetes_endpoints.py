@@ -16,11 +16,11 @@ from typing import Final
 
 from sampan import effects
 from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, LEASES
-from sampan.apimachinery.errors import AlreadyExists, APIError, NotFound
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object, annotations_of, dig, name_of
-from sampan.apimachinery.resource import Resource
 from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.identity import ADDRESS, LABEL, NAMESPACE, SERVER, identity_of
+from sampan.apiserver.presence import present
 from sampan.apiserver.registry.periodic import Periodic
 from sampan.client.client import Client
 
@@ -88,21 +88,8 @@ class KubernetesEndpoints:
 
     async def _write(self, addresses: set[str]) -> None:
         ordered = sorted(addresses, key=lambda one: ipaddress.ip_address(one).packed)
-        await self._correct(ENDPOINTS, endpoints(ordered, self._port), ("subsets",))
-        await self._correct(ENDPOINT_SLICES, endpoint_slice(ordered, self._port), ("endpoints", "ports"))
-
-    async def _correct(self, resource: Resource, wanted: Object, parts: tuple[str, ...]) -> None:
-        try:
-            present = await self._client.get(resource, "kubernetes", "default")
-        except NotFound:
-            try:
-                await self._client.create(resource, wanted, "default")
-            except AlreadyExists:
-                pass  # another server was first; the next round looks again
-            return
-        wrong = {field: wanted[field] for field in parts if present.get(field) != wanted[field]}
-        if wrong:
-            await self._client.patch(resource, "kubernetes", wrong, "default")
+        await present(self._client, ENDPOINTS, endpoints(ordered, self._port), ("subsets",))
+        await present(self._client, ENDPOINT_SLICES, endpoint_slice(ordered, self._port), ("endpoints", "ports"))
 
 
 def endpoints(addresses: Sequence[str], port: int) -> Object:

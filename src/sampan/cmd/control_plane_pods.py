@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -34,12 +35,12 @@ _REGISTRY = "sampan.local"
 def sampan_image() -> str:
     """The reference of the image that holds this sampan: its tag tells versions of the code and of all libraries."""
     digest = hashlib.sha256()
-    for one in sorted(installed_modules.required(["sampan"]), key=lambda one: one.metadata["Name"]):
-        digest.update(f"{one.metadata['Name']} {one.version}\n".encode())
+    versions = {one.metadata["Name"]: one.version for one in installed_modules.required(["sampan"])}
+    for name, version in sorted(versions.items()):
+        digest.update(f"{name} {version}\n".encode())
     for path, file in sorted(installed_modules.files_of(["sampan"]).items()):
         digest.update(f"{path} {len(file.data)}\n".encode() + file.data)
-    version = next(one.version for one in installed_modules.required(["sampan"]) if one.metadata["Name"] == "sampan")
-    return f"{_REGISTRY}/sampan:{version}-{digest.hexdigest()[:12]}"
+    return f"{_REGISTRY}/sampan:{versions['sampan']}-{digest.hexdigest()[:12]}"
 
 
 def etcd_image() -> str:
@@ -49,28 +50,42 @@ def etcd_image() -> str:
     return f"{_REGISTRY}/etcd:" + "".join(c if c.isalnum() or c in "._-" else "_" for c in version)
 
 
-def recipes(cluster: ClusterLayout) -> dict[str, Object]:
-    """Every image that the pods need: reference to recipe (see `cri/recipe.py`)."""
-    found: list[Object] = [{"name": sampan_image(), "packages": ["python3", "libstdc++6"], "distributions": ["sampan"]}]
-    if cluster.store == "etcd":
-        found.append({"name": etcd_image(), "packages": [ETCD_PACKAGE]})
-    return {recipe["name"]: recipe for recipe in found}
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What a cluster's pods run. Looked up once: every file of sampan is read for it."""
+
+    sampan: str
+    etcd: str = ""
+    """Empty where the state is not in etcd."""
+
+    @classmethod
+    def of(cls, cluster: ClusterLayout) -> Images:
+        return cls(sampan_image(), etcd_image() if cluster.store == "etcd" else "")
+
+    def recipes(self) -> dict[str, Object]:
+        """Reference to recipe (see `cri/recipe.py`)."""
+        found: list[Object] = [
+            {"name": self.sampan, "packages": ["python3", "libstdc++6"], "distributions": ["sampan"]}
+        ]
+        if self.etcd:
+            found.append({"name": self.etcd, "packages": [ETCD_PACKAGE]})
+        return {recipe["name"]: recipe for recipe in found}
 
 
-def manifests(cluster: ClusterLayout) -> dict[str, Object]:
+def manifests(cluster: ClusterLayout, images: Images) -> dict[str, Object]:
     """File name to pod, in kubeadm's order."""
-    image = sampan_image()
+    image = images.sampan
     pods = [_api_server(cluster, image), _controller_manager(cluster, image), _scheduler(cluster, image)]
-    if cluster.store == "etcd":
-        pods.insert(0, _etcd(cluster, etcd_image()))
+    if images.etcd:
+        pods.insert(0, _etcd(cluster, images.etcd))
     return {f"{pod['metadata']['name']}.yaml": pod for pod in pods}
 
 
-def write(cluster: ClusterLayout) -> None:
+def write(cluster: ClusterLayout, images: Images) -> None:
     """Put the manifests where the first node's kubelet looks. One that says the same already is left alone."""
     directory = cluster.first_node.manifest_dir
     directory.mkdir(parents=True, exist_ok=True)
-    for name, pod in manifests(cluster).items():
+    for name, pod in manifests(cluster, images).items():
         text = yaml.safe_dump(pod, sort_keys=False)
         target = directory / name
         if target.exists() and target.read_text() == text:

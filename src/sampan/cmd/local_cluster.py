@@ -221,16 +221,17 @@ class LocalClusters:
         socket_path = cluster.first_node.containerd_socket
         while not containerd.answers(topology.containerd_config(cluster.first_node)):  # noqa: ASYNC110 - the supervisor starts it again if it ends
             await asyncio.sleep(_POLL_S)
+        needed = await asyncio.to_thread(control_plane_pods.Images.of, cluster)
         try:
             held = {image.name for image in await images.listed(socket_path)}
-            for name, recipe in control_plane_pods.recipes(cluster).items():
+            for name, recipe in needed.recipes().items():
                 if name not in held:
                     progress(f"building {name.rpartition('/')[2]}")
                     archive = await asyncio.to_thread(build_document, recipe, cluster.state_dir)
                     await images.load(socket_path, archive)
         except (images.ImageError, RecipeError) as error:
             raise OperationError(f"the control plane has no images: {error}") from None
-        control_plane_pods.write(cluster)
+        control_plane_pods.write(cluster, needed)
 
     async def _furnish(self, cluster: ClusterLayout, added: Sequence[NodeLayout]) -> None:
         """Give nodes that joined what the first ones have from the start: images, and a part in cluster DNS."""

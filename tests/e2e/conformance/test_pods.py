@@ -449,8 +449,12 @@ async def test_streams_and_logs(space: Space) -> None:
     assert (await space.run("web", "cat", stdin=b"typed")).out == "typed"
     path = PODS.path(space.name, "web", "log")
     whole = b"line 1\nline 2\nline 3\noops\n"
+
+    async def written() -> bool:  # half a second after the container began, which may be later than all of the above
+        return await space.logs("web") == whole.decode()
+
+    await space.eventually(written, "the log's last line")
     assert await space.messages(path, "binary.k8s.io") == whole
-    assert await space.logs("web") == whole.decode()
     assert await space.logs("web", tailLines=2) == "line 3\noops\n"
     assert await space.logs("web", limitBytes=9) == "line 1\nli\n"
     assert await space.logs("web", previous="true") == whole.decode()

@@ -35,6 +35,13 @@ def test_they_are_the_four_of_kubeadm_each_labelled_and_critical() -> None:
         assert pod["spec"]["priorityClassName"] == "system-node-critical" and pod["spec"]["hostNetwork"]
 
 
+@pytest.mark.parametrize(("store", "images"), [("etcd", IMAGES), ("sqlite", WITHOUT_ETCD)])
+def test_up_waits_for_each_by_the_name_of_its_mirror(store, images) -> None:
+    cluster = _cluster(store)
+    pods = control_plane_pods.manifests(cluster, images).values()
+    assert control_plane_pods.names(cluster) == {f"{pod['metadata']['name']}-a-1" for pod in pods}
+
+
 def test_each_may_write_only_what_it_must() -> None:
     pods = control_plane_pods.manifests(_cluster(), IMAGES)
     assert {name: _writable(pod) for name, pod in pods.items()} == {

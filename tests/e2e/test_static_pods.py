@@ -55,7 +55,7 @@ def _all_ready(system: Kubectl) -> bool:
 
 
 def test_the_api_shows_them_as_mirrors_of_the_first_node(system: Kubectl) -> None:
-    eventually(lambda: _all_ready(system), what="all four ready")
+    assert _all_ready(system), "`up` waits for all four"
     for pod in system.json("get", "pods", "-l", "tier=control-plane")["items"]:
         assert pod["metadata"]["name"] == f"{pod['metadata']['labels']['component']}-{NAME}-1"
         assert pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"

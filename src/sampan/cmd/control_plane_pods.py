@@ -28,6 +28,9 @@ from sampan.cri import installed_modules
 ETCD_PACKAGE = "etcd-server"
 PROCESSES = ("apiserver", "controller-manager", "scheduler")
 """Those of sampan, by the names under which they say how they fare."""
+NAMESPACE = "kube-system"
+STARTUP_TRIES = 240
+"""A startup probe a second, four minutes long as kubeadm's: it ends with the first answer, and `up` waits for it."""
 _REGISTRY = "sampan.local"
 """No such registry exists: an image that is missing is made here again, never asked for elsewhere."""
 
@@ -81,6 +84,13 @@ def manifests(cluster: ClusterLayout, images: Images) -> dict[str, Object]:
     return {f"{pod['metadata']['name']}.yaml": pod for pod in pods}
 
 
+def names(cluster: ClusterLayout) -> set[str]:
+    """What the API calls them: each by its component and its node."""
+    components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    components += ["etcd"] if cluster.store == "etcd" else []
+    return {f"{component}-{cluster.first_node.name}" for component in components}
+
+
 def write(cluster: ClusterLayout, images: Images) -> None:
     """Put the manifests where the first node's kubelet looks. One that says the same already is left alone."""
     directory = cluster.first_node.manifest_dir
@@ -105,7 +115,7 @@ def _api_server(cluster: ClusterLayout, image: str) -> Object:
         mounts.append(_Mount("store", cluster.store_file.parent, "Directory", read_only=False))
     return _pod(cluster, "kube-apiserver", _container(
         image, _python("apiserver", cluster), "250m", mounts,
-        startup=_https(cluster, cluster.node_port, "/livez", failures=24),
+        startup=_https(cluster, cluster.node_port, "/livez", failures=STARTUP_TRIES, period_s=1),
         liveness=_https(cluster, cluster.node_port, "/livez", failures=8),
         readiness=_https(cluster, cluster.node_port, "/readyz", failures=3, period_s=1),
     ), mounts)
@@ -115,7 +125,7 @@ def _controller_manager(cluster: ClusterLayout, image: str) -> Object:
     mounts = _common(cluster)
     return _pod(cluster, "kube-controller-manager", _container(
         image, _python("controller_manager", cluster), "200m", mounts,
-        startup=_https(cluster, CONTROLLER_MANAGER_PORT, "/healthz", failures=24),
+        startup=_https(cluster, CONTROLLER_MANAGER_PORT, "/healthz", failures=STARTUP_TRIES, period_s=1),
         liveness=_https(cluster, CONTROLLER_MANAGER_PORT, "/healthz", failures=8),
     ), mounts)
 
@@ -124,7 +134,7 @@ def _scheduler(cluster: ClusterLayout, image: str) -> Object:
     mounts = _common(cluster)
     return _pod(cluster, "kube-scheduler", _container(
         image, _python("scheduler", cluster), "100m", mounts,
-        startup=_https(cluster, SCHEDULER_PORT, "/livez", failures=24),
+        startup=_https(cluster, SCHEDULER_PORT, "/livez", failures=STARTUP_TRIES, period_s=1),
         liveness=_https(cluster, SCHEDULER_PORT, "/livez", failures=8),
         readiness=_https(cluster, SCHEDULER_PORT, "/readyz", failures=3, period_s=1),
     ), mounts)
@@ -139,7 +149,7 @@ def _etcd(cluster: ClusterLayout, image: str) -> Object:
     host, _, port = etcd.METRICS_ADDRESS.partition(":")
     health = {"host": host, "port": int(port), "path": "/health", "scheme": "HTTP"}
     return _pod(cluster, "etcd", _container(
-        image, argv, "100m", mounts, startup=_probe(health, 24), liveness=_probe(health, 8),
+        image, argv, "100m", mounts, startup=_probe(health, STARTUP_TRIES, 1), liveness=_probe(health, 8),
     ), mounts)
 
 
@@ -179,7 +189,7 @@ def _pod(cluster: ClusterLayout, name: str, container: Object, mounts: Sequence[
     return {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": name, "namespace": "kube-system", "labels": {"component": name, "tier": "control-plane"},
+            "name": name, "namespace": NAMESPACE, "labels": {"component": name, "tier": "control-plane"},
             "annotations": dict(_annotations(cluster, name)),
         },
         "spec": {

@@ -2,7 +2,8 @@
 
 The API server answers /readyz, every node is Ready, the default ServiceAccount exists (no pod is admitted without it),
 a scheduler runs, cluster DNS resolves `kubernetes.default` at the Service's own address, from the first node, and
-metrics.k8s.io can be asked, so that discovery is complete and `kubectl top` works from the first moment on.
+metrics.k8s.io can be asked, so that discovery is complete and `kubectl top` works from the first moment on. Where the
+control plane is static pods, these are Ready too.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sampan.addons.metrics.documents import GROUP, VERSION
-from sampan.api.resources import API_SERVICES, NODES, SERVICE_ACCOUNTS
+from sampan.api.resources import API_SERVICES, NODES, PODS, SERVICE_ACCOUNTS
 from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import dig, name_of
 from sampan.client.client import Client
+from sampan.cmd import control_plane_pods
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.process import ask_health
 from sampan.machines import namespace
@@ -57,7 +59,11 @@ def conditions(cluster: ClusterLayout, client: Client) -> tuple[Condition, ...]:
     async def metrics_available() -> bool:
         return _has(await client.get(API_SERVICES, f"{VERSION}.{GROUP}"), "Available")
 
-    return (
+    async def control_plane_pods_ready() -> bool:
+        pods = (await client.list(PODS, control_plane_pods.NAMESPACE))["items"]
+        return {name_of(pod) for pod in pods if _has(pod, "Ready")} >= control_plane_pods.names(cluster)
+
+    everywhere = (
         Condition("API server", "starting the control plane", server_answers),
         Condition("nodes", "waiting for the node to be Ready", nodes_ready),
         Condition("default ServiceAccount", "waiting for the controllers", account_exists),
@@ -65,6 +71,10 @@ def conditions(cluster: ClusterLayout, client: Client) -> tuple[Condition, ...]:
         Condition("cluster DNS", "waiting for cluster DNS", dns_answers),
         Condition("metrics API", "waiting for the metrics API", metrics_available),
     )
+    if cluster.processes != "static-pods":
+        return everywhere
+    doing = "waiting for the control plane's pods to be Ready"
+    return (*everywhere, Condition("control plane pods", doing, control_plane_pods_ready))
 
 
 async def holds(condition: Condition) -> bool:

@@ -12,7 +12,7 @@ from sampan.api.resources import CORE_EVENTS, NODES, PODS
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.nodes import node_lifecycle, taint_eviction
 from sampan.controllers.nodes.node_lifecycle import Observed, wanted_taints
-from sampan.controllers.nodes.node_zones import EvictionBudget, Zone, all_lost, rate_of, zones_of
+from sampan.controllers.nodes.node_zones import Zone, all_lost, rate_of, zones_of
 from sampan.reconcile.plan import NOTHING, Delete, Patch
 
 CONFIG = ControllerManagerConfig()
@@ -95,11 +95,6 @@ def test_evictions_begin_one_node_at_a_time(make) -> None:
     node = make.node(ready="Unknown")
     waiting = Observed(node, (), 99.0, may_evict=False)
     assert keys(wanted_taints(node, waiting, make.now)) == [("unreachable", "NoSchedule")]
-    budget = EvictionBudget()
-    assert budget.may("zone", 0.1, 100.0)
-    budget.spend("zone", 100.0)
-    assert not budget.may("zone", 0.1, 109.0) and budget.may("other", 0.1, 109.0) and budget.may("zone", 0.1, 110.0)
-    assert not budget.may("zone", 0.0, 999.0)
 
 
 def test_a_zone_that_lost_most_of_its_nodes_slows_down_or_stops(make) -> None:
@@ -282,7 +277,7 @@ def test_a_change_of_labels_begins_no_eviction(make) -> None:
     node = make.node()
     node["metadata"]["labels"] = {"kubernetes.io/os": "linux"}
     decided = node_lifecycle.plan(Observed(node, (), 0.0), CONFIG, make.now)
-    assert decided.steps and not node_lifecycle._begins_eviction(decided, node)
+    assert decided.steps and not node_lifecycle.begins_eviction(decided, node)
 
 
 def test_a_node_without_a_kubelet_is_unknown_after_its_time_and_its_end_is_told_with_its_uid() -> None:

@@ -9,23 +9,26 @@ that says itself that its node is not ready still speaks for its pods: those are
 
 From the conditions follow taints: NoSchedule at once; NoExecute, which evicts pods (see `taint_eviction.py`), at a pace
 that depends on how the node's zone is (see `node_zones.py`), and not at all while no node of the cluster is ready: then
-it is more likely that the control plane lost its network than that all nodes died.
+it is more likely that the control plane lost its network than that all nodes died. When that is over, the silence of
+each node counts anew.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sampan import effects
 from sampan.api.resources import LEASES, NODES, PODS
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object, dig, key_of, labels_of, meta, name_of, namespace_of, uid_of
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import taints, times
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.nodes.node_zones import (
-    EvictionBudget,
+    EvictionQueues,
     Zone,
     all_lost,
     metric_label,
@@ -37,7 +40,7 @@ from sampan.controllers.nodes.node_zones import (
 from sampan.controllers.pods import condition, is_ready
 from sampan.reconcile.controller import Wiring, own_key
 from sampan.reconcile.measures import Tally
-from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Update
+from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Update, Write
 
 LEASE_NAMESPACE = "kube-node-lease"
 KUBELET_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -47,9 +50,10 @@ _RENAMED = tuple((f"kubernetes.io/{what}", f"beta.kubernetes.io/{what}") for wha
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The last sign of life that changed, and when (monotonic seconds) it did. `uid` is the node's."""
+    """The newest signs of life, of Lease and status, and when (monotonic seconds) one was new. `uid` is the node's."""
 
-    sign: tuple[str, str]
+    renewed: str
+    heartbeat: str
     at: float
     uid: str
 
@@ -70,7 +74,7 @@ def plan(observed: Observed, config: ControllerManagerConfig, now: datetime) -> 
     node = observed.node
     known = condition(node, "Ready")
     grace_s = config.node_monitor_grace_s if known else config.node_startup_grace_s
-    if observed.silent_s > grace_s and any(_status(node, one) != "Unknown" for one in KUBELET_CONDITIONS):
+    if observed.silent_s > grace_s and _status(node, "Ready") != "Unknown":
         return _unknown(node, now, config)
     if labels := _older_labels(node):
         patch: Object = {"metadata": {"labels": labels}}
@@ -162,10 +166,37 @@ def _status(node: Object, type: str) -> str:
     return str(found.get("status")) if found else ""
 
 
-def sign_of_life(node: Object, lease: Object | None) -> tuple[str, str]:
-    """What the kubelet changes while it lives: its Lease's and its Ready condition's time."""
-    heartbeat = (condition(node, "Ready") or {}).get("lastHeartbeatTime") or ""
-    return str(dig(lease, "spec", "renewTime", default="")), str(heartbeat)
+def next_health(known: Health | None, node: Object, lease: Object | None, now: float) -> Health:
+    """What is known of a node after a look at what its kubelet changes while it lives.
+
+    A Lease counts when it was renewed; that it is gone, or from earlier, is no sign of life. Any other time in the
+    Ready condition is one. A node that was never heard of has been silent since it was created.
+    """
+    ready = condition(node, "Ready")
+    heartbeat = str((ready or {}).get("lastHeartbeatTime") or "")
+    renewed = str(dig(lease, "spec", "renewTime", default="") or "")
+    if known is None:
+        never = ready is None and not renewed
+        age_s = (effects.now() - times.parse(meta(node)["creationTimestamp"])).total_seconds() if never else 0.0
+        return Health(renewed, heartbeat, now - age_s, uid_of(node))
+    is_renewed = renewed != known.renewed and bool(renewed) and (
+        not known.renewed or times.parse(renewed) > times.parse(known.renewed)
+    )
+    if not is_renewed and heartbeat == known.heartbeat:
+        return known
+    return Health(renewed if is_renewed else known.renewed, heartbeat, now, uid_of(node))
+
+
+def needs_eviction(node: Object) -> bool:
+    """Whether the node is lost and its pods are not going yet."""
+    return _status(node, "Ready") in ("False", "Unknown") and not _evicting(node)
+
+
+def _evicting(node: Object) -> bool:
+    return any(
+        taint.get("effect") == taints.NO_EXECUTE and taint.get("key") in taints.MANAGED_NO_EXECUTE
+        for taint in dig(node, "spec", "taints", default=())
+    )
 
 
 class NodeLifecycleReconciler:
@@ -184,12 +215,16 @@ class NodeLifecycleReconciler:
         self._health: dict[str, Health] = {}
         self._well: dict[str, Object] = {}
         """Nodes as they were when they were ready and nothing was to do: then only silence can change that."""
-        self._budget = EvictionBudget()
+        self._all_lost = False
+        self._queues = EvictionQueues(config.node_eviction_per_s)
+        self._begun: dict[str, str] = {}
+        """The zone of each node whose taint is being written."""
         self._evictions = Tally(
             "node_collector_evictions_total",
             "Number of Node evictions that happened since current instance of NodeController started.", ("zone",),
         )
         wiring.measure(self._evictions, *zone_readings(self._present_zones))
+        wiring.observe(self._count)
 
     async def reconcile(self, key: str) -> Plan:
         node = self._nodes.get(key)
@@ -202,20 +237,35 @@ class NodeLifecycleReconciler:
         if key not in self._health:
             text = f"Node {key} event: Registered Node {key} in Controller"
             notes = (Note(node, NORMAL, "RegisteredNode", text),)
-        silent_s = self._silence(node, now)
-        zone, zones = zone_of(node), self._present_zones()
-        may_evict = self._budget.may(zone, rate_of(zones[zone], self._config), now)
-        observed = Observed(
-            node, tuple(sorted(self._pods.by_index(BY_NODE, key), key=key_of)), silent_s,
-            may_evict, all_lost(zones),
-        )
+        wait_s = self._turn(node, now)
+        pods = tuple(sorted(self._pods.by_index(BY_NODE, key), key=key_of))
+        observed = Observed(node, pods, self._silence(node, now), wait_s <= 0.0, self._all_lost)
         decided = plan(observed, self._config, effects.now())
         if not decided.steps and not notes and is_ready(node):
             self._well[key] = node
-        if _begins_eviction(decided, node):
-            self._budget.spend(zone, now)
-            self._evictions.add(metric_label(zone))
-        return Plan(decided.steps, (*notes, *decided.notes), decided.requeue_after_s)
+        if begins_eviction(decided, node):
+            self._begun[key] = zone_of(node)
+        again_s = min(decided.requeue_after_s or self._config.node_monitor_period_s, wait_s or math.inf)
+        return Plan(decided.steps, (*notes, *decided.notes), again_s)
+
+    def _turn(self, node: Object, now: float) -> float:
+        """For how long the node has to wait until its pods may begin to go, if they are to."""
+        name, zone, zones = name_of(node), zone_of(node), self._present_zones()
+        rate_per_s = 0.0 if self._all_lost else rate_of(zones.get(zone, Zone()), self._config)
+        self._queues.set_rate(zone, rate_per_s, now)
+        self._evictions.add(metric_label(zone), amount=0.0)
+        if needs_eviction(node):
+            self._queues.join(zone, name)
+        else:
+            self._queues.leave(name)
+        return self._queues.wait_s(zone, name, now)
+
+    def _count(self, write: Write, error: APIError | None) -> None:
+        if isinstance(write, Patch) and write.resource == NODES and "taints" in write.patch.get("spec", {}):
+            zone = self._begun.pop(write.name, None)
+            if zone is not None and error is None:
+                self._queues.spend(zone, effects.monotonic())
+                self._evictions.add(metric_label(zone))
 
     def _changed(self, node: Object) -> tuple[str, ...]:
         self._zones = None
@@ -225,10 +275,16 @@ class NodeLifecycleReconciler:
         """Counted anew only after a node has changed: nodes are looked at far more often than that."""
         if self._zones is None:
             self._zones = zones_of(self._nodes.list())
+            before, self._all_lost = self._all_lost, all_lost(self._zones)
+            if before and not self._all_lost:
+                now = effects.monotonic()
+                self._health = {name: replace(known, at=now) for name, known in self._health.items()}
         return self._zones
 
     def _removed(self, key: str) -> Plan:
         self._well.pop(key, None)
+        self._begun.pop(key, None)
+        self._queues.leave(key)
         known = self._health.pop(key, None)
         if known is None:
             return NOTHING
@@ -238,23 +294,19 @@ class NodeLifecycleReconciler:
 
     def _silence(self, node: Object, now: float) -> float:
         name = name_of(node)
-        sign = sign_of_life(node, self._leases.get(name, LEASE_NAMESPACE))
-        known = self._health.get(name)
-        if known is None or known.sign != sign:
-            at = now
-            if known is None and condition(node, "Ready") is None:  # it has been silent since it is there
-                at -= (effects.now() - times.parse(meta(node)["creationTimestamp"])).total_seconds()
-            known = self._health[name] = Health(sign, at, uid_of(node))
+        lease = self._leases.get(name, LEASE_NAMESPACE)
+        known = self._health[name] = next_health(self._health.get(name), node, lease, now)
         return now - known.at
 
 
-def _begins_eviction(decided: Plan, node: Object) -> bool:
-    present: Sequence[Object] = dig(node, "spec", "taints", default=())
-    had = {taint.get("key") for taint in present if taint["effect"] == taints.NO_EXECUTE}
+def begins_eviction(decided: Plan, node: Object) -> bool:
+    """Whether this makes the node's pods go that were not going before: one bad state for the other does not."""
+    if _evicting(node):
+        return False
     for step in decided.steps:
         if isinstance(step, Patch) and step.resource == NODES:
             new = dig(step.patch, "spec", "taints", default=())
-            return any(one["effect"] == taints.NO_EXECUTE and one["key"] not in had for one in new)
+            return any(one["effect"] == taints.NO_EXECUTE and one["key"] in taints.MANAGED_NO_EXECUTE for one in new)
     return False
 
 

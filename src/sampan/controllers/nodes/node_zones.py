@@ -3,20 +3,27 @@
 Normally one node begins every ten seconds. When most of a zone's nodes are lost (55 percent, and more than two), it is
 likely that the zone's network is at fault and not the nodes: a large zone (more than 50 nodes) then goes ten times
 slower, a small one stops. A zone that is lost as a whole is evacuated at the normal pace, for other zones can take its
-pods; but if every zone is, nothing is evicted anywhere, for then it is this side that lost the network.
+pods; but if every zone is, nothing is evicted anywhere, for then it is this side that lost the network. Nodes with the
+label `node.kubernetes.io/exclude-disruption` count neither way.
+
+Nodes of a zone take turns in the order in which they were lost (`EvictionQueues`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sampan.apimachinery.object import Object, labels_of
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.pods import is_ready
 from sampan.reconcile.measures import Reading
 
-LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
+LABELS = tuple((f"failure-domain.beta.kubernetes.io/{what}", f"topology.kubernetes.io/{what}")
+               for what in ("region", "zone"))
+"""Region and zone, each under its older name, which goes first as upstream has it, and its present one."""
+EXCLUDED = "node.kubernetes.io/exclude-disruption"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,17 @@ class Zone:
 
 
 def zone_of(node: Object) -> str:
-    return "/".join(labels_of(node).get(label, "") for label in LABELS)
+    """Region and zone of a node, with a separator that no label's value can have."""
+    labels = labels_of(node)
+    return "/".join(str(labels.get(older, labels.get(name, ""))) for older, name in LABELS)
 
 
 def zones_of(nodes: Iterable[Object]) -> dict[str, Zone]:
     """The zones of these nodes."""
     found: dict[str, Zone] = {}
     for node in nodes:
+        if EXCLUDED in labels_of(node):
+            continue
         known = found.get(zone_of(node), Zone())
         found[zone_of(node)] = Zone(known.size + 1, known.lost + (not is_ready(node)))
     return found
@@ -73,7 +84,7 @@ def zone_readings(zones: Callable[[], Mapping[str, Zone]]) -> tuple[Reading, ...
 
 def all_lost(zones: Mapping[str, Zone]) -> bool:
     """Whether no node anywhere is ready, which says more of us than of them."""
-    return all(zone.is_lost for zone in zones.values())
+    return bool(zones) and all(zone.is_lost for zone in zones.values())
 
 
 def rate_of(zone: Zone, config: ControllerManagerConfig) -> float:
@@ -84,16 +95,50 @@ def rate_of(zone: Zone, config: ControllerManagerConfig) -> float:
     return config.secondary_node_eviction_per_s if zone.size > config.large_cluster_size else 0.0
 
 
-class EvictionBudget:
-    """The pace of each zone. A change of the rate holds at once, counted from the last node."""
+@dataclass(slots=True)
+class _Queue:
+    """The nodes of a zone that wait, their pace, and when (monotonic seconds) the next one may begin."""
 
-    def __init__(self) -> None:
-        self._last: dict[str, float] = {}
+    rate_per_s: float
+    next_at: float = -math.inf
+    waiting: dict[str, None] = field(default_factory=dict)
 
-    def may(self, zone: str, rate_per_s: float, now: float) -> bool:
-        """Whether another node of the zone may begin to lose its pods."""
-        last = self._last.get(zone)
-        return rate_per_s > 0 and (last is None or now >= last + 1 / rate_per_s)
+
+class EvictionQueues:
+    """Whose turn it is in each zone. A new pace counts from when it was set where somebody had to wait until then."""
+
+    def __init__(self, rate_per_s: float) -> None:
+        self._usual = rate_per_s
+        self._zones: dict[str, _Queue] = {}
+
+    def set_rate(self, zone: str, rate_per_s: float, now: float) -> None:
+        """The pace that the zone has from now on; 0 is none at all."""
+        queue = self._zones.setdefault(zone, _Queue(self._usual))
+        if rate_per_s != queue.rate_per_s:
+            waits = queue.rate_per_s <= 0 or now < queue.next_at
+            queue.next_at = now + 1 / rate_per_s if waits and rate_per_s > 0 else now
+            queue.rate_per_s = rate_per_s
+
+    def join(self, zone: str, node: str) -> None:
+        """The node waits for its turn, behind those that do already."""
+        queue = self._zones.setdefault(zone, _Queue(self._usual))
+        if node not in queue.waiting:
+            self.leave(node)
+            queue.waiting[node] = None
+
+    def leave(self, node: str) -> None:
+        """The node is well again, tainted, or gone."""
+        for queue in self._zones.values():
+            queue.waiting.pop(node, None)
+
+    def wait_s(self, zone: str, node: str, now: float) -> float:
+        """For how long the node has to wait; infinite while others are before it, or nobody may begin."""
+        queue = self._zones.get(zone)
+        if queue is None or queue.rate_per_s <= 0 or next(iter(queue.waiting), None) != node:
+            return math.inf
+        return max(queue.next_at - now, 0.0)
 
     def spend(self, zone: str, now: float) -> None:
-        self._last[zone] = now
+        """A node of the zone has begun. It stays the first until its taint is seen: nobody begins in the meantime."""
+        queue = self._zones[zone]
+        queue.next_at = now + 1 / queue.rate_per_s

@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 from pathlib import Path
 
 from sampan.effects import monotonic
 from sampan.machines import namespace, traces
 from sampan.machines.layout import CGROUP_ROOT, CNI_CACHE, Layout
+from sampan.machines.removal import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _remove_files(layout: Layout, keep_state: bool) -> None:
     for path in traces.files(layout):
         if path.is_dir():
             if not (keep_state and path == layout.state):
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
         else:
             path.unlink(missing_ok=True)
     for root in (layout.run_root, *([] if keep_state else [layout.state_root]), CNI_CACHE, CNI_CACHE.parent):

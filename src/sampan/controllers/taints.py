@@ -32,15 +32,15 @@ MANAGED_NO_EXECUTE = frozenset({NOT_READY, UNREACHABLE})
 
 
 def tolerates(toleration: Object, taint: Object) -> bool:
-    """Whether a pod's toleration answers a taint."""
+    """Whether a toleration answers a taint: by effect, key and value, each unless it is left empty."""
     if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
         return False
     if toleration.get("key") and toleration["key"] != taint.get("key"):
         return False
     operator = toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+    if operator == "Equal":
+        return bool((toleration.get("value") or "") == (taint.get("value") or ""))
+    return bool(operator == "Exists")
 
 
 def untolerated(taints: Iterable[Object], tolerations: Sequence[Object]) -> list[Object]:

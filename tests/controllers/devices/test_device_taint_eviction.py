@@ -13,7 +13,7 @@ from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object, dig
 from sampan.controllers.devices.device_taint_eviction import plan_pod, plan_rule
 from sampan.controllers.devices.device_taints import DeviceTaints, Eviction
-from sampan.reconcile.plan import Delete, Patch
+from sampan.reconcile.plan import Delete, Patch, Verify
 
 BROKEN = {"key": "example.com/broken", "effect": "NoExecute"}
 
@@ -50,6 +50,7 @@ def tolerating(seconds: int | None = None, **fields: Any) -> Object:
     ((), (), None),
     (({**BROKEN, "effect": "NoSchedule"},), (), None),
     (({**BROKEN, "effect": "None"},), (), None),
+    (({**BROKEN, "effect": "Unknown"},), (), None),
     ((BROKEN,), (), 0),
     ((BROKEN,), (tolerating(),), None),
     ((BROKEN,), (tolerating(effect="NoSchedule"),), 0),
@@ -59,6 +60,12 @@ def tolerating(seconds: int | None = None, **fields: Any) -> Object:
     ((BROKEN,), (tolerating(-5),), 0),
     ((BROKEN,), (tolerating(60, key="other"),), 0),
     ((BROKEN, {**BROKEN, "key": "second"}), (tolerating(60, key="second"),), 0),
+    ((BROKEN, {**BROKEN, "key": "second"}), (tolerating(key="second"),), 0),
+    ((BROKEN, {**BROKEN, "key": "second"}), (tolerating(60, key="second"), tolerating(30, key=BROKEN["key"])), 30),
+    ((BROKEN,), (tolerating(20, key="other"), tolerating(60), tolerating(30)), 30),
+    (({**BROKEN, "value": "v"},), (tolerating(60, operator="Equal", value="v"),), 60),
+    (({**BROKEN, "value": "v"},), (tolerating(60, operator="Equal", value="w"),), 0),
+    (({**BROKEN, "value": "v"},), (tolerating(60, operator="Like", value="v"),), 0),
 ])
 def test_the_first_taint_that_is_not_answered_decides(make, taints, tolerations, after_s) -> None:
     added = [{**one, "timeAdded": make.now_text} for one in taints]
@@ -91,10 +98,14 @@ def test_a_rule_without_a_selector_means_nothing(make) -> None:
 
 def test_a_pod_whose_time_has_come_is_marked_and_deleted_and_one_that_may_stay_is_told(make) -> None:
     decided = plan_pod(make.pod("a"), Eviction(make.now), make.now)
-    mark, gone = decided.steps
+    verify, mark, gone = decided.steps
+    assert isinstance(verify, Verify) and verify.uid == "uid-a"  # whoever goes already is neither marked nor told
     assert isinstance(mark, Patch) and mark.patch["status"]["conditions"][0]["reason"] == "DeletionByDeviceTaintManager"
     assert isinstance(gone, Delete) and gone.uid == "uid-a"
-    assert [note.message for note in decided.notes] == ["Marking for deletion"]
+    assert gone.deleted is not None and gone.deleted.message == "Marking for deletion" and not decided.notes
+    marked = make.pod("b")
+    marked["status"]["conditions"].append(mark.patch["status"]["conditions"][0])
+    assert [type(step) for step in plan_pod(marked, Eviction(make.now), make.now).steps] == [Verify, Delete]
     assert plan_pod(make.pod("a"), Eviction(make.now + timedelta(seconds=9)), make.now).requeue_after_s == 9
     assert [note.message for note in plan_pod(make.pod("a"), None, make.now, waited=True).notes] == [
         "Cancelling deletion"]
@@ -119,6 +130,17 @@ def test_a_rule_says_what_comes_of_it(make, effect, pending, evicted, status, re
     assert (found["type"], found["status"], found["reason"], found["message"]) == (
         "EvictionInProgress", status, reason, message)
     assert not plan_rule(update.obj, pods, evicted, (3, 1), make.now + timedelta(minutes=1)).steps
+
+
+def test_a_status_is_written_every_ten_seconds_at_most_unless_the_rule_has_changed(make) -> None:
+    owner, pods = rule(), [{"metadata": {"name": "p", "namespace": "n"}}]
+    [first] = plan_rule(owner, pods, 0, (0, 1), make.now).steps
+    soon = plan_rule(first.obj, [], 1, (0, 1), make.now + timedelta(seconds=4))
+    assert not soon.steps and soon.requeue_after_s == 6
+    for later in (timedelta(seconds=10), timedelta(seconds=-30)):  # the clock may have been put back
+        assert plan_rule(first.obj, [], 1, (0, 1), make.now + later).steps
+    changed = {**first.obj, "metadata": {**first.obj["metadata"], "generation": 2}}
+    assert plan_rule(changed, [], 1, (0, 1), make.now + timedelta(seconds=4)).steps
 
 
 def test_on_a_cluster_a_rule_drives_out_those_who_do_not_tolerate_it() -> None:

@@ -19,12 +19,12 @@ from sampan.apimachinery.object import Object, dig
 _EFFECTS = ("NoExecute", "NoSchedule", "None")
 
 
-def default(obj: Object) -> None:
-    setdefault(ensure(ensure(obj, "spec"), "taint"), "timeAdded", effects.timestamp())
+def default_taint(taint: Object) -> None:
+    """Tolerations for a time count from when the taint was added."""
+    setdefault(taint, "timeAdded", effects.timestamp())
 
 
-def validate(obj: Object) -> list[FieldError]:
-    taint, path = dig(obj, "spec", "taint", default={}), Path("spec").child("taint")
+def validate_taint(taint: Object, path: Path) -> list[FieldError]:
     errors = [] if taint.get("key") else [required(path.child("key"))]
     effect = taint.get("effect")
     if not effect:
@@ -34,13 +34,29 @@ def validate(obj: Object) -> list[FieldError]:
     return errors
 
 
+def default(obj: Object) -> None:
+    default_taint(ensure(ensure(obj, "spec"), "taint"))
+
+
+def prepare_update(new: Object, old: Object) -> None:
+    """Another effect begins now: who tolerates it for a time has not used that up under the old one."""
+    taint, before = dig(new, "spec", "taint", default={}), dig(old, "spec", "taint", default={})
+    if taint.get("effect") != before.get("effect") and taint.get("timeAdded") == before.get("timeAdded"):
+        taint["timeAdded"] = effects.timestamp()
+    update_with_generation(new, old)
+
+
+def validate(obj: Object) -> list[FieldError]:
+    return validate_taint(dig(obj, "spec", "taint", default={}), Path("spec").child("taint"))
+
+
 DEVICE_TAINT_RULE = Kind(
     resource=DEVICE_TAINT_RULES,
     definition="io.k8s.api.resource.v1.DeviceTaintRule",
     singular="devicetaintrule",
     default=default,
     prepare_create=create_with_generation,
-    prepare_update=update_with_generation,
+    prepare_update=prepare_update,
     validate=validate,
     columns=NAME_AND_AGE,
     subresources=status_alone(),

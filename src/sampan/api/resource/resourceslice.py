@@ -5,6 +5,7 @@ from __future__ import annotations
 from sampan.api.columns import AGE, NAME, at
 from sampan.api.kind import Column, Kind
 from sampan.api.resource.device_requests import driver_name
+from sampan.api.resource.devicetaintrule import default_taint, validate_taint
 from sampan.api.resources import RESOURCE_SLICES
 from sampan.api.strategy import count_generation, start_generation
 from sampan.apimachinery.field import FieldError, Path, duplicate, invalid, required
@@ -14,6 +15,12 @@ from sampan.apimachinery.object import Object, dig
 MAX_DEVICES = 128
 _WHERE = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
 _FIXED = (("driver",), ("nodeName",), ("pool", "name"))
+
+
+def default(obj: Object) -> None:
+    for device in dig(obj, "spec", "devices", default=()):
+        for taint in device.get("taints") or ():
+            default_taint(taint)
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -49,6 +56,8 @@ def _devices(devices: list[Object], path: Path) -> list[FieldError]:
         if name in seen:
             errors.append(duplicate(here, name))
         seen.add(name)
+        for number, taint in enumerate(device.get("taints") or ()):
+            errors += validate_taint(taint, path.index(position).child("taints").index(number))
     return errors
 
 
@@ -67,6 +76,7 @@ RESOURCE_SLICE = Kind(
     resource=RESOURCE_SLICES,
     definition="io.k8s.api.resource.v1.ResourceSlice",
     singular="resourceslice",
+    default=default,
     prepare_create=start_generation,
     prepare_update=count_generation,
     validate=validate,

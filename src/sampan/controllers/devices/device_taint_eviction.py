@@ -1,20 +1,21 @@
 """Device taint eviction: deletes pods that use devices with a NoExecute taint which they do not tolerate.
 
-Observed: pods, the claims that are reserved for them, ResourceSlices, DeviceTaintRules. Desired: no pod uses a device
-whose taint it does not answer (`device_taints`). A pod whose time has come gets the condition DisruptionTarget and is
-deleted; if the taint goes before, the eviction is called off. The status of a rule says in its condition
-EvictionInProgress how many pods are still to go and how many have gone; that of a rule of the effect None says once how
-many would have to go if it were NoExecute.
+Observed: pods on nodes, the claims that they name and that are reserved for them, ResourceSlices, DeviceTaintRules.
+Desired: no pod uses a device whose taint it does not answer (`device_taints`). A pod whose time has come gets the
+condition DisruptionTarget and is deleted; if the taint goes before, the eviction is called off. The status of a rule
+says in its condition EvictionInProgress how many pods are still to go and how many have gone, at most every ten
+seconds; that of a rule of the effect None says once how many would have to go if it were NoExecute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 
 from sampan import effects
 from sampan.api.resources import DEVICE_TAINT_RULES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
-from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import (
     Object,
     dig,
@@ -29,16 +30,18 @@ from sampan.apimachinery.object import (
 from sampan.client.events import NORMAL
 from sampan.controllers import conditions, times
 from sampan.controllers.devices.device_taints import DeviceTaints, Eviction, devices_of, means
-from sampan.controllers.pods import is_finished
+from sampan.controllers.devices.resource_claim_pods import used_by
+from sampan.controllers.pods import disruption_mark, is_finished
 from sampan.controllers.taints import NO_EXECUTE
 from sampan.reconcile.controller import Wiring
-from sampan.reconcile.measures import Tally
-from sampan.reconcile.plan import NOTHING, Delete, Note, Patch, Plan, Update, Write
+from sampan.reconcile.measures import Spread, Tally
+from sampan.reconcile.plan import NOTHING, Account, Delete, Note, Patch, Plan, Update, Verify
 
 IN_PROGRESS = "EvictionInProgress"
 REASON = "DeviceTaintManagerEviction"
-BY_POD = "pod"
 STATUS_PERIOD_S = 10.0
+"""The shortest time between two statuses of one generation of a rule."""
+LATENCY_BOUNDS_S = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 120.0, 180.0, 240.0)
 
 
 def plan_pod(pod: Object, eviction: Eviction | None, now: datetime, *, waited: bool = False) -> Plan:
@@ -47,17 +50,18 @@ def plan_pod(pod: Object, eviction: Eviction | None, now: datetime, *, waited: b
         return Plan(notes=(Note(pod, NORMAL, REASON, "Cancelling deletion"),)) if waited else NOTHING
     if eviction.at > now:
         return Plan(requeue_after_s=times.seconds_until(eviction.at, now))
-    condition = {
-        "type": "DisruptionTarget", "status": "True", "lastTransitionTime": times.text(now),
-        "reason": "DeletionByDeviceTaintManager", "message": "Device Taint manager: deleting due to NoExecute taint",
-    }
     name, namespace = name_of(pod), namespace_of(pod)
-    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}}
-    return Plan(
-        (Patch(PODS, name, namespace, patch, subresource="status", missing_ok=True),
-         Delete(PODS, name, namespace, uid=uid_of(pod))),
-        (Note(pod, NORMAL, REASON, "Marking for deletion"),),
+    mark = disruption_mark(
+        pod, "DeletionByDeviceTaintManager", "Device Taint manager: deleting due to NoExecute taint", now
     )
+    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [mark]}}
+    marked = (Patch(PODS, name, namespace, patch, subresource="status", missing_ok=True),) if mark else ()
+    told = Note(pod, NORMAL, REASON, "Marking for deletion")
+    return Plan((
+        Verify(PODS, name, namespace, uid_of(pod)),  # who goes already is not evicted
+        *marked,
+        Delete(PODS, name, namespace, uid=uid_of(pod), deleted=told),
+    ))
 
 
 def plan_rule(rule: Object, pending: Sequence[Object], evicted: int, selected: tuple[int, int], now: datetime) -> Plan:
@@ -66,8 +70,12 @@ def plan_rule(rule: Object, pending: Sequence[Object], evicted: int, selected: t
     known = conditions.find(dig(rule, "status", "conditions", default=()), IN_PROGRESS)
     generation = meta(rule).get("generation", 0)
     effect = dig(rule, "spec", "taint", "effect")
-    if effect == "None" and known is not None and known.get("observedGeneration") == generation:
-        return NOTHING  # it was said once, which is enough for what has no effect
+    if known is not None and known.get("observedGeneration") == generation:
+        if effect == "None":
+            return NOTHING  # it was said once, which is enough for what has no effect
+        said = times.parse_or_none(known.get("lastTransitionTime")) or now
+        if said <= now < (due := said + timedelta(seconds=STATUS_PERIOD_S)):
+            return Plan(requeue_after_s=times.seconds_until(due, now))
     reason, message = _told(effect, pending, evicted, selected)
     wanted = {
         "type": IN_PROGRESS, "status": "True" if reason == "PodsPendingEviction" else "False",
@@ -114,12 +122,11 @@ class DeviceTaintEviction:
 
     def __init__(self, wiring: Wiring) -> None:
         self._queue = wiring.queue
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, str] = {}
         self._evicted: dict[str, set[str]] = {}
         self._taints: DeviceTaints | None = None
         self._pods = wiring.watch(PODS, lambda pod: [key_of(pod)] if _has_devices(pod) else [])
         self._claims = wiring.watch(RESOURCE_CLAIMS, _users)
-        self._claims.add_index(BY_POD, _users)
         self._slices = wiring.watch(RESOURCE_SLICES, lambda one: self._all_pods(), _tainted)
         self._rules = wiring.watch(
             DEVICE_TAINT_RULES, lambda rule: [name_of(rule), *self._all_pods()], lambda rule: rule.get("spec")
@@ -128,38 +135,46 @@ class DeviceTaintEviction:
             "device_taint_eviction_controller_pod_deletions_total",
             "Total number of Pods deleted by DeviceTaintEvictionController since its start.",
         )
-        wiring.measure(self._deletions)
-        wiring.observe(self._count)
-
-    def _count(self, write: Write, error: APIError | None) -> None:
-        if isinstance(write, Delete) and error is None:
-            self._deletions.add()
+        self._latency = Spread(
+            "device_taint_eviction_controller_pod_deletion_duration_seconds",
+            "Latency, in seconds, between the time when a device taint effect has been activated and a Pod's deletion "
+            "via DeviceTaintEvictionController.",
+            LATENCY_BOUNDS_S,
+        )
+        wiring.measure(self._deletions, self._latency)
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         return self._of_pod(key) if namespace else self._of_rule(name)
 
     def _of_pod(self, key: str) -> Plan:
-        pod, waited = self._pods.get_by_key(key), key in self._waiting
-        self._waiting.discard(key)
-        if pod is None or is_being_deleted(pod) or is_finished(pod):
+        pod, before = self._pods.get_by_key(key), self._waiting.pop(key, "")
+        if pod is None or not _may_go(pod):
             return NOTHING
         now = effects.now()
         eviction = self._current().eviction(self._claims_of(pod), now)
-        decided = plan_pod(pod, eviction, now, waited=waited)
-        if eviction is not None:
-            self._note(pod, eviction, goes=bool(decided.steps))
-            if not decided.steps:
-                self._waiting.add(key)
-        return decided
+        decided = plan_pod(pod, eviction, now, waited=before == uid_of(pod))
+        if eviction is None:
+            return decided
+        self._waiting[key] = uid_of(pod)
+        self._look_again(eviction)
+        return replace(decided, tell=partial(self._tell, pod, eviction)) if decided.steps else decided
 
-    def _note(self, pod: Object, eviction: Eviction, *, goes: bool) -> None:
+    def _tell(self, pod: Object, eviction: Eviction, account: Account) -> None:
+        """Count the pod if it is gone by this loop's doing."""
+        if not any(isinstance(write, Delete) for write in account.done):
+            return
+        self._deletions.add()
+        self._latency.observe(max((effects.now() - eviction.at).total_seconds(), 0.0))
+        for rule in eviction.rules:
+            self._evicted.setdefault(rule, set()).add(uid_of(pod))
+        self._look_again(eviction)
+
+    def _look_again(self, eviction: Eviction) -> None:
         """The rules that the eviction follows from have something to say soon."""
         for rule in self._rules.list():
             if uid_of(rule) in eviction.rules:
                 self._queue.add_after(name_of(rule), STATUS_PERIOD_S)
-                if goes:
-                    self._evicted.setdefault(uid_of(rule), set()).add(uid_of(pod))
 
     def _of_rule(self, name: str) -> Plan:
         rule = self._rules.get(name)
@@ -172,13 +187,13 @@ class DeviceTaintEviction:
             taint = {**rule["spec"]["taint"], "effect": NO_EXECUTE}
             supposed = {**rule, "spec": {**rule["spec"], "taint": taint}}
         taints = DeviceTaints((), [supposed])
+        gone = self._evicted.get(uid_of(rule), set())
         pending = [
             pod for pod in self._pods.list()
-            if _has_devices(pod) and not is_being_deleted(pod) and not is_finished(pod)
+            if _has_devices(pod) and _may_go(pod) and uid_of(pod) not in gone
             and taints.eviction(self._claims_of(pod), now) is not None
         ]
-        evicted = len(self._evicted.get(uid_of(rule), ()))
-        return plan_rule(rule, pending, evicted, self._selected(rule), now)
+        return plan_rule(rule, pending, len(gone), self._selected(rule), now)
 
     def _selected(self, rule: Object) -> tuple[int, int]:
         used = (id for claim in self._claims.list() for id, _ in devices_of(claim))
@@ -190,11 +205,7 @@ class DeviceTaintEviction:
         return self._taints
 
     def _claims_of(self, pod: Object) -> list[Object]:
-        """The claims that are reserved for the pod."""
-        return [
-            claim for claim in sorted(self._claims.by_index(BY_POD, key_of(pod)), key=key_of)
-            if any(one.get("uid") == uid_of(pod) for one in dig(claim, "status", "reservedFor", default=()))
-        ]
+        return used_by(pod, lambda name: self._claims.get(name, namespace_of(pod)))
 
     def _all_pods(self) -> list[str]:
         """What is known of taints has changed: everybody who uses devices is concerned."""
@@ -217,3 +228,8 @@ def _tainted(one: Object) -> object:
 def _has_devices(pod: Object) -> bool:
     """Whether the pod may have claims: it names them, or they were made for its extended resources."""
     return bool(dig(pod, "spec", "resourceClaims") or dig(pod, "status", "extendedResourceClaimStatus"))
+
+
+def _may_go(pod: Object) -> bool:
+    """Only who is on a node uses devices; who is about to leave it, or has ended, is not driven out."""
+    return bool(dig(pod, "spec", "nodeName")) and not is_being_deleted(pod) and not is_finished(pod)

@@ -94,7 +94,7 @@ class DeviceTaints:
 def _end_of_use(taint: Object, tolerations: Sequence[Object], now: datetime) -> datetime | None:
     if taint.get("effect") != NO_EXECUTE:
         return None
-    added = times.parse_or_none(taint.get("timeAdded")) or now
+    added = times.parse_or_none(taint.get("timeAdded")) or now  # the server writes it; what is older lacks it
     answers = [one for one in tolerations if tolerates(one, taint)]
     if not answers:
         return added

@@ -37,6 +37,23 @@ def names_of(pod: Object) -> list[str]:
     return [name for name in listed if name]
 
 
+def used_by(pod: Object, claim: Callable[[str], Object | None]) -> list[Object]:
+    """The claims that are reserved for the pod among those that it names, or that its status says were made for it.
+
+    What was made for a pod is its own only if the pod owns it: another pod of the name may have been there before.
+    """
+    known = _known(pod)
+    own = [known.get(one["name"]) for one in entries_of(pod) if not one.get("resourceClaimName")]
+    own.append(dig(pod, "status", "extendedResourceClaimStatus", "resourceClaimName"))
+    named = [claim(one["resourceClaimName"]) for one in entries_of(pod) if one.get("resourceClaimName")]
+    made = [found for name in own if name and (found := claim(name)) is not None and is_controlled_by(found, pod)]
+    return [found for found in (*named, *made) if found is not None and is_reserved_for(found, pod)]
+
+
+def is_reserved_for(claim: Object, pod: Object) -> bool:
+    return any(one.get("uid") == uid_of(pod) for one in dig(claim, "status", "reservedFor", default=()))
+
+
 def entries_of(pod: Object) -> Sequence[Object]:
     return dig(pod, "spec", "resourceClaims", default=())  # type: ignore[no-any-return]
 

@@ -122,6 +122,29 @@ def test_cluster_info_is_signed_by_every_token_that_may(make) -> None:
     assert not bootstrap_signer.plan(update.obj, tokens, make.now)
 
 
+def test_a_signature_is_the_one_that_kubeadm_expects(make) -> None:
+    token = signing(make, "abc123", **{"token-secret": "tokenSecret"})
+    true = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFiYzEyMyJ9..QSxpUG7Q542CirTI2ECPSZjvBOJURUW5a7XqFpNI958"
+    for before, written in ((None, True), ("old", True), (true, False)):
+        known = {} if before is None else {"jws-kubeconfig-abc123": before}
+        info = {"metadata": make.meta("cluster-info"), "data": {"kubeconfig": "payload", **known}}
+        steps = bootstrap_signer.plan(info, [token], make.now).steps
+        assert [step.obj["data"]["jws-kubeconfig-abc123"] for step in steps] == [true] * written
+
+
+@pytest.mark.parametrize(("data", "signs"), [
+    ({}, True), ({"expiration": ""}, True), ({"expiration": "2026-01-02T04:04:05Z"}, True),
+    ({"expiration": "2026-01-02T02:04:05Z"}, False), ({"expiration": "garbage"}, False),
+    ({"usage-bootstrap-signing": ""}, False), ({"usage-bootstrap-signing": "yes"}, False), ({"token-id": ""}, False),
+    ({"token-id": "def456"}, False), ({"token-secret": ""}, False),
+])
+def test_which_tokens_sign(make, data, signs) -> None:
+    found = bootstrap_signer.signing_token(signing(make, "abc123", **data), make.now)
+    assert found == (("abc123", "f395accd246ae52d") if signs else None)
+    named_wrongly = {**signing(make, "abc123", **data), "metadata": make.meta("abc123")}
+    assert bootstrap_signer.signing_token(named_wrongly, make.now) is None
+
+
 def cidr(make, name: str, text: str, **metadata) -> Object:
     return {"metadata": make.meta(name, **metadata), "spec": {"cidrs": [text]}}
 

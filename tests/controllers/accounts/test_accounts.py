@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 from pathlib import Path
+from types import SimpleNamespace
 
 import jwt
 import pytest
 
 from sampan.api.resources import SECRETS, SERVICE_ACCOUNTS
+from sampan.apimachinery import errors
 from sampan.client.informer import InformerFactory
-from sampan.controllers.accounts import serviceaccount_tokens
+from sampan.controllers.accounts import serviceaccount, serviceaccount_tokens
 from sampan.controllers.accounts.serviceaccount_tokens import TYPE
 from sampan.controllers.certificates import root_ca_publisher
 from sampan.pki.service_account import SigningKey
 from sampan.reconcile.controller import Controller
 from sampan.reconcile.manager import Manager
-from sampan.reconcile.plan import Delete
+from sampan.reconcile.plan import Delete, Update
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 
@@ -66,6 +68,60 @@ def test_an_account_forgets_a_token_secret_that_is_gone(make) -> None:
     assert update.obj["secrets"] == [{"name": "b"}] and update.obj["automountServiceAccountToken"] is False
     [update] = serviceaccount_tokens.forget(update.obj, "b").steps
     assert "secrets" not in update.obj
+
+
+@pytest.mark.parametrize(("known", "live", "uid", "kept"), [
+    ("uid-robot", None, "uid-robot", True), ("uid-robot", None, "", True),
+    (None, "uid-robot", "uid-robot", True),  # the copy is behind: the account is new
+    ("uid-before", "uid-robot", "uid-robot", True),  # the copy shows the account that had the name before
+    (None, None, "uid-robot", False), (None, None, "", False), ("uid-other", "uid-other", "uid-robot", False),
+])
+def test_a_token_secret_is_lost_only_when_the_server_says_that_its_account_is(
+    make, tmp_path, known, live, uid, kept
+) -> None:
+    def account(uid: str | None) -> dict[str, object] | None:
+        return {"metadata": {**make.meta("robot"), "uid": uid}} if uid else None
+
+    class Copies:
+        def __init__(self, found: object) -> None:
+            self.found = found
+
+        def get(self, name: str, namespace: str) -> object:
+            return self.found
+
+        def add_index(self, name: str, keys: object) -> None:
+            pass
+
+        def list(self, namespace: str) -> list[object]:
+            return []
+
+    class Server:
+        async def get(self, resource: object, name: str, namespace: str) -> object:
+            if (found := account(live)) is None:
+                raise errors.NotFound("gone")
+            return found
+
+    SigningKey.ensure(tmp_path)
+    annotations = {serviceaccount_tokens.NAME: "robot", **({serviceaccount_tokens.UID: uid} if uid else {})}
+    secret = {"metadata": make.meta("s", annotations=annotations), "type": TYPE}
+    informer = SimpleNamespace(lister=Copies(secret))
+    wiring = SimpleNamespace(
+        client=Server(), factory=SimpleNamespace(informer=lambda resource, field_selector: informer),
+        follow=lambda informer, keys: None, watch=lambda resource, keys: Copies(account(known)),
+    )
+    issuer = serviceaccount_tokens.Issuer(tmp_path / "sa.key", b"CA")
+    loop = serviceaccount_tokens.ServiceAccountTokens(wiring, issuer)  # type: ignore[arg-type]
+    [step] = run(loop.reconcile("default/s")).steps
+    assert isinstance(step, Update if kept else Delete)
+
+
+@pytest.mark.parametrize(("phase", "there", "made"), [
+    ("Active", False, True), ("Active", True, False), ("Terminating", False, False), ("Terminating", True, False),
+])
+def test_every_namespace_that_stays_has_a_default_account(make, phase, there, made) -> None:
+    namespace = {"metadata": {"name": "n"}, "status": {"phase": phase}}
+    steps = serviceaccount.plan(namespace, {"metadata": make.meta("default")} if there else None).steps
+    assert [step.obj["metadata"] for step in steps] == ([{"name": "default", "namespace": "n"}] if made else [])
 
 
 @pytest.mark.parametrize(("data", "annotations", "written"), [

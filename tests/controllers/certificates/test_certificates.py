@@ -4,6 +4,7 @@ import base64
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -12,13 +13,14 @@ from cryptography.x509.oid import NameOID
 
 from sampan.apimachinery.object import Object
 from sampan.controllers.certificates import certificate_cleaner
-from sampan.controllers.certificates.certificate_approver import approval, right_needed
+from sampan.controllers.certificates.certificate_approver import CertificateApprover, again, approval, right_needed
 from sampan.controllers.certificates.certificate_requests import API_CLIENT, KUBELET_CLIENT, KUBELET_SERVING, LEGACY
 from sampan.controllers.certificates.certificate_signer import Authority, plan
 from sampan.controllers.times import text
 from sampan.pki.authority import CertificateAuthority
 from sampan.pki.certificate import KeyPair, new_key
 from sampan.reconcile.plan import NOTHING
+from sampan.sim.loop import run
 
 CLIENT, SERVER = ["digital signature", "client auth"], ["digital signature", "server auth"]
 
@@ -118,12 +120,57 @@ def test_how_long_a_certificate_holds(make, authority, seconds, since_minutes, h
     assert found.not_valid_after_utc - found.not_valid_before_utc == holds
 
 
+@pytest.mark.parametrize(("usages", "plain", "extended"), [
+    ([], set(), []),
+    (["signing"], {"digital_signature"}, []), (["digital signature", "signing"], {"digital_signature"}, []),
+    (["client auth"], set(), ["1.3.6.1.5.5.7.3.2"]), (["client auth", "client auth"], set(), ["1.3.6.1.5.5.7.3.2"]),
+    (["cert sign", "key agreement", "encipher only"], {"key_cert_sign", "key_agreement", "encipher_only"}, []),
+    (["cert sign", "encipher only"], {"key_cert_sign"}, []),
+    (["ocsp signing", "crl sign", "s/mime", "email protection", "content commitment"],
+     {"crl_sign", "content_commitment"}, ["1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.9"]),
+    (["signing", "key encipherment", "client auth", "server auth"], {"digital_signature", "key_encipherment"},
+     ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"]),
+    (["netscape sgc", "microsoft sgc", "timestamping", "ipsec user", "ipsec tunnel", "ipsec end system", "any"], set(),
+     ["2.5.29.37.0", *(f"1.3.6.1.5.5.7.3.{n}" for n in (5, 6, 7, 8)), "1.3.6.1.4.1.311.10.3.3",
+      "2.16.840.1.113730.4.1"]),
+])
+def test_what_a_certificate_may_be_used_for(make, authority, usages, plain, extended) -> None:
+    found = signed(plan(request(make, LEGACY, "anna", usages=usages), authority, make.now)).extensions
+    assert not found.get_extension_for_class(x509.BasicConstraints).value.ca
+    bits = ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+            "key_cert_sign", "crl_sign"]
+    present = {type(one.value): one.value for one in found}
+    usage = present.get(x509.KeyUsage)
+    assert {bit for bit in bits if getattr(usage, bit, False)} == plain - {"encipher_only"}
+    assert (usage is None) == (not plain)
+    assert "encipher_only" not in plain or usage.encipher_only
+    listed = present.get(x509.ExtendedKeyUsage, ())
+    assert [one.dotted_string for one in listed] == extended
+
+
+@pytest.mark.parametrize(("left", "problem"), [
+    (timedelta(days=1), ""), (timedelta(seconds=2), ""), (timedelta(0), "refusing to sign a certificate that expired"),
+    (timedelta(minutes=-4), "refusing to sign a certificate that expired"),
+    (timedelta(minutes=-5), "the signer has expired"), (timedelta(days=-1), "the signer has expired"),
+])
+def test_nothing_holds_longer_than_the_authority(make, authority, tmp_path, left, problem) -> None:
+    ends = x509.load_pem_x509_certificate((tmp_path / "ca.crt").read_bytes()).not_valid_after_utc
+    asked = request(make, LEGACY, "anna", usages=CLIENT)
+    if problem:
+        with pytest.raises(ValueError, match=problem):
+            plan(asked, authority, ends - left)
+    else:
+        assert signed(plan(asked, authority, ends - left)).not_valid_after_utc == ends
+
+
 def test_nothing_is_signed_unapproved_denied_twice_or_for_strangers(make, authority) -> None:
     asked = request(make, LEGACY, "anna", usages=CLIENT)
     assert signed(plan(asked, authority, make.now))
     assert not plan({**asked, "status": {}}, authority, make.now)
     denied = [*asked["status"]["conditions"], {"type": "Denied", "status": "True"}]
     assert not plan({**asked, "status": {"conditions": denied}}, authority, make.now)
+    failed = [*asked["status"]["conditions"], {"type": "Failed", "status": "True"}]
+    assert not plan({**asked, "status": {"conditions": failed}}, authority, make.now)
     assert not plan({**asked, "spec": {**asked["spec"], "signerName": "example.com/other"}}, authority, make.now)
 
 
@@ -140,6 +187,39 @@ def test_kubelets_are_approved_by_what_they_may_and_others_never(make) -> None:
     assert right_needed(update.obj) == ()
     serving = request(make, KUBELET_SERVING, "system:node:a", "system:nodes", usages=SERVER, names=(HOST,))
     assert right_needed({**serving, "status": {}}) == ()
+
+
+@pytest.mark.parametrize(("allowed", "own", "asked_of", "approved"), [
+    ((), False, ["nodeclient"], False), ((), True, ["selfnodeclient", "nodeclient"], False),
+    (("nodeclient",), False, ["nodeclient"], True), (("nodeclient",), True, ["selfnodeclient", "nodeclient"], True),
+    (("selfnodeclient",), True, ["selfnodeclient"], True), (("selfnodeclient",), False, ["nodeclient"], False),
+    (("selfnodeclient", "nodeclient"), None, [], False),
+])
+def test_the_authorizer_is_asked_until_it_allows(make, allowed, own, asked_of, approved) -> None:
+    """`own`: a kubelet asks for itself; None: what it asks for is no kubelet's certificate."""
+    asked = request(make, KUBELET_CLIENT, NODE, *NODES, usages=SERVER if own is None else CLIENT,
+                    username=NODE if own else "system:bootstrap:x", groups=["g"], uid="u", extra={"e": ["f"]})
+    asked["status"] = {}
+    reviews: list[Object] = []
+
+    class Authorizer:
+        async def create(self, resource: object, review: Object) -> Object:
+            reviews.append(review["spec"])
+            return {"status": {"allowed": review["spec"]["resourceAttributes"]["subresource"] in allowed}}
+
+    copies = SimpleNamespace(get_by_key=lambda key: asked)
+    wiring = SimpleNamespace(client=Authorizer(), watch=lambda resource: copies)
+    decided = run(CertificateApprover(wiring).reconcile("csr"))  # type: ignore[arg-type]
+    assert [one["resourceAttributes"]["subresource"] for one in reviews] == asked_of
+    assert all(one["groups"] == ["g"] and one["uid"] == "u" and one["extra"] == {"e": ["f"]} for one in reviews)
+    assert bool(decided.steps) == approved
+    assert (decided.requeue_after_s is not None) == (bool(asked_of) and not approved)
+
+
+@pytest.mark.parametrize(("age_s", "after_s"), [(-3600, 1000), (0, 0.2), (3, 3), (600, 600), (9000, 1000)])
+def test_who_may_not_yet_is_asked_about_after_as_long_as_it_has_waited(make, age_s, after_s) -> None:
+    asked = {"metadata": {"creationTimestamp": text(make.now - timedelta(seconds=age_s))}}
+    assert again(asked, make.now).requeue_after_s == after_s
 
 
 def test_requests_go_an_hour_after_the_decision_or_a_day_without_one(make) -> None:

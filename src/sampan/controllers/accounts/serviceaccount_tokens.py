@@ -105,7 +105,7 @@ class ServiceAccountTokens:
             return await self._gone(namespace, name)
         if not annotations_of(secret).get(NAME):
             return NOTHING
-        return plan(secret, await self._account(namespace, annotations_of(secret)[NAME]), self._issuer)
+        return plan(secret, await self._account(secret), self._issuer)
 
     async def _gone(self, namespace: str, name: str) -> Plan:
         for account in self._accounts.list(namespace):
@@ -116,10 +116,11 @@ class ServiceAccountTokens:
                     return forget(account, name)
         return NOTHING
 
-    async def _account(self, namespace: str, name: str) -> Object | None:
-        """That an account is gone is asked of the server: a Secret is lost with it."""
+    async def _account(self, secret: Object) -> Object | None:
+        """That an account is gone, or another one now, is asked of the server: a Secret is lost with it."""
+        namespace, name, uid = namespace_of(secret), annotations_of(secret)[NAME], annotations_of(secret).get(UID)
         found = self._accounts.get(name, namespace)
-        if found is not None:
+        if found is not None and uid in (None, "", uid_of(found)):
             return found
         try:
             return await self._client.get(SERVICE_ACCOUNTS, name, namespace)

@@ -1,7 +1,7 @@
 """Bootstrap token cleaner: deletes bootstrap tokens when they have expired.
 
-Observed: Secrets of kube-system of the type bootstrap.kubernetes.io/token. Desired: none whose `expiration` is over;
-one without, or with one that cannot be read, stays. A token is deleted when its time comes.
+Observed: Secrets of kube-system of the type bootstrap.kubernetes.io/token. Desired: none whose `expiration` is over or
+cannot be read; one without stays. A token is deleted when its time comes.
 """
 
 from __future__ import annotations

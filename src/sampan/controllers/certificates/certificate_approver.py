@@ -3,7 +3,9 @@
 Observed: requests that nobody has decided on. Desired: those of the signer `kube-apiserver-client-kubelet` that have a
 kubelet's form are approved, if the authorizer allows their author `create` on
 `certificatesigningrequests/selfnodeclient` (a kubelet that renews its own) or `.../nodeclient` (one that joins). The
-authorizer is asked, then the condition Approved written. All else, serving certificates too, waits for a person.
+authorizer is asked, then the condition Approved written. A right may be given later than it is needed: whoever may not
+is asked about again, after as long as the request has waited by then. All else, serving certificates too, waits for a
+person.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from datetime import datetime
 
 from sampan import effects
 from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS, SUBJECT_ACCESS_REVIEWS
-from sampan.apimachinery.object import Object, dig
+from sampan.apimachinery.object import Object, dig, meta
+from sampan.controllers import times
 from sampan.controllers.certificates.certificate_requests import (
     KUBELET_CLIENT,
     condition,
@@ -24,6 +27,8 @@ from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Plan, Update
 
 GROUP = "certificates.k8s.io"
+SOONEST_S, LATEST_S = 0.2, 1000.0
+"""Bounds of the time until the authorizer is asked again."""
 
 
 def right_needed(request: Object) -> tuple[str, ...]:
@@ -51,6 +56,12 @@ def approval(request: Object, right: str, now: datetime) -> Plan:
     return Plan((Update(CERTIFICATE_SIGNING_REQUESTS, changed, subresource="approval"),))
 
 
+def again(request: Object, now: datetime) -> Plan:
+    """Ask again later, each time after twice as long; also where the clock was put back."""
+    made = times.parse_or_none(meta(request).get("creationTimestamp")) or now
+    return Plan(requeue_after_s=min(max(abs((now - made).total_seconds()), SOONEST_S), LATEST_S))
+
+
 class CertificateApprover:
     """Keys are requests."""
 
@@ -62,10 +73,11 @@ class CertificateApprover:
         request = self._requests.get_by_key(key)
         if request is None:
             return NOTHING
-        for right in right_needed(request):
+        rights = right_needed(request)
+        for right in rights:
             if await self._allowed(request["spec"], right):
                 return approval(request, right, effects.now())
-        return NOTHING
+        return again(request, effects.now()) if rights else NOTHING
 
     async def _allowed(self, spec: Object, subresource: str) -> bool:
         attributes = {

@@ -21,7 +21,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from sampan import effects
 from sampan.api.resources import CERTIFICATE_SIGNING_REQUESTS
@@ -46,12 +46,18 @@ DURATION = timedelta(days=365)
 SHORTEST = timedelta(minutes=10)
 SHORT = timedelta(hours=8)
 BACKDATE = timedelta(minutes=5)
+_IPSEC = "1.3.6.1.5.5.7.3"
 _EXTENDED = {
-    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH, "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
-    "code signing": ExtendedKeyUsageOID.CODE_SIGNING, "email protection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    "timestamping": ExtendedKeyUsageOID.TIME_STAMPING, "ocsp signing": ExtendedKeyUsageOID.OCSP_SIGNING,
-    "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE, "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH, "code signing": ExtendedKeyUsageOID.CODE_SIGNING,
+    "email protection": ExtendedKeyUsageOID.EMAIL_PROTECTION, "s/mime": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "ipsec end system": ObjectIdentifier(f"{_IPSEC}.5"), "ipsec tunnel": ObjectIdentifier(f"{_IPSEC}.6"),
+    "ipsec user": ObjectIdentifier(f"{_IPSEC}.7"), "timestamping": ExtendedKeyUsageOID.TIME_STAMPING,
+    "ocsp signing": ExtendedKeyUsageOID.OCSP_SIGNING,
+    "microsoft sgc": ObjectIdentifier("1.3.6.1.4.1.311.10.3.3"),
+    "netscape sgc": ObjectIdentifier("2.16.840.1.113730.4.1"),
 }
+"""In the order in which they stand in a certificate."""
 
 
 class Authority:
@@ -61,24 +67,29 @@ class Authority:
         self._certificate, self._key = certificate, key
 
     def sign(self, asked: Asked, usages: list[str], lifetime: timedelta, now: datetime) -> bytes:
-        """A certificate, PEM. Raises OSError, ValueError."""
+        """A certificate, PEM. Raises OSError, ValueError; this too if the CA has expired."""
         issuer = x509.load_pem_x509_certificate(self._certificate.read_bytes())
         key = serialization.load_pem_private_key(self._key.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
             raise ValueError("the CA's key is of a kind that cannot sign")
         public = asked.document.public_key()
         begins = now.replace(microsecond=0) - BACKDATE
+        ends = min(begins + lifetime, issuer.not_valid_after_utc)
+        if begins >= issuer.not_valid_after_utc:
+            raise ValueError(f"the signer has expired: NotAfter={ends}")
+        if ends <= now:
+            raise ValueError(f"refusing to sign a certificate that expired in the past: NotAfter={ends}")
         builder = (
             x509.CertificateBuilder().subject_name(asked.document.subject).issuer_name(issuer.subject)
             .public_key(public).serial_number(int.from_bytes(effects.secret(20), "big") >> 1)
-            .not_valid_before(begins).not_valid_after(min(begins + lifetime, issuer.not_valid_after_utc))
+            .not_valid_before(begins).not_valid_after(ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(usages), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(_issuer_identifier(issuer), critical=False)
         )
-        extended = [_EXTENDED[usage] for usage in usages if usage in _EXTENDED]
-        if extended:
+        if (plain := _key_usage(usages)) is not None:
+            builder = builder.add_extension(plain, critical=True)
+        if extended := _extended_key_usage(usages):
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
         if asked.alternative_names:
             names = x509.SubjectAlternativeName(asked.alternative_names)
@@ -95,14 +106,26 @@ def _issuer_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found)
 
 
-def _key_usage(usages: list[str]) -> x509.KeyUsage:
+def _extended_key_usage(usages: list[str]) -> list[ObjectIdentifier]:
+    """Each once, also those with two names."""
+    return list(dict.fromkeys(oid for usage, oid in _EXTENDED.items() if usage in usages))
+
+
+def _key_usage(usages: list[str]) -> x509.KeyUsage | None:
+    """None if no bit of it would be set, which the extension may not be (RFC 5280, 4.2.1.3).
+
+    What is only for a key agreement means nothing without it, and cannot be said.
+    """
     agreement = "key agreement" in usages
-    return x509.KeyUsage(
-        digital_signature="digital signature" in usages or "signing" in usages,
-        content_commitment="content commitment" in usages, key_encipherment="key encipherment" in usages,
-        data_encipherment="data encipherment" in usages, key_agreement=agreement, key_cert_sign=False, crl_sign=False,
-        encipher_only=agreement and "encipher only" in usages, decipher_only=agreement and "decipher only" in usages,
-    )
+    bits = {
+        "digital_signature": "digital signature" in usages or "signing" in usages,
+        "content_commitment": "content commitment" in usages, "key_encipherment": "key encipherment" in usages,
+        "data_encipherment": "data encipherment" in usages, "key_agreement": agreement,
+        "key_cert_sign": "cert sign" in usages, "crl_sign": "crl sign" in usages,
+        "encipher_only": agreement and "encipher only" in usages,
+        "decipher_only": agreement and "decipher only" in usages,
+    }
+    return x509.KeyUsage(**bits) if any(bits.values()) else None
 
 
 def problem_of(signer: str, asked: Asked, usages: list[str]) -> str:

@@ -125,6 +125,17 @@ def test_a_new_pace_counts_from_when_it_is_set_if_somebody_waits(spent_at, rates
     assert waits(queues, 100.0, "a") == [wait_s]
 
 
+def test_a_node_may_have_begun_when_the_pace_is_taken_away() -> None:
+    """Its taint was being written when the last node of the cluster was lost. Found by the simulator."""
+    queues = EvictionQueues(0.1)
+    queues.join("z", "a")
+    queues.set_rate("z", 0.0, 100.0)
+    queues.spend("z", 100.1)
+    assert waits(queues, 200.0, "a") == [math.inf]
+    queues.set_rate("z", 0.1, 200.0)
+    assert waits(queues, 200.0, "a") == [10.0]
+
+
 # health
 
 

@@ -1,8 +1,8 @@
 """The pod ranges that nodes get their subnets from, and how large a subnet is: the flags of the node IPAM controller.
 
 `--cluster-cidr` has one range, or one of each family. A subnet's prefix has `--node-cidr-mask-size-ipv4` (24) or
-`-ipv6` (64) bits; in a single-stack cluster `--node-cidr-mask-size` may be given instead. A range has at most 2¹⁶
-subnets.
+`-ipv6` (64) bits; in a single-stack cluster `--node-cidr-mask-size` may be given instead. A range of IPv6 has at most
+2¹⁶ subnets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,18 @@ from itertools import chain
 from sampan.controllers.config import ControllerManagerConfig
 
 MOST_BITS = 16
+
+
+def network_of(text: str) -> IPv4Network | IPv6Network:
+    """The network that an address with a length lies in: both may be written as upstream has always read them, with
+    bits of a host and zeros in front. Raises ValueError."""
+    address, _, length = text.strip().partition("/")
+    octets = address.split(".")
+    if len(octets) == 4 and all(octet.isascii() and octet.isdigit() for octet in octets):
+        address = ".".join(str(int(octet)) for octet in octets)
+    if not length.isdigit():
+        raise ValueError(f"{text.strip()!r} is no range of addresses: expected an address, a slash and a length")
+    return ip_network(f"{address}/{length}", strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +53,19 @@ class NodeRange:
         width = self.network.max_prefixlen - self.mask_size
         return (int(subnet.network_address) - int(self.network.network_address)) >> width
 
-    def contains(self, subnet: IPv4Network | IPv6Network) -> bool:
-        """Whether a subnet is taken from it."""
-        return subnet.version == self.network.version and subnet.overlaps(self.network)
+    def numbers_in(self, other: IPv4Network | IPv6Network) -> range:
+        """The numbers of its subnets that overlap another network; none where the range itself does not."""
+        if other.version != self.network.version or not other.overlaps(self.network):
+            return range(0)
+        if other.prefixlen <= self.network.prefixlen:
+            return range(self.size)
+        first = self.number_of(other)
+        return range(first, first + (1 << max(self.mask_size - other.prefixlen, 0)))
 
 
 def ranges_of(config: ControllerManagerConfig) -> tuple[NodeRange, ...]:
     """The configured ranges, in their order. Raises ValueError for those that make no sense."""
-    networks = [ip_network(text.strip()) for text in config.cluster_cidr.split(",") if text.strip()]
+    networks = [network_of(text) for text in config.cluster_cidr.split(",") if text.strip()]
     if not networks:
         raise ValueError("--cluster-cidr must be set when node CIDRs are to be allocated")
     if len(networks) > 2:
@@ -67,6 +84,6 @@ def _range(network: IPv4Network | IPv6Network, config: ControllerManagerConfig) 
     size = config.node_cidr_mask_size or of_family
     if not network.prefixlen <= size <= network.max_prefixlen:
         raise ValueError(f"a node's mask of {size} bits does not fit into --cluster-cidr {network}")
-    if size - network.prefixlen > MOST_BITS:
+    if network.version == 6 and size - network.prefixlen > MOST_BITS:
         raise ValueError(f"--cluster-cidr {network} has more than 2^{MOST_BITS} subnets of {size} bits")
     return NodeRange(network, size)

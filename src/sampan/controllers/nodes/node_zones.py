@@ -141,4 +141,5 @@ class EvictionQueues:
     def spend(self, zone: str, now: float) -> None:
         """A node of the zone has begun. It stays the first until its taint is seen: nobody begins in the meantime."""
         queue = self._zones[zone]
-        queue.next_at = now + 1 / queue.rate_per_s
+        if queue.rate_per_s > 0:  # else it began before the pace was taken away, and the next one counts anew
+            queue.next_at = now + 1 / queue.rate_per_s

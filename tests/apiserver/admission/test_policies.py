@@ -106,6 +106,84 @@ async def test_an_expression_that_fails_counts_as_the_failure_policy_says(cluste
     await client.create(CONFIG_MAPS, config_map("one", a="b"))
 
 
+SEARCH = "object.data.text.contains(object.data.text)"
+TEXT = "a" * 9700
+"""Searched for itself it costs a little less than a tenth of a policy's budget."""
+SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
+
+
+async def test_validations_that_spend_the_budget_together_fail_as_the_failure_policy_says(cluster: Cluster) -> None:
+    _, client = cluster
+    await policy(client, *[SEARCH] * 10, *[f"{SEARCH} && true"] * 2)
+    error = await refusal(client, config_map("one", text=TEXT))
+    text = f"ValidatingAdmissionPolicy 'p' with binding 'b' denied request: {SPENT}"
+    assert error.message == f'configmaps "one" is forbidden: {text}'
+    assert (error.to_status()["reason"], error.status_code) == ("Invalid", 422)
+    await client.create(CONFIG_MAPS, config_map("small", text="a"))
+    await client.patch(VALIDATING_ADMISSION_POLICIES, "p", {"spec": {"failurePolicy": "Ignore"}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    await client.create(CONFIG_MAPS, config_map("one", text=TEXT))
+
+
+async def test_an_expression_that_is_too_dear_fails(cluster: Cluster) -> None:
+    _, client = cluster
+    await policy(client, SEARCH)
+    error = await refusal(client, config_map("one", text=TEXT * 2))
+    assert error.message.endswith(
+        f"expression '{SEARCH}' resulted in error: operation cancelled: actual cost limit exceeded")
+    await client.create(CONFIG_MAPS, config_map("one", text=TEXT))
+
+
+async def test_what_variables_and_messages_cost_counts_too(cluster: Cluster) -> None:
+    _, client = cluster
+    variables = [{"name": f"v{number}", "expression": SEARCH} for number in range(10)]
+    all_of_them = " && ".join(f"variables.v{number}" for number in range(10))
+    await policy(
+        client, {"expression": f"!({all_of_them})", "messageExpression": f"string({SEARCH})"}, variables=variables
+    )
+    error = await refusal(client, config_map("one", text=TEXT))
+    assert error.message.endswith(f"denied request: failed messageExpression: {SPENT}")
+    await client.patch(VALIDATING_ADMISSION_POLICIES, "p", {"spec": {"validations": [
+        {"expression": f"({all_of_them}) && {SEARCH}"}]}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    error = await refusal(client, config_map("one", text=TEXT))
+    assert error.message.endswith(f"denied request: {SPENT}")
+
+
+async def test_match_conditions_have_a_budget_of_their_own(cluster: Cluster) -> None:
+    _, client = cluster
+    conditions = [{"name": f"c{number}", "expression": f"{SEARCH} || {number} == 0"} for number in range(3)]
+    await policy(client, "false", matchConditions=conditions)
+    error = await refusal(client, config_map("one", text=TEXT))
+    assert error.message.endswith(f"denied request: {SPENT}")
+    await client.patch(VALIDATING_ADMISSION_POLICIES, "p", {"spec": {"failurePolicy": "Ignore"}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    await client.create(CONFIG_MAPS, config_map("one", text=TEXT))
+
+
+async def test_two_permissions_may_be_asked_for_and_no_third_one(cluster: Cluster) -> None:
+    _, client = cluster
+    checks = [f"authorizer.group('').resource('pods').check('{verb}').allowed()" for verb in ("get", "list", "watch")]
+    await policy(client, " && ".join(checks[:2]))
+    await client.create(CONFIG_MAPS, config_map("one"))
+    await client.patch(VALIDATING_ADMISSION_POLICIES, "p", {"spec": {"validations": [
+        {"expression": " && ".join(checks)}]}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    error = await refusal(client, config_map("two"))
+    assert error.message.endswith("resulted in error: operation cancelled: actual cost limit exceeded")
+
+
+async def test_audit_annotations_have_a_budget_of_their_own(cluster: Cluster) -> None:
+    _, client = cluster
+    notes = [{"key": f"k{number}", "valueExpression": f"{SEARCH} ? 'yes' : '{number}'"} for number in range(11)]
+    await policy(client, *[SEARCH] * 10, auditAnnotations=notes[:10])
+    await client.create(CONFIG_MAPS, config_map("one", text=TEXT))
+    await client.patch(VALIDATING_ADMISSION_POLICIES, "p", {"spec": {"auditAnnotations": notes}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    error = await refusal(client, config_map("two", text=TEXT))
+    assert error.message.endswith(f"denied request: {SPENT}")
+
+
 async def test_everything_an_expression_can_see(cluster: Cluster) -> None:
     _, client = cluster
     await policy(

@@ -316,6 +316,21 @@ async def test_match_conditions(cluster: tuple[APIServer, Client], hook: HookSer
     assert len(hook.reviews) == 1
 
 
+async def test_match_conditions_have_a_budget(cluster: tuple[APIServer, Client], hook: HookServer) -> None:
+    _, client = cluster
+    dear = [{"name": f"c{number}", "expression": f"object.data.text.contains(object.data.text) || {number} == 0"}
+            for number in range(3)]
+    await validating(client, webhook(hook, matchConditions=dear))
+    await client.create(CONFIG_MAPS, config_map("small", text="a"))
+    with pytest.raises(Forbidden, match="validation failed due to running out of cost budget, no further validation"):
+        await client.create(CONFIG_MAPS, config_map("large", text="a" * 9700))
+    await reconfigure(
+        client, VALIDATING_WEBHOOK_CONFIGURATIONS, webhook(hook, matchConditions=dear, failurePolicy="Ignore")
+    )
+    await client.create(CONFIG_MAPS, config_map("large", text="a" * 9700))
+    assert [review["request"]["name"] for review in hook.reviews] == ["small"]
+
+
 async def test_a_dry_run_asks_only_webhooks_without_side_effects(
     cluster: tuple[APIServer, Client], hook: HookServer
 ) -> None:

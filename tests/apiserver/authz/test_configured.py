@@ -120,6 +120,8 @@ async def test_match_conditions_say_when_it_is_asked(tmp_path: Path) -> None:
         assert (await ask(namespaced, elsewhere)).decision is Decision.NO_OPINION
         assert len(asked) == 1
         assert (await ask(when("request.nothing == 'x'"))).decision is Decision.DENY
+        dear = f"'{'a' * 11000}'.contains('{'a' * 11000}')"
+        assert (await ask(when(dear))).decision is Decision.DENY
 
 
 @pytest.mark.parametrize("authorizers", [

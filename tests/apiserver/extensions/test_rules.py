@@ -206,3 +206,71 @@ def test_a_message_is_cheap_when_formatted_and_too_dear_when_put_together_from_n
     [error, *_] = check(costly(number, "self.max > 1", messageExpression=put_together), Path("s"))
     assert error.detail == TOO_DEAR.format("messageExpression", "more than 100x")
     assert check(costly(number, "self.max > 1", messageExpression="'at most %d'.format([self.max])"), Path("s")) == []
+
+
+LOOP = "self.numbers.all(x, self.numbers.all(y, x + y >= 0))"
+"""7 for each pair."""
+SEARCH = "self.text.contains(self.text)"
+"""A hundredth for each pair of characters, and 4."""
+TEXT = "a" * 9700
+STOPPED = "no further validation rules will be run"
+
+
+def dear(*rules):
+    given = [rule if isinstance(rule, dict) else {"rule": rule} for rule in rules]
+    return {"type": "object", "x-kubernetes-validations": given, "properties": {
+        "numbers": {"type": "array", "items": {"type": "integer"}}, "text": {"type": "string"}}}
+
+
+def test_a_quadratic_rule_may_do_more_than_the_library_lets_it():
+    assert errors(dear(LOOP), {"numbers": list(range(300))}) == []
+
+
+def test_a_rule_that_is_too_dear_is_the_last_one():
+    [error] = errors(dear(LOOP, "false"), {"numbers": list(range(400))})
+    assert error == (
+        "spec: Invalid value: \"object\": 'operation cancelled: actual cost limit exceeded': "
+        f"{STOPPED} due to call cost exceeds limit for rule: {LOOP}"
+    )
+
+
+def test_rules_that_are_cheap_by_themselves_exhaust_the_budget_together():
+    """Each costs a little less than a tenth of the budget of an object."""
+    raw = {"type": "object", "properties": {
+        "items": {"type": "array", "items": dear(SEARCH)},
+        "after": {"type": "object", "x-kubernetes-validations": [{"rule": "false"}]},
+    }}
+    value = [{"text": TEXT} for _ in range(13)]
+    assert errors(raw, {"items": value[:10]}) == []
+    assert errors(raw, {"items": value, "after": {}}) == [
+        f'spec.items[10]: Invalid value: "object": validation failed due to running out of cost budget, {STOPPED}']
+
+
+def test_the_budget_is_of_one_object():
+    tree = RuleTree(dear(*[SEARCH] * 10))
+    assert tree.errors({"text": TEXT}, Path("spec")) == tree.errors({"text": TEXT}, Path("spec")) == []
+
+
+def test_unchanged_values_spend_nothing():
+    raw, value = dear(*[SEARCH] * 11), {"text": TEXT}
+    assert len(errors(raw, value)) == 1
+    assert errors(raw, value, old=value) == []
+
+
+def test_transition_rules_spend_too():
+    raw = dear(*[f"{SEARCH} && oldSelf.text != ''"] * 11)
+    [error] = errors(raw, {"text": TEXT}, old={"text": "b"})
+    assert "running out of cost budget" in error
+    assert errors(raw, {"text": TEXT}) == []
+
+
+def test_a_message_is_paid_for_by_the_same_budget():
+    said = {"rule": "false", "messageExpression": f"{SEARCH} ? 'yes' : 'no'", "message": "plain"}
+    assert errors(dear(said, "false"), {"text": TEXT * 2}) == [
+        f'spec: Invalid value: "object": {STOPPED} due to call cost exceeds limit for messageExpression: '
+        f'"{said["messageExpression"]}"']
+    assert errors(dear(*[said] * 13), {"text": TEXT}) == [
+        *['spec: Invalid value: "object": yes'] * 10,
+        'spec: Invalid value: "object": messageExpression evaluation failed due to running out of cost budget, '
+        f"{STOPPED}",
+    ]

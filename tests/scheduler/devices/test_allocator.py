@@ -195,6 +195,13 @@ def test_a_wrong_selector_says_whose_it_is(expression: str) -> None:
         names([slice_of(device("a"))], claim({"exactly": exactly(1, expression)}))
 
 
+def test_a_selector_that_is_too_dear_is_wrong_for_the_device() -> None:
+    loop = f"[{', '.join(map(str, range(80)))}]"
+    dear = f"{loop}.all(x, {loop}.all(y, {loop}.all(z, x + y + z >= 0)))"
+    with pytest.raises(SelectorError, match="selector #0: operation cancelled: actual cost limit exceeded"):
+        names([slice_of(device("a"))], claim({"exactly": exactly(1, dear)}))
+
+
 def test_a_class_that_does_not_exist_is_told() -> None:
     with pytest.raises(MissingClass, match="request r0: device class tpu does not exist"):
         names([], claim({"exactly": {**exactly(), "deviceClassName": "tpu"}}))

@@ -6,6 +6,7 @@ checker is a `ParsedExpr`, which has no types.
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -36,7 +37,10 @@ class Expr:
     """has()"""
     size: int = 1
     """Of a constant, as CEL's `size` counts: characters, bytes, or 1."""
-    is_false: bool = False
+    value: object = None
+    """Of a constant."""
+    optional: tuple[int, ...] = ()
+    """Which of a list's elements, or a map's entries, are only there if they have values."""
     loop: Loop | None = None
 
 
@@ -76,7 +80,8 @@ class _Reader:
             target = self.expr(_bytes(call, 1)) if 1 in call else None
             return Expr(id, "call", type, _text(call, 2), target, self._all(call, 3))
         if 7 in found:
-            return Expr(id, "list", "list", args=self._all(fields(_bytes(found, 7)), 1))
+            listed = fields(_bytes(found, 7))
+            return Expr(id, "list", "list", args=self._all(listed, 1), optional=_optional_elements(listed))
         if 8 in found:
             return self._made(id, fields(_bytes(found, 8)))
         return Expr(id, "comprehension", type, loop=self._loop(fields(_bytes(found, 9))))
@@ -88,7 +93,9 @@ class _Reader:
         name = _text(message, 1)
         entries = [fields(one) for one in message.get(2, ()) if isinstance(one, bytes)]
         parts = tuple(self.expr(_bytes(entry, key)) for entry in entries for key in (3, 4) if key in entry)
-        return Expr(id, "struct" if name else "map", "struct" if name else "map", name, args=parts)
+        kind = "struct" if name else "map"
+        optional = tuple(position for position, entry in enumerate(entries) if _int(entry, 5))
+        return Expr(id, kind, kind, name, args=parts, optional=optional)
 
     def _loop(self, message: Message) -> Loop:
         one = [self.expr(_bytes(message, number)) for number in (2, 4, 5, 6, 7)]
@@ -125,12 +132,40 @@ def _constant(id: int, data: bytes) -> Expr:
     message = fields(data)
     number = next(iter(message), 1)
     kind = _CONSTANTS[number]
-    size = 1
-    if kind == "string":
-        size = len(_text(message, 6))
-    elif kind == "bytes":
-        size = len(_bytes(message, 7))
-    return Expr(id, "const", kind, size=size, is_false=kind == "bool" and not _int(message, 2))
+    value = _constant_value(message, kind, number)
+    return Expr(id, "const", kind, size=len(value) if isinstance(value, str | bytes) else 1, value=value)
+
+
+def _constant_value(message: Message, kind: str, number: int) -> object:
+    match kind:
+        case "bool":
+            return bool(_int(message, number))
+        case "int":
+            unsigned = _int(message, number)
+            return unsigned - 2**64 if unsigned >= 2**63 else unsigned
+        case "uint":
+            return _int(message, number)
+        case "double":
+            return struct.unpack("<d", _bytes(message, number))[0] if message.get(number) else 0.0
+        case "string":
+            return _text(message, number)
+        case "bytes":
+            return _bytes(message, number)
+    return None
+
+
+def _optional_elements(message: Message) -> tuple[int, ...]:
+    """`optional_indices`, packed."""
+    found: list[int] = []
+    for one in message.get(2, ()):
+        if isinstance(one, int):
+            found.append(one)
+            continue
+        at = 0
+        while at < len(one):
+            position, at = _varint(one, at)
+            found.append(position)
+    return tuple(found)
 
 
 def fields(data: bytes) -> Message:

@@ -303,6 +303,6 @@ class Estimate:
 
 def _is_bind(loop: Loop) -> bool:
     return (
-        loop.range.kind == "list" and not loop.range.args and loop.condition.is_false
+        loop.range.kind == "list" and not loop.range.args and loop.condition.value is False
         and loop.accumulator not in _ACCUMULATORS
     )

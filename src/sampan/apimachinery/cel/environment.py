@@ -2,9 +2,9 @@
 
 An `Environment` is a set of variables with their types, beside all functions of Kubernetes' CEL libraries. It compiles
 expressions (type-checked, kept by text) into `Program`s; a program is evaluated on an activation, which converts the
-data once for any number of programs. The library bounds the iterations of every evaluation and has linear-time regular
-expressions, so no expression can hold the server. It is imported with the first environment, so that a server without
-CEL does not carry it. Guarantees: only `CompileError` and `EvaluationError` come out.
+data once for any number of programs. No evaluation costs more than PER_CALL_LIMIT: the library evaluates what is
+certain to stay below it, `counting.counter` the rest. The library is imported with the first environment, so that a
+server without CEL does not carry it. Guarantees: only `CompileError` and `EvaluationError` come out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sampan.apimachinery.cel.activation import Activation
 from sampan.apimachinery.cel.checked import Expr, read
+from sampan.apimachinery.cel.counting.counter import Counted, Counter
+from sampan.apimachinery.cel.counting.most import most
+from sampan.apimachinery.cel.counting.results import plain
 from sampan.apimachinery.cel.errors import CompileError, compile_error, evaluation_error
 
 BOOL: Final = "bool"
@@ -25,6 +29,8 @@ OBJECT: Final = "map(string, dyn)"
 
 PROGRAMS_KEPT: Final = 4096
 MAX_EXPRESSION_CHARACTERS: Final = 100_000
+PER_CALL_LIMIT: Final = 1_000_000
+"""What one evaluation may cost."""
 _NUMBERS: Final = frozenset({"int", "uint", "double"})
 _NO_OVERLOAD = re.compile(r"found no matching overload for '_(?:==|!=|<|<=|>|>=)_' applied to '\((\w+), (\w+)\)'")
 
@@ -32,26 +38,61 @@ _NO_OVERLOAD = re.compile(r"found no matching overload for '_(?:==|!=|<|<=|>|>=)
 class Program:
     """A compiled expression. `returns` is its static type (`bool`, `string`, `dyn`, …)."""
 
-    __slots__ = ("_expression", "returns", "text")
+    __slots__ = ("_counter", "_expression", "_most", "_tree", "returns", "text")
 
     def __init__(self, text: str, expression: Any) -> None:
         self.text = text
         self._expression = expression
+        self._tree: Expr | None = None
+        self._counter: Counter | None = None
+        self._most: dict[int, int] = {}
         self.returns = str(expression.return_type().name()).lower()
 
     def tree(self) -> Expr:
         """What it is made of, with the checker's types."""
-        return read(self._expression.serialize())
+        if self._tree is None:
+            self._tree = read(self._expression.serialize())
+        return self._tree
 
-    def evaluate(self, activation: Any) -> Any:
-        """The value as plain Python data. Raises EvaluationError."""
-        try:
-            result = self._expression.eval(activation)
-            if result.type().name() == "ERROR":
-                raise evaluation_error(str(result.value()))
-            return result.plain_value()
-        except RuntimeError as error:
-            raise evaluation_error(str(error)) from None
+    def evaluate(self, activation: Activation) -> Any:
+        """The value as plain Python data. Raises EvaluationError, and that is CostExceeded if it costs too much."""
+        if self.most(activation, PER_CALL_LIMIT) <= PER_CALL_LIMIT:
+            try:
+                return plain(self._expression.eval(activation.converted))
+            except (RuntimeError, TypeError) as error:
+                if not _needs_counter(str(error)):
+                    raise evaluation_error(str(error)) from None
+        found = self.counted(activation)
+        if found.error is not None:
+            raise found.error
+        return found.value
+
+    def most(self, activation: Activation, enough: int) -> int:
+        """A cost that it will not exceed; looked for more closely where the first guess is above `enough`."""
+        found = self._most.get(activation.level)
+        if found is None:
+            found = self._most_at(activation.level)
+        return found if found <= enough else min(found, self._most_at(activation.largest.bit_length()))
+
+    def _most_at(self, level: int) -> int:
+        found = self._most.get(level)
+        if found is None:
+            found = self._most[level] = most(self.tree(), 1 << level)
+        return found
+
+    def counted(self, activation: Activation) -> Counted:
+        """Evaluated, or known to have been, by the evaluator that counts."""
+        found: Counted | None = activation.counted.get(self)
+        if found is None:
+            if self._counter is None:
+                self._counter = Counter(self.tree())
+            found = activation.counted[self] = self._counter.evaluate(activation.data, PER_CALL_LIMIT)
+        return found
+
+
+def _needs_counter(error: str) -> bool:
+    """The library stops after some iterations, however little they cost, and lacks some loops with two variables."""
+    return "Iteration budget exceeded" in error or "reference resolve step for cel.@mapInsert" in error
 
 
 class Environment:
@@ -92,9 +133,9 @@ class Environment:
         except (RuntimeError, ValueError) as error:
             raise compile_error(error) from None
 
-    def activation(self, data: Mapping[str, Any]) -> Any:
+    def activation(self, data: Mapping[str, Any]) -> Activation:
         """`data` converted for any number of evaluations."""
-        return self._env.Activation(data)
+        return Activation(self._env.Activation(data), data)
 
 
 def _compares_numbers_only(errors: str) -> bool:

@@ -12,7 +12,6 @@ _MISSING_KEY = re.compile(r'^Key not found in map : "?(.*?)"?$')
 _INDEX = re.compile(r"^Index error: index=(-?\d+) size=\d+$")
 _PLAIN: Final = {
     "divide by zero": "division by zero",
-    "Iteration budget exceeded": "operation cancelled: actual cost limit exceeded",
 }
 
 
@@ -26,6 +25,22 @@ class CompileError(CELError):
 
 class EvaluationError(CELError):
     """The expression has no value for this data."""
+
+
+class CostExceeded(EvaluationError):
+    """One evaluation cost more than any may."""
+
+    def __init__(self) -> None:
+        super().__init__("operation cancelled: actual cost limit exceeded")
+
+
+class BudgetExceeded(EvaluationError):
+    """Several evaluations together cost more than they may: nothing more is evaluated."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "validation failed due to running out of cost budget, no further validation rules will be run"
+        )
 
 
 def compile_error(error: Exception) -> CompileError:

@@ -2,7 +2,9 @@
 
 A rule sees the value where it stands as `self`. One that names `oldSelf` is a transition rule: it holds only for
 updates of a value that was there before (or, with `optionalOldSelf`, always, and `oldSelf` is an optional). Unchanged
-values are not judged again by rules that look at nothing else. Words and field paths are upstream's.
+values are not judged again by rules that look at nothing else. All rules of an object have one budget: once that is
+spent, or one evaluation is too dear, the write is refused and nothing more is evaluated. Words and field paths are
+upstream's.
 """
 
 from __future__ import annotations
@@ -10,13 +12,18 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
+import orjson
+
+from sampan.apimachinery.cel.activation import Activation
+from sampan.apimachinery.cel.budget import RUNTIME_BUDGET
+from sampan.apimachinery.cel.budget import Budget as RuntimeBudget
 from sampan.apimachinery.cel.checked import Expr
 from sampan.apimachinery.cel.declared import Declared
 from sampan.apimachinery.cel.declared import of as of_schema
 from sampan.apimachinery.cel.environment import BOOL, STRING, Environment, Program, environment
-from sampan.apimachinery.cel.errors import CELError, CompileError
+from sampan.apimachinery.cel.errors import BudgetExceeded, CompileError, CostExceeded, EvaluationError
 from sampan.apimachinery.field import ErrorType, FieldError, Path, invalid, required
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.schema.structural import has_rules
@@ -75,33 +82,71 @@ class Rule:
             return text
         return f"cel.bind(oldSelf, hasOldSelf ? optional.of(oldSelf) : optional.none(), {text})"
 
-    def error(self, activation: Any, path: Path, type_name: str) -> FieldError | None:
-        """What the rule has to say about a value."""
+    def judge(self, activation: Activation, path: Path, type_name: str, run: Run) -> None:
+        """Tell `run` what the rule has to say about a value. Raises Stopped if nothing may be evaluated any more."""
         try:
-            if self._program.evaluate(activation) is True:
-                return None
-        except CELError as error:
-            return invalid(path, type_name, _failure(str(error), self._message or self.text))
+            if run.budget.evaluate(self._program, activation) is True:
+                return
+        except BudgetExceeded as error:
+            run.stop(invalid(path, type_name, str(error)))
+        except EvaluationError as error:
+            failure = invalid(path, type_name, _failure(error, self._message or self.text))
+            if isinstance(error, CostExceeded):
+                run.stop(failure)
+            run.found.append(failure)
+            return
         where = Path(f"{path}{self._path}".removeprefix(".")) if self._path else path
-        return FieldError(self._type, str(where), type_name, self._says(activation))
+        try:
+            says = self._says(activation, run.budget)
+        except (BudgetExceeded, CostExceeded) as error:
+            run.stop(invalid(where, type_name, self._message_failure(error)))
+        run.found.append(FieldError(self._type, str(where), type_name, says))
 
-    def _says(self, activation: Any) -> str:
+    def _says(self, activation: Activation, budget: RuntimeBudget) -> str:
+        """Raises BudgetExceeded, CostExceeded."""
         if self._words is not None:
             try:
-                text = self._words.evaluate(activation)
-            except CELError:
+                text = budget.evaluate(self._words, activation)
+            except (BudgetExceeded, CostExceeded):
+                raise
+            except EvaluationError:
                 text = ""
             if isinstance(text, str) and text.strip() and "\n" not in text and len(text) <= _MAX_MESSAGE:
                 return text.strip()
         return self._message or f"failed rule: {self.text}"
 
+    def _message_failure(self, error: EvaluationError) -> str:
+        stopped = "no further validation rules will be run"
+        if isinstance(error, BudgetExceeded):
+            return f"messageExpression evaluation failed due to running out of cost budget, {stopped}"
+        expression = orjson.dumps(self._message_expression).decode()
+        return f"{stopped} due to call cost exceeds limit for messageExpression: {expression}"
 
-def _failure(error: str, rule: str) -> str:
+
+class Stopped(Exception):
+    """Nothing more may be evaluated for this object."""
+
+
+class Run:
+    """All rules of one object as they are judged: what they found, and what they may still cost."""
+
+    __slots__ = ("budget", "found")
+
+    def __init__(self) -> None:
+        self.budget = RuntimeBudget(RUNTIME_BUDGET)
+        self.found: list[FieldError] = []
+
+    def stop(self, error: FieldError) -> NoReturn:
+        self.found.append(error)
+        raise Stopped
+
+
+def _failure(error: EvaluationError, rule: str) -> str:
     """Why a rule has no value, in upstream's words."""
-    if error.startswith("no such overload"):
+    if str(error).startswith("no such overload"):
         why = "call arguments did not match a supported operator, function or macro signature"
         return f"'{error}': {why} for rule: {rule}"
-    if error.startswith("operation cancelled: actual cost limit exceeded"):
+    if isinstance(error, CostExceeded):
         return f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule}"
     return f"{error} evaluating rule: {rule}"
 
@@ -124,37 +169,45 @@ class RuleTree:
 
     def errors(self, value: Any, path: Path, old: Any = MISSING) -> list[FieldError]:
         """What the rules say of a value; `old` is what stood there before an update."""
+        run = Run()
+        with contextlib.suppress(Stopped):
+            self._judge(value, path, old, run)
+        return run.found
+
+    def _judge(self, value: Any, path: Path, old: Any, run: Run) -> None:
         if value is None:
-            return []
-        found = self._own(value, path, old)
+            return
+        self._own(value, path, old, run)
         if isinstance(value, dict):
             before = old if isinstance(old, dict) else {}
             for name, item in value.items():
                 tree = self._fields.get(name) or (None if name in self._known() else self._values)
                 if tree is not None:
-                    found += tree.errors(item, path.child(name), before.get(name, MISSING))
+                    tree._judge(item, path.child(name), before.get(name, MISSING), run)
         elif isinstance(value, list) and self._items is not None:
             before_items = self._correlated(value, old)
             for position, item in enumerate(value):
-                found += self._items.errors(item, path.index(position), before_items[position])
-        return found
+                self._items._judge(item, path.index(position), before_items[position], run)
 
     def _known(self) -> Object:
         return self._raw.get("properties") or {}
 
-    def _own(self, value: Any, path: Path, old: Any) -> list[FieldError]:
+    def _own(self, value: Any, path: Path, old: Any, run: Run) -> None:
         has_old = old is not MISSING and old is not None
         same = has_old and type(old) is type(value) and old == value
         rules = [rule for rule in self._rules
                  if (has_old or rule.applies_without_old) and (rule.compares or not same)]
         if not rules:
-            return []
+            return
+        if run.budget.is_spent:
+            run.stop(invalid(path, self._type, str(BudgetExceeded())))
         shown = rule_values.of(value, self._raw, is_resource=self._is_resource)
         data = {"self": shown, "hasOldSelf": has_old, "oldSelf": None}
         if has_old:
             data["oldSelf"] = rule_values.of(old, self._raw, is_resource=self._is_resource)
         activation = self._env.activation(data)
-        return [error for rule in rules if (error := rule.error(activation, path, self._type)) is not None]
+        for rule in rules:
+            rule.judge(activation, path, self._type, run)
 
     def _correlated(self, value: list[Any], old: Any) -> list[Any]:
         """Only items of map lists are known to be what some item was before."""

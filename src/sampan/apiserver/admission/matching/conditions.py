@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from sampan.apimachinery.cel.activation import Activation
+from sampan.apimachinery.cel.budget import MATCH_CONDITIONS_BUDGET, Budget
 from sampan.apimachinery.cel.environment import BOOL, Environment, Program
-from sampan.apimachinery.cel.errors import CompileError, EvaluationError
+from sampan.apimachinery.cel.errors import BudgetExceeded, CompileError, EvaluationError
 from sampan.apimachinery.object import Object
 from sampan.apiserver.admission.matching.expressions import Expressions, described
 
@@ -37,16 +38,22 @@ def conditions_of(documents: Sequence[Object] | None, env: Environment) -> tuple
     return tuple(found)
 
 
-async def hold(conditions: Sequence[Condition], expressions: Expressions, activation: Any) -> bool:
-    """Whether all hold. One that does not decides, whatever errors the others meet. Raises ConditionFailed."""
+async def hold(conditions: Sequence[Condition], expressions: Expressions, activation: Activation) -> bool:
+    """Whether all hold. One that does not decides, whatever errors the others meet. Raises ConditionFailed.
+
+    They share a budget; one that there is nothing left for fails them all.
+    """
+    budget = Budget(MATCH_CONDITIONS_BUDGET)
     problems: list[str] = []
     for condition in conditions:
         if condition.program is None:
             problems.append(described(condition.text, CompileError(condition.problem)))
             continue
         try:
-            if await expressions.value(condition.program, activation) is not True:
+            if await expressions.value(condition.program, activation, budget) is not True:
                 return False
+        except BudgetExceeded as error:
+            raise ConditionFailed(str(error)) from None
         except EvaluationError as error:
             problems.append(described(condition.text, error))
     if problems:

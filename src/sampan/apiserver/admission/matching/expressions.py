@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from sampan.api.kind import Kind
 from sampan.apimachinery.cel import environment as cel
+from sampan.apimachinery.cel.activation import Activation
+from sampan.apimachinery.cel.budget import Budget
 from sampan.apimachinery.cel.environment import Environment, Program, environment
 from sampan.apimachinery.cel.errors import EvaluationError
 from sampan.apimachinery.cel.extensions import authorizer
@@ -66,9 +68,9 @@ class Expressions:
             "authorizer.requestResource": authorizer.authorizer_for(_resource(attributes)),
         }
         self._decisions = authorizer.Decisions()
-        self._activations: dict[int, Any] = {}
+        self._activations: dict[int, Activation] = {}
 
-    def activation(self, env: Environment, more: Mapping[str, Any] | None = None) -> Any:
+    def activation(self, env: Environment, more: Mapping[str, Any] | None = None) -> Activation:
         """The data converted; without `more`, only once."""
         if more is not None:
             return env.activation({**self.data, **more})
@@ -77,21 +79,33 @@ class Expressions:
             found = self._activations[id(env)] = env.activation(self.data)
         return found
 
-    async def value(self, program: Program, activation: Any) -> Any:
+    async def value(self, program: Program, activation: Activation, budget: Budget) -> Any:
         """Raises EvaluationError."""
         for _ in range(MAX_ROUNDS):
             self._decisions.wanted.clear()
             token = authorizer.decisions.set(self._decisions)
             try:
-                return program.evaluate(activation)
+                return self._evaluated(program, activation, budget)
             except EvaluationError:
                 if not self._decisions.wanted:
                     raise
             finally:
                 authorizer.decisions.reset(token)
+            activation.counted.pop(program, None)
             for question in dict.fromkeys(self._decisions.wanted):
                 self._decisions.known[question] = await self._decide(json.loads(question))
         raise EvaluationError("too many authorization checks")
+
+    def _evaluated(self, program: Program, activation: Activation, budget: Budget) -> Any:
+        """What it costs counts once it has all permissions that it asks for."""
+        try:
+            value = program.evaluate(activation)
+        except EvaluationError:
+            if not self._decisions.wanted:
+                budget.spend(program, activation)
+            raise
+        budget.spend(program, activation)
+        return value
 
     async def _decide(self, asked: Mapping[str, str]) -> tuple[bool, str]:
         user = self._attributes.user

@@ -10,7 +10,8 @@ from typing import Any
 
 from sampan.api.resources import MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS
 from sampan.apimachinery.apply import values
-from sampan.apimachinery.cel.errors import CELError
+from sampan.apimachinery.cel.budget import RUNTIME_BUDGET, Budget
+from sampan.apimachinery.cel.errors import BudgetExceeded, CELError
 from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import Object
 from sampan.apimachinery.patch import apply_json_patch
@@ -95,7 +96,9 @@ async def _mutate(match: Match, attributes: AdmissionAttributes, parts: ServerPa
 async def _value(match: Match, text: str) -> Any:
     assert match.scope is not None
     try:
-        return await match.scope.value(text)
+        return await match.scope.value(Budget(RUNTIME_BUDGET), text)
+    except BudgetExceeded as error:
+        raise MutationFailed(str(error)) from None
     except CELError as error:
         raise MutationFailed(described(text, error)) from None
 

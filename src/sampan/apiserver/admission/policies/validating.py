@@ -1,18 +1,21 @@
 """ValidatingAdmissionPolicy: expressions that must hold; what happens if one does not, its bindings say.
 
-Deny refuses the write, Warn adds a Warning header, Audit an annotation to the audit log. Words are upstream's.
+Deny refuses the write, Warn adds a Warning header, Audit an annotation to the audit log. The validations of a policy,
+with their variables and messages, have one budget for each binding and parameter, the annotations another; what
+happens when one is spent, `failurePolicy` says. Words are upstream's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from sampan.api.resources import VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS
+from sampan.apimachinery.cel.budget import RUNTIME_BUDGET, Budget
 from sampan.apimachinery.cel.environment import BOOL, STRING
-from sampan.apimachinery.cel.errors import CELError
+from sampan.apimachinery.cel.errors import BudgetExceeded, CELError
 from sampan.apimachinery.errors import Forbidden
 from sampan.apimachinery.object import Object
 from sampan.apiserver.admission.matching.expressions import described
@@ -112,25 +115,52 @@ async def _failures(match: Match) -> list[Failure]:
     policy, binding, scope = match.policy, match.binding, match.scope
     if scope is None:
         return [] if policy.fails_open else [Failure(policy, binding, match.problem, fatal=match.fatal)]
-    found = []
-    for index, validation in enumerate(policy.spec.get("validations") or ()):
-        text, reason = str(validation.get("expression") or ""), str(validation.get("reason") or "")
+    budget = Budget(RUNTIME_BUDGET)
+    try:
+        unmet, found = await _unmet(policy, scope, budget)
+    except BudgetExceeded as error:
+        return [] if policy.fails_open else [Failure(policy, binding, str(error))]
+    failures = {index: Failure(policy, binding, *of) for index, of in found.items()}
+    for index, validation in unmet.items():
         try:
-            if await scope.value(text, BOOL) is not True:
-                message = await _message(validation, scope)
-                found.append(Failure(policy, binding, message, reason, index))
+            said, reason = await _message(validation, scope, budget), str(validation.get("reason") or "")
+        except BudgetExceeded as error:
+            if policy.fails_open:
+                continue
+            said, reason = f"failed messageExpression: {error}", ""
+        failures[index] = Failure(policy, binding, said, reason, index)
+    return [failures[index] for index in sorted(failures)]
+
+
+_Unmet: TypeAlias = dict[int, Object]
+_Failed: TypeAlias = dict[int, tuple[str, str, int]]
+
+
+async def _unmet(policy: Policy, scope: Scope, budget: Budget) -> tuple[_Unmet, _Failed]:
+    """The validations that do not hold, and those that fail with why, by their places. Raises BudgetExceeded."""
+    unmet: _Unmet = {}
+    failed: _Failed = {}
+    for index, validation in enumerate(policy.spec.get("validations") or ()):
+        text = str(validation.get("expression") or "")
+        try:
+            if await scope.value(budget, text, BOOL) is not True:
+                unmet[index] = validation
+        except BudgetExceeded:
+            raise
         except CELError as error:
             if not policy.fails_open:
-                found.append(Failure(policy, binding, described(text, error), reason, index))
-    return found
+                failed[index] = (described(text, error), str(validation.get("reason") or ""), index)
+    return unmet, failed
 
 
-async def _message(validation: Object, scope: Scope) -> str:
-    """What the policy says of the failure; its expression if it says nothing."""
+async def _message(validation: Object, scope: Scope, budget: Budget) -> str:
+    """What the policy says of the failure; its expression if it says nothing. Raises BudgetExceeded."""
     text = validation.get("messageExpression")
     if text:
         try:
-            said: Any = await scope.value(text, STRING)
+            said: Any = await scope.value(budget, text, STRING)
+        except BudgetExceeded:
+            raise
         except CELError:
             said = None
         if isinstance(said, str):
@@ -147,10 +177,13 @@ async def _annotated(match: Match, notes: dict[str, list[str]]) -> list[Failure]
     if scope is None:
         return []
     failed = []
+    budget = Budget(RUNTIME_BUDGET)
     for annotation in policy.spec.get("auditAnnotations") or ():
         text = str(annotation.get("valueExpression") or "")
         try:
-            value = await scope.value(text)
+            value = await scope.value(budget, text)
+        except BudgetExceeded as error:
+            return [] if policy.fails_open else [Failure(policy, match.binding, str(error))]
         except CELError as error:
             if not policy.fails_open:
                 failed.append(Failure(policy, match.binding, described(text, error)))

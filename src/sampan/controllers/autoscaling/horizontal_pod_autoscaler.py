@@ -25,7 +25,17 @@ from sampan.api.resources import (
     STATEFUL_SETS,
 )
 from sampan.apimachinery import errors, selectors
-from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, meta, namespace_of, split_key
+from sampan.apimachinery.object import (
+    Object,
+    dig,
+    is_being_deleted,
+    key_of,
+    labels_of,
+    meta,
+    name_of,
+    namespace_of,
+    split_key,
+)
 from sampan.apimachinery.resource import Resource
 from sampan.client.discovery import discover
 from sampan.client.events import NORMAL, WARNING
@@ -38,6 +48,8 @@ from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Note, Plan, Step, Update
 
 RESYNC_S = 15.0
+CONFLICTS = 5
+"""How often a scale is written again because somebody else wrote its target."""
 _KNOWN = {one.kind: one for one in (DEPLOYMENTS, REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)}
 
 
@@ -50,6 +62,8 @@ class Decision:
     conditions: list[Condition] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     readings: Sequence[Reading] = ()
+    failed: bool = False
+    """Nothing could be decided or done: what was desired before still is."""
 
 
 def decide(hpa: Object, current: int, readings: Sequence[Reading], memory: Memory, now: datetime) -> Decision:
@@ -78,6 +92,7 @@ def decide(hpa: Object, current: int, readings: Sequence[Reading], memory: Memor
         why = f"{first.failure}: {first.error}" if first.failure else first.error
         text = f"invalid metrics ({len(bad)} invalid out of {len(readings)}), first error is: {why}"
         decision.notes.append(Note(hpa, WARNING, "FailedComputeMetricsReplicas", text))
+        decision.failed = True
         return decision
     text = f"the HPA was able to successfully calculate a replica count from {best.name}"
     decision.conditions.append(Condition("ScalingActive", True, "ValidMetricFound", text))
@@ -102,12 +117,12 @@ def status_of(hpa: Object, decision: Decision, current: int, now: datetime) -> O
     order = {"AbleToScale": 0, "ScalingActive": 1, "ScalingLimited": 2}
     status: Object = {
         "observedGeneration": meta(hpa).get("generation", 0), "currentReplicas": current,
-        "desiredReplicas": decision.replicas,
+        "desiredReplicas": int(known.get("desiredReplicas") or 0) if decision.failed else decision.replicas,
         "conditions": sorted(found, key=lambda one: order.get(one["type"], len(order))),
     }
     if shown := [one.shown for one in decision.readings if one.shown is not None]:
         status["currentMetrics"] = shown
-    if decision.replicas != current:
+    if decision.replicas != current and not decision.failed:
         status["lastScaleTime"] = times.text(now)
     elif last := known.get("lastScaleTime"):
         status["lastScaleTime"] = last
@@ -134,7 +149,7 @@ def _asks_metrics(hpa: Object, current: int) -> bool:
 def _undecided(hpa: Object, event: str, why: str, reason: str, message: str) -> Decision:
     """Nothing is done, and both Events and the condition say why."""
     notes = [Note(hpa, WARNING, event, why), Note(hpa, WARNING, "FailedComputeMetricsReplicas", why)]
-    return Decision(0, conditions=[Condition("ScalingActive", False, reason, message)], notes=notes)
+    return Decision(0, conditions=[Condition("ScalingActive", False, reason, message)], notes=notes, failed=True)
 
 
 class HorizontalPodAutoscalerReconciler:
@@ -165,7 +180,7 @@ class HorizontalPodAutoscalerReconciler:
             resource, scale = await self._scale(namespace, dig(hpa, "spec", "scaleTargetRef", default={}))
         except (errors.APIError, LookupError) as error:
             text = f"the HPA controller was unable to get the target's current scale: {error}"
-            decision = Decision(int(dig(hpa, "status", "desiredReplicas", default=0)))
+            decision = Decision(current, failed=True)
             decision.conditions.append(Condition("AbleToScale", False, "FailedGetScale", text))
             decision.notes.append(Note(hpa, WARNING, "FailedGetScale", str(error)))
             return self._plan(hpa, decision, current, now)
@@ -181,15 +196,14 @@ class HorizontalPodAutoscalerReconciler:
             "AbleToScale", True, "SucceededGetScale",
             "the HPA controller was able to get the target's current scale",
         )
-        memory = self._memory.setdefault(key_of(hpa), Memory())
+        memory = self._memory.setdefault(key_of(hpa), Memory([(steady, current)]))
         if not _asks_metrics(hpa, current):
             decision = decide(hpa, current, [], memory, steady)
             decision.conditions.insert(0, able)
             return decision
         namespace, selector = namespace_of(hpa), dig(scale, "status", "selector", default="")
-        self._selectors[key_of(hpa)] = selector
-        pods = sorted(self._pods.list(namespace, selectors.parse(selector)), key=key_of) if selector else []
-        problem = self._problem_with(hpa, selector, pods)
+        pods, problem = self._pods_of(hpa, selector)
+        problem = problem or self._problem_with(hpa, selector, pods)
         if problem is not None:
             problem.conditions.insert(0, able)
             problem.replicas = current
@@ -201,11 +215,22 @@ class HorizontalPodAutoscalerReconciler:
         decision.conditions.insert(0, able)
         return decision
 
-    def _problem_with(self, hpa: Object, selector: str, pods: Sequence[Object]) -> Decision | None:
-        """Why no metric can be asked for: nobody knows whose, or other autoscalers have the same pods."""
+    def _pods_of(self, hpa: Object, selector: str) -> tuple[list[Object], Decision | None]:
+        """The pods that the target's scale selects, or why nobody knows which they are."""
+        self._selectors.pop(key_of(hpa), None)
         if not selector:
             text = "the HPA target's scale is missing a selector"
-            return _undecided(hpa, "SelectorRequired", "selector is required", "InvalidSelector", text)
+            return [], _undecided(hpa, "SelectorRequired", "selector is required", "InvalidSelector", text)
+        try:
+            selected = selectors.parse(selector)
+        except ValueError as error:
+            text = f"couldn't convert selector into a corresponding internal selector object: {error}"
+            return [], _undecided(hpa, "InvalidSelector", text, "InvalidSelector", text)
+        self._selectors[key_of(hpa)] = selector
+        return sorted(self._pods.list(namespace_of(hpa), selected), key=key_of), None
+
+    def _problem_with(self, hpa: Object, selector: str, pods: Sequence[Object]) -> Decision | None:
+        """Why no metric can be asked for: other autoscalers have the same pods."""
         others = [
             key for key, one in sorted(self._selectors.items())
             if split_key(key)[0] == namespace_of(hpa) and one and self._autoscalers.get_by_key(key) is not None
@@ -223,19 +248,31 @@ class HorizontalPodAutoscalerReconciler:
         """Write the scale; what fails is told and tried again."""
         current = int(dig(scale, "spec", "replicas", default=0))
         size = f"New size: {decision.replicas}; reason: {decision.reason}"
-        changed = {**scale, "spec": {**scale["spec"], "replicas": decision.replicas}}
         try:
-            await self._client.update(resource, changed, subresource="scale")
+            await self._resize(resource, scale, decision.replicas)
         except errors.APIError as error:
             text = f"the HPA controller was unable to update the target scale: {error}"
             decision.conditions.append(Condition("AbleToScale", False, "FailedUpdateScale", text))
             decision.notes.append(Note(hpa, WARNING, "FailedRescale", f"{size}; error: {error}"))
-            decision.replicas = current
+            decision.replicas, decision.failed = current, True
             return
         self._memory.setdefault(key_of(hpa), Memory()).changes.append((steady, decision.replicas - current))
         text = f"the HPA controller was able to update the target scale to {decision.replicas}"
         decision.conditions.append(Condition("AbleToScale", True, "SucceededRescale", text))
         decision.notes.append(Note(hpa, NORMAL, "SuccessfulRescale", size))
+
+    async def _resize(self, resource: Resource, scale: Object, replicas: int) -> None:
+        """Write the scale, also if the target was written meanwhile, unless its size was. Raises APIError."""
+        for tries_left in reversed(range(CONFLICTS)):
+            changed = {**scale, "spec": {**scale["spec"], "replicas": replicas}}
+            try:
+                await self._client.update(resource, changed, subresource="scale")
+                return
+            except errors.Conflict:
+                fresh = await self._client.get(resource, name_of(scale), namespace_of(scale), subresource="scale")
+                if not tries_left or dig(fresh, "spec", "replicas") != dig(scale, "spec", "replicas"):
+                    raise
+                scale = fresh
 
     async def _scale(self, namespace: str, reference: Object) -> tuple[Resource, Object]:
         """The target's resource and its scale. Raises APIError, LookupError."""

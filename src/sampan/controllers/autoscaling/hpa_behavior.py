@@ -32,7 +32,7 @@ _DOWN: Object = {
 
 @dataclass(slots=True)
 class Memory:
-    """What one autoscaler recommended and did lately; lost with the process, and then built up anew."""
+    """What one autoscaler recommended and did lately, beginning with the size that it found; lost with the process."""
 
     recommendations: list[tuple[datetime, int]] = field(default_factory=list)
     changes: list[tuple[datetime, int]] = field(default_factory=list)
@@ -64,10 +64,8 @@ def tolerance_of(hpa: Object) -> Tolerance:
 def limit(hpa: Object, current: int, wanted: int, memory: Memory, now: datetime) -> Limited:
     """What may be done of `wanted`. Notes it as a recommendation."""
     up, down = rules(hpa, "scaleUp"), rules(hpa, "scaleDown")
-    if not memory.recommendations:
-        memory.recommendations.append((now, current))
     if dig(hpa, "spec", "behavior") is None:
-        stable = max(*_recent(down, memory, now), wanted)
+        stable = max([*_recent(down, memory, now), wanted])
     else:
         stable = _stabilised(current, wanted, (up, down), memory, now)
     memory.recommendations.append((now, wanted))

@@ -150,10 +150,12 @@ class Autoscalers:
             yield f"its policies allow {limit} now"
 
     def _allowed(self, step: Step, policy: Object) -> int:
-        since = step.told.asked_at_s - int(policy["periodSeconds"]) + AROUND_S
+        """The furthest that a policy lets it go: of what was done about when the period began, what gives it room."""
+        began = step.told.asked_at_s - int(policy["periodSeconds"])
         start = step.before - sum(
             one.after - one.before for one, change in self._steps[uid_of(step.target)]
-            if one.life is step.life and one.told.asked_at_s > since and change.cause.acknowledged
+            if one.life is step.life and change.cause.acknowledged
+            and one.told.asked_at_s > began + (AROUND_S if one.is_up is step.is_up else -AROUND_S)
         )
         value = int(policy["value"])
         if policy["type"] == "Pods":

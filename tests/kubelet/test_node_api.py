@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from tests.kubelet.world import World, pod, simulate
 
+import sampan
 from sampan.apimachinery.http import Request, Response, UserInfo
 from sampan.cri.runtime import ContainerStats
 from sampan.kubelet.sandbox_config import CONTAINER_NAME, POD_UID
@@ -72,11 +73,24 @@ def test_figures_say_since_when_a_container_runs() -> None:
     assert container["cpu"]["time"] == "1970-01-01T00:01:45Z"
 
 
+def test_what_runs_and_how_it_was_told_to(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with World(tmp_path) as world:
+            status, text = await ask(world, "/statusz")
+            assert status == 200 and text.startswith("\nkubelet statusz\n")
+            assert f"Binary version: {sampan.KUBERNETES_VERSION}" in text and "/containerLogs" in text
+            status, text = await ask(world, "/flagz")
+            assert status == 200 and "node-name=n1" in text and "\ntls=" not in text
+
+    simulate(story)
+
+
 def test_paths_stand_for_subresources() -> None:
     assert subresources("/stats/summary") == ("stats",)
     assert subresources("/exec/a/b/c") == ("proxy",)
     assert subresources("/pods") == ("pods", "proxy")
     assert subresources("/logs/x") == ("log",)
+    assert (subresources("/statusz"), subresources("/flagz")) == (("statusz",), ("configz",))
     assert subresources("/metricsx") == ("proxy",)
 
 

@@ -44,6 +44,9 @@ FAILING = (
     ("9223372036854775807 + 1", "integer overflow"),
     ("self.ip.isLessThan(self.ip)", "no such overload"),
     ("self.text.find('a(')", "Illegal regex"),
+    ("self.nothing.part", "no such key: part"),
+    ("dyn(self.list)['a']", "unsupported index type 'string' in list"),
+    ("dyn(true)['a']", "no such key: a"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.apiserver.serving import call, pod, serving
+from tests.apiserver.serving import call, config_map, document, pod, serving
 
 from sampan.api.resources import (
     CONFIG_MAPS,
@@ -21,8 +21,11 @@ from sampan.apimachinery.errors import Forbidden, Invalid, TooManyRequests
 from sampan.apimachinery.http import UserInfo
 from sampan.apiserver.admission.event_rate_limit import EventRateLimit, Limit
 from sampan.apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
+from sampan.apiserver.config import APIServerConfig
 from sampan.apiserver.seams import AdmissionAttributes, Attributes, Decision, Verdict
+from sampan.apiserver.server import APIServer
 from sampan.client.client import Client
+from sampan.storage.memory import MemoryStore
 
 
 async def settled(client: Client) -> None:
@@ -38,9 +41,26 @@ def service(name: str, **spec: Any) -> dict[str, Any]:
 async def test_what_is_off_by_default_is_off() -> None:
     async with serving() as (server, _):
         names = {plugin.name for plugin in server.admission.plugins}
+    assert not names & {"AlwaysAdmit", "AlwaysDeny"}
     assert not names & {"AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit", "ExtendedResourceToleration"}
     assert names >= {"MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy",
                      "ValidatingAdmissionWebhook"}
+
+
+async def test_everything_is_admitted_or_denied() -> None:
+    async with serving(enable_admission=("AlwaysAdmit",)) as (_, client):
+        await client.create(PODS, pod("one"))
+    store = MemoryStore()
+    for enabled in ((), ("AlwaysDeny",)):  # what a new cluster needs would be denied, too
+        server = APIServer(store, APIServerConfig(authorization=False, enable_admission=enabled))
+        await server.start()
+        try:
+            made = await call(server, "POST", "/api/v1/namespaces/default/configmaps", config_map(f"a{len(enabled)}"))
+            assert made.status == (403 if enabled else 201)
+        finally:
+            await server.stop()
+    assert document(made)["message"] == 'configmaps "a1" is forbidden: admission control is denying all modifications'
+    await store.close()
 
 
 async def test_images_are_always_pulled() -> None:

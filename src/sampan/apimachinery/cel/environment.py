@@ -20,7 +20,7 @@ from sampan.apimachinery.cel.checked import Expr, read
 from sampan.apimachinery.cel.counting.counter import Counted, Counter
 from sampan.apimachinery.cel.counting.most import most
 from sampan.apimachinery.cel.counting.results import plain
-from sampan.apimachinery.cel.errors import CompileError, compile_error, evaluation_error
+from sampan.apimachinery.cel.errors import CompileError, EvaluationError, compile_error, evaluation_error
 
 BOOL: Final = "bool"
 STRING: Final = "string"
@@ -31,6 +31,10 @@ PROGRAMS_KEPT: Final = 4096
 MAX_EXPRESSION_CHARACTERS: Final = 100_000
 PER_CALL_LIMIT: Final = 1_000_000
 """What one evaluation may cost."""
+_NOT_FINAL: Final = (
+    "Iteration budget exceeded", "reference resolve step for cel.@mapInsert",
+    "Applying SELECT to non-message type", "Invalid container type", "Index error: expected integer type",
+)
 _NUMBERS: Final = frozenset({"int", "uint", "double"})
 _NO_OVERLOAD = re.compile(r"found no matching overload for '_(?:==|!=|<|<=|>|>=)_' applied to '\((\w+), (\w+)\)'")
 
@@ -59,7 +63,7 @@ class Program:
         if self.most(activation, PER_CALL_LIMIT) <= PER_CALL_LIMIT:
             try:
                 return plain(self._expression.eval(activation.converted))
-            except (RuntimeError, TypeError) as error:
+            except (RuntimeError, TypeError, EvaluationError) as error:
                 if not _needs_counter(str(error)):
                     raise evaluation_error(str(error)) from None
         found = self.counted(activation)
@@ -91,8 +95,8 @@ class Program:
 
 
 def _needs_counter(error: str) -> bool:
-    """The library stops after some iterations, however little they cost, and lacks some loops with two variables."""
-    return "Iteration budget exceeded" in error or "reference resolve step for cel.@mapInsert" in error
+    """The library's own limit of iterations, loops that it lacks, and errors that it words without what matters."""
+    return any(words in error for words in _NOT_FINAL)
 
 
 class Environment:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sampan.apiserver.admission import (
     admission_expressions,
+    always,
     always_pull_images,
     certificates,
     default_ingress_class,
@@ -44,6 +45,7 @@ from sampan.apiserver.admission.webhooks import validating as validating_webhook
 from sampan.apiserver.seams import Admission, BuildAdmission, ServerParts
 
 ADMISSION: tuple[BuildAdmission, ...] = (
+    always.admit,
     namespace_presence.auto_provision,
     namespace_lifecycle.build,
     namespace_presence.exists,
@@ -84,11 +86,13 @@ ADMISSION: tuple[BuildAdmission, ...] = (
     validating_webhooks.build,
     resource_quota.build,
     certificates.requestor,
+    always.deny,
 )
 
 OFF: frozenset[str] = frozenset({
-    "AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit", "ExtendedResourceToleration", "ImagePolicyWebhook",
-    "LimitPodHardAntiAffinityTopology", "NamespaceAutoProvision", "NamespaceExists",
+    "AlwaysAdmit", "AlwaysDeny", "AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit",
+    "ExtendedResourceToleration", "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology", "NamespaceAutoProvision",
+    "NamespaceExists",
     "OwnerReferencesPermissionEnforcement", "PodNodeSelector", "PodTolerationRestriction",
 })
 

@@ -3,7 +3,7 @@
     /healthz  /pods  /runningpods  /configz
     /containerLogs/NAMESPACE/POD/CONTAINER
     /exec/NAMESPACE/POD[/UID]/CONTAINER  /attach/…  /portForward/NAMESPACE/POD[/UID]
-    /stats/summary  /metrics  /metrics/resource  /metrics/cadvisor
+    /stats/summary  /metrics  /metrics/resource  /metrics/cadvisor  /statusz  /flagz
 
 Guarantee: nobody without a certificate of the cluster's CA or a valid token gets anything; without TLS files configured
 the port is not opened at all.
@@ -18,8 +18,9 @@ from typing import Protocol
 
 import orjson
 
+import sampan
 from sampan import effects
-from sampan.apimachinery import errors
+from sampan.apimachinery import errors, zpages
 from sampan.apimachinery.errors import APIError, BadRequest, NotFound
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object, uid_of
@@ -38,6 +39,11 @@ from sampan.kubelet.status_manager import StatusManager
 log = logging.getLogger(__name__)
 
 RELOAD_S = 30.0
+COMPONENT = "kubelet"
+_PATHS = (
+    "/attach", "/configz", "/containerLogs", "/exec", "/flagz", "/healthz", "/metrics", "/metrics/cadvisor",
+    "/metrics/resource", "/pods", "/portForward", "/runningpods", "/stats", "/statusz",
+)
 
 
 class Served(Protocol):
@@ -68,6 +74,7 @@ class NodeAPI:
         self._kubelet = kubelet
         self._auth = NodeAuth(kubelet.client, kubelet.config.node_name)
         self._previous: dict[str, tuple[int, int]] = {}
+        self._began = effects.now()
 
     async def run(self) -> None:
         config = self._kubelet.config
@@ -123,6 +130,8 @@ class NodeAPI:
             return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": documents})
         if first == "configz":
             return _json({"kubeletconfig": self._configuration()})
+        if first in ("statusz", "flagz"):
+            return self._zpage(first, node_request.request.headers.get("accept", ""))
         if first == "containerLogs":
             pod = self._pod(path[1:3], "")
             state = self._kubelet.pleg.state(uid_of(pod))
@@ -206,6 +215,12 @@ class NodeAPI:
             self._previous["node"] = (int(effects.monotonic() * 1e9), busy_ns)
             return _json(document)
         return _text(404, "404 page not found")
+
+    def _zpage(self, name: str, accept: str) -> Response:
+        if name == "flagz":
+            return zpages.flagz(accept, COMPONENT, zpages.flags_of(self._kubelet.config))
+        times = self._began, effects.now()
+        return zpages.statusz(accept, COMPONENT, sampan.KUBERNETES_VERSION, times, _PATHS)
 
     def _configuration(self) -> Object:
         config = self._kubelet.config

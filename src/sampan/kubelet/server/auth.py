@@ -13,6 +13,11 @@ from sampan.client.reviews import Reviews
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
+_OWN = (
+    ("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/checkpoint", "checkpoint"),
+    ("/statusz", "statusz"), ("/flagz", "configz"),
+)
+"""Paths whose subresource `proxy` does not stand for."""
 _STREAMS = ("exec", "attach", "portForward", "run", "cri")
 
 
@@ -28,7 +33,7 @@ def verb_of(method: str, path: str) -> str:
 
 def subresources(path: str) -> tuple[str, ...]:
     """Which of nodes/… a path needs; any one of them is enough."""
-    for prefix, name in (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"), ("/checkpoint", "checkpoint")):
+    for prefix, name in _OWN:
         if path == prefix or path.startswith(prefix + "/"):
             return (name,)
     if path in ("/pods", "/pods/", "/runningpods", "/runningpods/"):

@@ -65,6 +65,7 @@ def test_the_cost_of_an_evaluation(text: str, cost: int) -> None:
 
 @pytest.mark.parametrize("text", [
     *HOLDING, *(text for text, _ in FAILING),
+    "cel.bind(x, self.nope, true)", "cel.bind(x, self.nope, x == 1 || true)", "self.?list.orValue(self.nope)",
     "self.list.map(x, x > 1, x * 10) + self.list.map(x, self.list.map(y, x + y).sum())", "{'a': 1}.map(k, k)",
     "self.list.exists(x, x / 0 == 1)", "self.list.all(x, x / 0 == 1 || x > 0)",
     "self.list.transformList(i, v, i + v)", "[-self.half, 1.5 + 2.5, -7.0 / 2.0]",

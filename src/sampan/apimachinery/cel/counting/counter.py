@@ -39,7 +39,7 @@ _NOTHING: Final = object()
 
 
 class _Failed(NamedTuple):
-    """What a loop has come to so far, when that is an error."""
+    """What a loop has come to so far, or what cel.bind gave a name to, when that is an error: it counts when read."""
 
     error: EvaluationError
 
@@ -98,19 +98,15 @@ def _refused(run: Run) -> Any:
 
 
 def _ident(name: str) -> Step:
-    def result(run: Run) -> Any:
+    def step(run: Run) -> Any:
         run.cost += 1
-        found = run.names[name]
+        names = run.names
+        found = names[name] if name in names else functions.identifier(name)
         if type(found) is _Failed:
             raise found.error
         return found
 
-    def step(run: Run) -> Any:
-        run.cost += 1
-        names = run.names
-        return names[name] if name in names else functions.identifier(name)
-
-    return result if name in (_RESULT, "__result__") else step
+    return step
 
 
 def _select(expr: Expr) -> Step:
@@ -187,6 +183,8 @@ def _call(expr: Expr) -> Step:
             return _not_strictly_false(_step(expr.args[0]))
         case "_+_" if _appends(expr):
             return _append(expr)
+        case "orValue" | "or" if expr.target is not None:
+            return _alternative(expr.target, expr.args[0], is_value=expr.name == "orValue")
     return _function(expr)
 
 
@@ -271,6 +269,20 @@ def _conditional(expr: Expr) -> Step:
     return step
 
 
+def _alternative(optional: Expr, other: Expr, *, is_value: bool) -> Step:
+    """What stands behind `or` is only looked at if it is needed."""
+    first, second = _step(optional), _step(other)
+
+    def step(run: Run) -> Any:
+        found = first(run)
+        run.cost += 1
+        if not _is_there(found):
+            return second(run)
+        return found.value if is_value else found
+
+    return step
+
+
 def _not_strictly_false(inner: Step) -> Step:
     def step(run: Run) -> Any:
         try:
@@ -293,7 +305,7 @@ def _loop(loop: Loop) -> Step:
 
     def turns(run: Run, items: Any) -> Any:
         names = run.names
-        names[loop.accumulator] = init(run)
+        names[loop.accumulator] = _reached(init, run)
         for key, value in _entries(items, two=bool(loop.second)):
             names[loop.variable] = key
             if loop.second:

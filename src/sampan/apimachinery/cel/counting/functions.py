@@ -215,18 +215,6 @@ def _opened(value: Any) -> Any:
     return value.value
 
 
-def _or_value(value: Any, other: Any) -> Any:
-    if not isinstance(value, Optional):
-        raise no_overload()
-    return value.value if value.has else other
-
-
-def _or(value: Any, other: Any) -> Any:
-    if not isinstance(value, Optional):
-        raise no_overload()
-    return value if value.has else other
-
-
 def _has_value(value: Any) -> bool:
     if not isinstance(value, Optional):
         raise no_overload()
@@ -260,7 +248,6 @@ _NATIVE: Final[dict[tuple[str, int], Callable[..., Any]]] = {
     ("contains", 2): _on_texts(lambda text, part: part in text),
     ("optional.of", 1): lambda value: Optional(True, value), ("optional.none", 0): lambda: NONE,
     ("optional.ofNonZeroValue", 1): lambda value: NONE if values.is_zero(value) else Optional(True, value),
-    ("hasValue", 1): _has_value, ("orValue", 2): _or_value, ("or", 2): _or,
-    ("value", 1): _opened, ("cel.@mapInsert", 3): _inserted,
+    ("hasValue", 1): _has_value, ("value", 1): _opened, ("cel.@mapInsert", 3): _inserted,
     ("cel.@mapInsert", 2): _all_inserted,
 }

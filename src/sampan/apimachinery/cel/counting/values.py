@@ -73,14 +73,25 @@ def part(container: Any, key: Any) -> Any:
         key = _key(key)
         if key in container:
             return container[key]
-        raise EvaluationError(f"no such key: {key}")
+        raise EvaluationError(f"no such key: {_worded(key)}")
     if isinstance(container, list) and is_number(key):
         if key == int(key) and 0 <= key < len(container):
             return container[int(key)]
         raise EvaluationError(f"index out of bounds: {int(key)}")
     if isinstance(container, Optional):
         return maybe_part(container, key)
-    raise no_overload()
+    if isinstance(container, list):
+        raise EvaluationError(f"unsupported index type '{_type_name(key)}' in list")
+    raise EvaluationError(f"no such key: {_worded(key)}")
+
+
+def _type_name(value: Any) -> str:
+    names = ((bool, "bool"), (str, "string"), (bytes, "bytes"), (list, "list"), (dict, "map"))
+    return next((name for type, name in names if isinstance(value, type)), "null_type" if value is None else "dyn")
+
+
+def _worded(key: Any) -> str:
+    return str(key).lower() if isinstance(key, bool) else str(key)
 
 
 def maybe_part(container: Any, key: Any) -> Optional:

@@ -104,6 +104,21 @@ def test_selectors_of_class_and_request_must_all_hold() -> None:
     assert names(slices, claim({"exactly": exactly(1, model, memory)})) == [["b"]]
 
 
+@pytest.mark.parametrize(("expression", "found"), [
+    ('!has(device.attributes["other.example.com"].model)', ["a"]),
+    ('has(device.capacity["other.example.com"].x)', None),
+    ('"other.example.com" in device.attributes', None), (f'"{DRIVER}" in device.attributes', ["a"]),
+])
+def test_a_domain_that_a_device_knows_nothing_of_is_empty(expression: str, found: list[str] | None) -> None:
+    chosen = names([slice_of(device("a", model="new"))], claim({"exactly": exactly(1, expression)}))
+    assert chosen == (None if found is None else [found])
+
+
+def test_an_attribute_of_such_a_domain_is_not_there() -> None:
+    with pytest.raises(SelectorError, match="no such key: model"):
+        names([slice_of(device("a"))], claim({"exactly": exactly(1, 'device.attributes["other"].model == "x"')}))
+
+
 def test_a_choice_is_taken_back_when_the_rest_would_not_fit() -> None:
     slices = [slice_of(device("a", model="new"), device("b", model="old"))]
     picky = exactly(1, f'device.attributes["{DRIVER}"].model == "new"')

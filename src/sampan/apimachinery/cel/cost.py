@@ -48,9 +48,11 @@ class _Local:
 class Estimate:
     """Of one expression; `cost()` is the answer."""
 
-    def __init__(self, expr: Expr, root: Declared) -> None:
+    def __init__(self, expr: Expr, root: Declared, variables: tuple[str, ...] = ("self", "oldSelf")) -> None:
+        """`root` is what is declared of the `variables`, all alike."""
         self._expr = expr
         self._root = root
+        self._variables = variables
         self._paths: dict[int, Path] = {}
         self._sizes: dict[int, Span] = {}
         self._entries: dict[int, Entries] = {}
@@ -170,7 +172,7 @@ class Estimate:
     def _ident(self, expr: Expr) -> Span:
         local = self._local(expr.name)
         self._paths[expr.id] = local.path if local is not None else (expr.name,)
-        known = local.declared if local is not None else self._root if expr.name in ("self", "oldSelf") else None
+        known = local.declared if local is not None else self._root if expr.name in self._variables else None
         self._declared[expr.id] = known
         return ONE
 

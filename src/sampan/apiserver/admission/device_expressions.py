@@ -1,20 +1,28 @@
-"""The CEL selectors of device classes and claims must compile, or the object is refused as invalid.
+"""The CEL selectors of device classes and claims must compile and not be too dear, or the object is refused as invalid.
 
 Beside the rules in `api/`, because only the server has CEL. An expression that was there before is not judged again.
+What a selector may cost is estimated from the sizes that the API allows attributes, names and domains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sampan.apimachinery import errors
-from sampan.apimachinery.field import FieldError, Path, invalid
+from sampan.apimachinery.field import FieldError, Path, forbidden, invalid
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.apiserver.admission.plugin import Plugin
 from sampan.apiserver.seams import AdmissionAttributes, Operation, ServerParts
 
+if TYPE_CHECKING:
+    from sampan.apimachinery.cel.declared import Declared
+    from sampan.apimachinery.cel.environment import Program
+
 _GROUP = "resource.k8s.io"
+MAX_ATTRIBUTES: Final = 32
+MAX_ATTRIBUTE_CHARACTERS: Final = 64
+MAX_DRIVER_CHARACTERS: Final = 63
 
 
 class DeviceExpressions(Plugin):
@@ -58,13 +66,42 @@ def _selectors(holder: Object, path: Path) -> Iterator[tuple[Path, str]]:
 
 def _problems(path: Path, text: str) -> Iterator[FieldError]:
     # CEL is loaded by the first expression, not with the server.
-    from sampan.apimachinery.cel.environment import BOOL, OBJECT, environment
+    from sampan.apimachinery.cel.environment import BOOL, OBJECT, PER_CALL_LIMIT, environment
     from sampan.apimachinery.cel.errors import CompileError
 
     try:
-        environment(("device", OBJECT)).compile(text, BOOL)
+        program = environment(("device", OBJECT)).compile(text, BOOL)
     except CompileError as error:
         yield invalid(path, text, str(error))
+        return
+    if cost_of(program) > PER_CALL_LIMIT:
+        yield forbidden(path, "too complex, exceeds cost limit")
+
+
+class _Every(dict[str, "Declared"]):
+    """Fields of any name, all declared alike."""
+
+    def __init__(self, one: Declared) -> None:
+        self._one = one
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._one
+
+
+def cost_of(program: Program) -> int:
+    """What a selector may cost at most."""
+    from sampan.apimachinery.cel.cost import Estimate
+    from sampan.apimachinery.cel.declared import Declared
+
+    attribute, capacity = Declared("dyn", MAX_ATTRIBUTE_CHARACTERS), Declared("opaque")
+    attributes = Declared("map", MAX_ATTRIBUTES, fields=_Every(attribute), element=attribute)
+    capacities = Declared("map", MAX_ATTRIBUTES, element=capacity)
+    device = Declared("struct", fields={
+        "driver": Declared("string", MAX_DRIVER_CHARACTERS),
+        "attributes": Declared("map", MAX_ATTRIBUTES, element=attributes),
+        "capacity": Declared("map", MAX_ATTRIBUTES, element=capacities),
+    })
+    return Estimate(program.tree(), device, ("device",)).cost().high
 
 
 def build(parts: ServerParts) -> DeviceExpressions:

@@ -28,6 +28,13 @@ class Optional:
 NONE: Final = Optional(False)
 
 
+class WithDefault(dict[str, Any]):
+    """A map that has an empty map under every other key, though `in` does not say so."""
+
+    def __missing__(self, key: str) -> Any:
+        return {}
+
+
 def equal(left: Any, right: Any) -> bool:
     """Numbers of all kinds are compared by value; anything else of different types differs."""
     if isinstance(left, bool) or isinstance(right, bool):
@@ -71,7 +78,7 @@ def part(container: Any, key: Any) -> Any:
     """`container[key]`, or a field of it."""
     if isinstance(container, dict):
         key = _key(key)
-        if key in container:
+        if key in container or isinstance(container, WithDefault):
             return container[key]
         raise EvaluationError(f"no such key: {_worded(key)}")
     if isinstance(container, list) and is_number(key):

@@ -49,6 +49,30 @@ def test_a_role_collects_the_rules_of_those_its_selectors_match(make) -> None:
     assert not clusterrole_aggregation.plan(going, [*others, going])
 
 
+HAMMER = [{"verbs": ["hammer"], "resources": [what]} for what in ("nails", "wedges")]
+CHISEL, SAW = [{"verbs": ["chisel"], "resources": ["mortises"]}], [{"verbs": ["saw"], "resources": ["boards"]}]
+
+
+@pytest.mark.parametrize(("others", "selected", "before", "after"), [
+    ({"hammer": ("bar", HAMMER)}, ["bar"], SAW, HAMMER),  # what nobody has any more goes
+    ({"hammer": ("other", HAMMER)}, ["bar"], HAMMER, []),
+    ({"hammer": ("bar", HAMMER), "chisel": ("bar", CHISEL), "saw": ("other", SAW)}, ["bar"], [], [*CHISEL, *HAMMER]),
+    ({"hammer": ("bar", HAMMER), "chisel": ("bar", CHISEL), "saw": ("other", SAW)}, ["bar", "other"], [],
+     [*CHISEL, *HAMMER, *SAW]),
+    ({"hammer": ("bar", HAMMER), "chisel": ("bar", CHISEL), "saw": ("bar", SAW), "other-saw": ("other", SAW)},
+     ["bar", "other"], [], [*CHISEL, *HAMMER, *SAW]),
+    ({"saws": ("bar", [*SAW, *CHISEL, *SAW])}, ["bar"], [], [*SAW, *CHISEL]),
+    ({"hammer": ("bar", HAMMER)}, ["bar"], HAMMER, None),
+])
+def test_rules_stand_in_the_order_of_selectors_and_names_each_once(make, others, selected, before, after) -> None:
+    """`others`: each role's label and rules; `after`: None where nothing is to be written."""
+    chosen = [{"matchLabels": {"foo": value}} for value in selected]
+    combined = {**role(make, "combined", *before), "aggregationRule": {"clusterRoleSelectors": chosen}}
+    rest = [role(make, name, *rules, foo=label) for name, (label, rules) in others.items()]
+    steps = clusterrole_aggregation.plan(combined, [*rest, combined]).steps
+    assert [step.patch["rules"] for step in steps] == ([] if after is None else [after])
+
+
 def test_aggregated_rules_are_the_loops_own_and_the_rest_of_the_role_is_not() -> None:
     """Also where somebody else wrote the rules before."""
 
@@ -235,7 +259,7 @@ def test_a_migration_writes_every_object_again_and_says_so() -> None:
                 found = (await client.list(STORAGE_VERSION_MIGRATIONS))["items"]
                 return all(storage_version_migrator.is_over(one) for one in found)
 
-            await cluster.until(over, within_s=60)
+            await cluster.until(over, within_s=120)
             good = await client.get(STORAGE_VERSION_MIGRATIONS, "good")
             shown = {one["type"]: one["status"] for one in good["status"]["conditions"]}
             assert shown == {"Running": "False", "Succeeded": "True"} and good["status"]["resourceVersion"]

@@ -148,7 +148,9 @@ class WritePath:
 
     async def _update_once(self, request: WriteRequest, change: Change, data: bytes, revision: int) -> Object:
         kind, view = request.kind, request.subresource
-        old = await self._from_storage(kind, codec.decode_stored(data, revision))
+        present = codec.decode_stored(data, revision)
+        is_outdated = kind.custom is not None and present["apiVersion"] != kind.custom.storage_version
+        old = await self._from_storage(kind, present)
         if request.shares:
             new = _unshared(await change(old))
         else:
@@ -181,7 +183,7 @@ class WritePath:
                 await self._admission.validate(request.attributes("UPDATE", new, old))
             if hook and not request.dry_run:
                 await hook.secure(reserved, new)
-            result = await self._store_update(request, new, old, revision)
+            result = await self._store_update(request, new, old, revision, anew=is_outdated)
             written = True
             return result
         finally:
@@ -207,14 +209,17 @@ class WritePath:
         if version and version != "0" and version != before["resourceVersion"]:
             raise errors.conflict(request.resource, request.name, OPTIMISTIC_LOCK)
 
-    async def _store_update(self, request: WriteRequest, new: Object, old: Object, revision: int) -> Object:
-        """Write, or remove when this was the last finalizer; nothing when nothing changed."""
+    async def _store_update(
+        self, request: WriteRequest, new: Object, old: Object, revision: int, *, anew: bool
+    ) -> Object:
+        """Write, or remove when this was the last finalizer; nothing when nothing changed, unless it is written `anew`
+        because what is stored is of another version than is stored now."""
         kind = request.kind
         if deletion.finished(kind, new, old):
             if not request.dry_run:
                 await self._store.delete(self._key(request), expected=revision)
             return new
-        if new == old or request.dry_run:
+        if request.dry_run or (new == old and not anew):
             return new
         stored = await self._encoded(kind, new)
         written = await self._store.update(self._key(request), stored, expected=revision)

@@ -38,7 +38,9 @@ def rules_of(role: Object, roles: Sequence[Object]) -> list[Object]:
         selector = selectors.from_document(document)
         for one in sorted(roles, key=name_of):
             if name_of(one) != name_of(role) and selector.matches(labels_of(one)):
-                found += [rule for rule in one.get("rules") or () if rule not in found]
+                for rule in one.get("rules") or ():
+                    if rule not in found:
+                        found.append(rule)
     return found
 
 

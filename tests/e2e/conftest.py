@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Kubectl, sampan
+from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan
 
 NAME = "e2e"
 STANDING = os.environ.get("SAMPAN_E2E_CLUSTER", "")
@@ -21,6 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in Path(item.path).parents:
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")
@@ -74,5 +75,7 @@ def _in_fresh_namespace(cluster: str, binary: str, request: pytest.FixtureReques
     name = "".join(c if c.isalnum() else "-" for c in request.node.name.lower()).strip("-")[:50].strip("-")
     name = f"{name}-{os.urandom(2).hex()}"
     admin("create", "namespace", name)
+    # What controllers add to it, and pods need: without the one they are refused, without the other they start late.
+    eventually(lambda: admin("get", "-n", name, "serviceaccount/default", "configmap/kube-root-ca.crt"))
     yield Kubectl(binary, config, name)
     admin("delete", "namespace", name, "--wait=false")

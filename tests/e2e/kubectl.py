@@ -19,7 +19,7 @@ from typing import Any
 
 SAMPAN = Path(sys.executable).with_name("sampan")
 MANIFESTS = Path(__file__).parent / "manifests"
-DEADLINE_S = 90.0
+DEADLINE_S = 150.0
 _pause = threading.Event()
 
 
@@ -44,7 +44,7 @@ def sampan(*arguments: str, timeout_s: float = 180.0) -> str:
 
 
 def eventually(condition: Callable[[], Any], timeout_s: float = DEADLINE_S, what: str = "") -> Any:
-    """The first true answer of `condition`; what it raises meanwhile counts as no. Fails after the deadline."""
+    """The first true answer of `condition`; what it raises meanwhile, or finds missing in an answer, counts as no."""
     deadline = time.monotonic() + timeout_s
     last: object = None
     while time.monotonic() < deadline:
@@ -52,7 +52,7 @@ def eventually(condition: Callable[[], Any], timeout_s: float = DEADLINE_S, what
             last = condition()
             if last:
                 return last
-        except (AssertionError, subprocess.TimeoutExpired, OSError) as error:
+        except (AssertionError, subprocess.TimeoutExpired, OSError, LookupError, StopIteration, ValueError) as error:
             last = error
         _pause.wait(0.1)
     raise AssertionError(f"{what or condition}: not after {timeout_s} s; last: {last}")

@@ -72,7 +72,7 @@ def output(kubectl: Kubectl, name: str, *arguments: str) -> str:
 
 
 def ready(kubectl: Kubectl, *names: str) -> None:
-    kubectl("wait", "--for=condition=Ready", "--timeout=60s", *(f"pod/{name}" for name in names))
+    kubectl("wait", "--for=condition=Ready", "--timeout=140s", *(f"pod/{name}" for name in names))
 
 
 def events(kubectl: Kubectl, name: str) -> dict[str, str]:

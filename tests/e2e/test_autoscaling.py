@@ -76,7 +76,10 @@ class Metrics:
     values: Path
 
     def show(self, **values: str) -> None:
-        self.values.write_text(json.dumps(values))
+        """All at once: the server may be reading."""
+        written = self.values.with_suffix(".new")
+        written.write_text(json.dumps(values))
+        written.rename(self.values)
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def metrics(kubectl: Kubectl, cluster: str, tmp_path: Path) -> Iterator[Metrics]
     try:
         apply(kubectl, *_registration(kubectl.namespace or "", found))
         kubectl("wait", "--for=condition=Available", *(f"apiservice/v1beta1.{group}" for group in GROUPS),
-                "--timeout=60s")
+                "--timeout=140s")
         yield found
     finally:
         kubectl("delete", "apiservice", *(f"v1beta1.{group}" for group in GROUPS), "--ignore-not-found")
@@ -160,12 +163,14 @@ def test_replicas_follow_external_and_object_metrics(kubectl: Kubectl, metrics: 
     assert "requests" in told
     metrics.show(queue="25", requests="100")
     eventually(lambda: ready(3), what="three replicas for a queue of 25")
-    found = shown()
-    assert condition(found, "AbleToScale")["status"] == condition(found, "ScalingActive")["status"] == "True"
-    assert events(kubectl, "worker")["SuccessfulRescale"].startswith("New size: 3; reason: external metric queue")
+    for kind in ("AbleToScale", "ScalingActive"):
+        eventually(lambda kind=kind: condition(shown(), kind)["status"] == "True", what=kind)
+    told = eventually(lambda: events(kubectl, "worker")["SuccessfulRescale"])
+    assert told.startswith("New size: 3; reason: external metric queue")
     metrics.show(queue="5", requests="900")
     eventually(lambda: ready(4), what="no more than maxReplicas, whatever the object's metric says")
     eventually(lambda: condition(shown(), "ScalingLimited").get("reason") == "TooManyReplicas")
     metrics.show(queue="5", requests="10")
     eventually(lambda: ready(1), what="one replica when there is nothing to do")
-    assert "worker" in kubectl("get", "hpa") and "external" in json.dumps(shown()["status"]["currentMetrics"])
+    assert "worker" in kubectl("get", "hpa")
+    eventually(lambda: "external" in json.dumps(shown()["status"]["currentMetrics"]))

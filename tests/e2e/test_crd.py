@@ -18,9 +18,9 @@ def crontabs(each_kubectl: Kubectl) -> Iterator[Kubectl]:
     """kubectl on a cluster that knows CronTabs."""
     kubectl = each_kubectl
     kubectl.apply(CRD)
-    kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=10s")
+    kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=140s")
     yield kubectl
-    kubectl("delete", "crd", NAME, "--ignore-not-found", "--timeout=30s")
+    kubectl("delete", "crd", NAME, "--ignore-not-found", "--timeout=140s")
 
 
 def test_a_definition_is_a_kind_like_any_other(crontabs: Kubectl) -> None:
@@ -69,7 +69,7 @@ metadata: {{name: owned, ownerReferences: [{reference}]}}
 """)
     kubectl("create", "role", "reader", "--verb=get,list", "--resource=crontabs.stable.example.com")
     kubectl("create", "rolebinding", "reader", "--role=reader", "--user=jane")
-    assert "my-new-cron-object" in kubectl("get", "ct", "--as=jane")
+    eventually(lambda: "my-new-cron-object" in kubectl("get", "ct", "--as=jane"), what="the right is known")
     said = kubectl.fails("delete", OBJECT, "--as=jane")
     assert 'cannot delete resource "crontabs" in API group "stable.example.com"' in said
     kubectl("delete", OBJECT)
@@ -77,16 +77,16 @@ metadata: {{name: owned, ownerReferences: [{reference}]}}
     other = f"{kubectl.namespace}-gone"
     kubectl("create", "namespace", other)
     kubectl("apply", "-n", other, "-f", "-", stdin=CRONTAB)
-    kubectl("delete", "namespace", other, "--timeout=60s")
+    kubectl("delete", "namespace", other, "--timeout=140s")
     assert other not in kubectl("get", "ct", "-A")
 
 
 def test_a_definition_takes_its_objects_with_it(crontabs: Kubectl) -> None:
     kubectl = crontabs
     kubectl.apply(CRONTAB)
-    kubectl("delete", "crd", NAME, "--timeout=30s")
+    kubectl("delete", "crd", NAME, "--timeout=140s")
     assert "could not find the requested resource" in (said := kubectl.fails("get", "crontabs.v1.stable.example.com")) \
         or "doesn't have a resource type" in said
     kubectl.apply(CRD)
-    kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=10s")
+    kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=140s")
     assert not rows(kubectl("get", "ct"))[1:]

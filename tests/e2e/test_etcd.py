@@ -34,16 +34,16 @@ def _etcd_pid() -> int:
 
 def test_everything_is_kept_in_etcd_and_survives_its_death(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", str(MANIFESTS / "primer-deployment.yaml"))
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     before = kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}")
     pid = _etcd_pid()
     os.kill(pid, signal.SIGKILL)
     kubectl("create", "configmap", "written-meanwhile", "--from-literal=a=b")
-    eventually(lambda: _etcd_pid() not in (0, pid), 10)
+    eventually(lambda: _etcd_pid() not in (0, pid), what="another etcd")
     assert kubectl("get", "configmap", "written-meanwhile", "-o", "jsonpath={.data.a}") == "b"
     assert kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}") == before
     kubectl("scale", "deployment/nginx-deployment", "--replicas=3")
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     assert not list((STATE / "store").iterdir()), "sqlite holds nothing"
 
 

@@ -40,7 +40,7 @@ class Prober(threading.Thread):
         namespace.enter(f"sampan-{NAME}-{NAME}-1")
         while not self._over.wait(1 / REQUESTS_PER_S):
             try:
-                with urllib.request.urlopen(f"http://{self._address}/", timeout=2) as answer:
+                with urllib.request.urlopen(f"http://{self._address}/", timeout=10) as answer:
                     assert b"Welcome" in answer.read()
                 self.good += 1
             except OSError as error:
@@ -64,7 +64,7 @@ def separate() -> Iterator[str]:
 def healing(separate: str, binary: str) -> Kubectl:
     kubectl = Kubectl(binary, Path(sampan("kubeconfig", "path", "--name", separate).strip()))
     kubectl("apply", "-f", str(MANIFESTS / "primer-deployment.yaml"))
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     return kubectl
 
 
@@ -110,7 +110,7 @@ def test_the_cluster_heals_after_kill_9_of_each_process_and_nothing_acknowledged
             )
         # Everything still works: a new pod is scheduled, started, and becomes an endpoint.
         kubectl("scale", "deployment", "nginx-deployment", "--replicas=3")
-        kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+        kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     finally:
         prober.stop()
     assert prober.good > REQUESTS_PER_S * len(COMPONENTS) / 2
@@ -157,7 +157,7 @@ def test_after_a_reboot_up_brings_the_same_cluster_back(healing: Kubectl) -> Non
     assert back["spec"]["clusterIP"] == service["spec"]["clusterIP"]
     assert kubectl.json("get", "service", "kubernetes")["metadata"]["uid"] == kubernetes["metadata"]["uid"]
     assert kubectl.json("get", "configmap", "kept")["data"] == {"a": "b"}
-    kubectl("wait", "deployment/nginx-deployment", "--for=condition=Available", "--timeout=90s")
+    kubectl("wait", "deployment/nginx-deployment", "--for=condition=Available", "--timeout=140s")
     eventually(lambda: _answers(service["spec"]["clusterIP"]), what="the Service answers after the reboot")
 
 

@@ -28,9 +28,10 @@ def namespace(core: client.CoreV1Api) -> Iterator[str]:
     command = ["sh", "-c", "echo begun; echo hello > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
     core.create_namespaced_pod(name, {
         "metadata": {"name": "p"},
-        "spec": {"containers": [{"name": "main", "image": "busybox:1", "command": command}]},
+        "spec": {"containers": [{"name": "main", "image": "busybox:1", "command": command, "readinessProbe": {
+            "httpGet": {"path": "/index.html", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10}}]},
     })
-    eventually(lambda: core.read_namespaced_pod("p", name).status.phase == "Running")
+    eventually(lambda: core.read_namespaced_pod("p", name).status.container_statuses[0].ready)
     yield name
     core.delete_namespace(name)
 
@@ -45,7 +46,7 @@ def execute(core: client.CoreV1Api, namespace: str, *command: str, **options):
 def test_a_command_s_output_and_exit_code_come_back(core, namespace):
     assert execute(core, namespace, "echo", "hello").strip() == "hello"
     session = execute(core, namespace, "sh", "-c", "echo out; echo err >&2; exit 7", _preload_content=False)
-    session.run_forever(timeout=20)
+    session.run_forever(timeout=100)
     assert (session.read_stdout(), session.read_stderr()) == ("out\n", "err\n")
     assert session.returncode == 7
 
@@ -53,7 +54,7 @@ def test_a_command_s_output_and_exit_code_come_back(core, namespace):
 def test_a_command_is_given_input(core, namespace):
     session = execute(core, namespace, "sh", "-c", "read line; echo got $line", stdin=True, _preload_content=False)
     session.write_stdin("this\n")
-    assert session.readline_stdout(timeout=20) == "got this"
+    assert session.readline_stdout(timeout=100) == "got this"
     session.close()
 
 
@@ -67,7 +68,7 @@ def test_a_port_is_forwarded(core, namespace):
         client.CoreV1Api(core.api_client).connect_get_namespaced_pod_portforward, "p", namespace, ports="8080"
     )
     socket = forward.socket(8080)
-    socket.settimeout(20)
+    socket.settimeout(100)
     socket.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
     answer = b""
     while chunk := socket.recv(4096):

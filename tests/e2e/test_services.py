@@ -76,7 +76,7 @@ def test_a_cluster_address_spreads_calls_and_keeps_sessions(kubectl: Kubectl, ca
         service("outside", {"app": "web"}, type="NodePort"),
     )
     ready(kubectl, "client", "one", "two", "three")
-    eventually(lambda: len(_all_points(kubectl, "web")) == 3)
+    eventually(lambda: [point["conditions"]["ready"] for point in _all_points(kubectl, "web")] == [True] * 3)
     found = _slice(kubectl, "web")
     assert found["addressType"] == "IPv4"
     assert found["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] == "endpointslice-controller.k8s.io"
@@ -85,17 +85,18 @@ def test_a_cluster_address_spreads_calls_and_keeps_sessions(kubectl: Kubectl, ca
     assert one["conditions"] == {"ready": True, "serving": True, "terminating": False}
     assert one["nodeName"] == f"{cluster}-1"
     assert one["addresses"] == [get(kubectl, "one")["status"]["podIP"]]
-    eventually(lambda: set(caller.who("web", 20)) == {"one", "two", "three"}, what="calls reach all three pods")
-    assert len(set(caller.who("sticky", 12))) == 1
-    assert set(caller.who(f"web.{kubectl.namespace}.svc.cluster.local", 2)) <= {"one", "two", "three"}
+    pods = {"one", "two", "three"}
+    eventually(lambda: set(caller.who("web", 20)) == pods, what="calls reach all three pods")
+    eventually(lambda: len(found := set(caller.who("sticky", 12))) == 1 and found <= pods, what="one keeps the session")
+    assert set(caller.who(f"web.{kubectl.namespace}.svc.cluster.local", 2)) <= pods
     node_port = kubectl.json("get", "service", "outside")["spec"]["ports"][0]["nodePort"]
     assert 30000 <= node_port <= 32767
     node = get(kubectl, "one")["status"]["hostIP"]
-    assert _from_node(cluster, f"{node}:{node_port}") in ("one", "two", "three")
-    assert caller.who(f"{node}:{node_port}")[0] in ("one", "two", "three")
+    eventually(lambda: _from_node(cluster, f"{node}:{node_port}") in pods, what="the node port, from the node")
+    eventually(lambda: caller.who(f"{node}:{node_port}")[0] in pods, what="the node port, from a pod")
     kubectl("delete", "pod", "one", "two", "--now")
     eventually(lambda: set(caller.who("web", 6)) == {"three"})
-    assert set(caller.who("sticky", 4)) == {"three"}, "a session whose pod is gone goes on with another"
+    eventually(lambda: set(caller.who("sticky", 4)) == {"three"}, what="a session whose pod is gone goes on elsewhere")
 
 
 def _all_points(kubectl: Kubectl, name: str) -> list[Any]:
@@ -122,7 +123,7 @@ def test_without_endpoints_calls_are_refused_at_once(kubectl: Kubectl, caller: C
 
 
 def test_readiness_gates_traffic(kubectl: Kubectl, caller: Caller) -> None:
-    probe = {"periodSeconds": 1, "failureThreshold": 1, "exec": {"command": ["cat", "/tmp/ok"]}}
+    probe = {"periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 1, "exec": {"command": ["cat", "/tmp/ok"]}}
     apply(
         kubectl, web("steady"), web("moody", readinessProbe=probe),
         service("web", {"app": "web"}), service("bare", {"app": "web"}, clusterIP="None"),
@@ -145,8 +146,11 @@ def test_readiness_gates_traffic(kubectl: Kubectl, caller: Caller) -> None:
     kubectl("exec", "moody", "--", "busybox", "rm", "/tmp/ok")
     eventually(lambda: state()["ready"] is False)
     eventually(lambda: set(caller.who("web", 8)) == {"steady"})
-    points = kubectl.json("get", "endpoints", "web")["subsets"][0]
-    assert [one["ip"] for one in points["notReadyAddresses"]] == [address]
+
+    def unready() -> list[str]:
+        return [one["ip"] for one in kubectl.json("get", "endpoints", "web")["subsets"][0]["notReadyAddresses"]]
+
+    eventually(lambda: unready() == [address], what="the unready one in Endpoints")
 
 
 def test_names(kubectl: Kubectl, caller: Caller) -> None:
@@ -161,28 +165,32 @@ def test_names(kubectl: Kubectl, caller: Caller) -> None:
     zero, plain = (get(kubectl, name)["status"]["podIP"] for name in ("zero", "plain"))
     virtual = kubectl.json("get", "service", "web")["spec"]["clusterIP"]
     eventually(lambda: all(ip in caller.lookup(f"bare.{space}") for ip in (zero, plain)))
-    assert re.search(rf"Address:? ?{zero}\b", caller.lookup(f"zero.bare.{space}"))
-    assert f"Address: {virtual}" in caller.lookup(f"web.{space}")
-    assert f"service = 0 100 80 web.{space}" in caller.lookup(f"_http._tcp.web.{space}", "srv")
-    headless = caller.lookup(f"_http._tcp.bare.{space}", "srv")
-    assert re.search(rf"service = 0 50 8080 zero\.bare\.{re.escape(space)}", headless)
-    assert f"canonical name = web.{space}" in caller.lookup(f"away.{space}")
-    assert f"name = web.{space}" in caller.sh(f"nslookup {virtual}")
-    assert f"name = zero.bare.{space}" in caller.sh(f"nslookup {zero}")
-    assert "NXDOMAIN" in caller.lookup(f"absent.{space}")
-    dashed = plain.replace(".", "-")
-    assert plain in caller.lookup(f"{dashed}.{kubectl.namespace}.pod.cluster.local")
-    assert caller.who("away")[0] in ("zero", "plain")
-    assert "10.96.0.1" in caller.sh("nslookup kubernetes.default.svc.cluster.local")
-    assert "gitVersion" in caller.sh("curl -sk -m 3 https://kubernetes.default/version"), "found by the search path"
+
+    def tells(name: str, pattern: str, kind: str = "a") -> None:
+        eventually(lambda: re.search(pattern, caller.lookup(name, kind)), what=f"{name}: {pattern}")
+
+    dots = re.escape(space)
+    tells(f"zero.bare.{space}", rf"Address:? ?{re.escape(zero)}\b")
+    tells(f"web.{space}", rf"Address: {re.escape(virtual)}\b")
+    tells(f"_http._tcp.web.{space}", rf"service = 0 100 80 web\.{dots}", "srv")
+    tells(f"_http._tcp.bare.{space}", rf"service = 0 50 8080 zero\.bare\.{dots}", "srv")
+    tells(f"away.{space}", rf"canonical name = web\.{dots}")
+    tells(virtual, rf"name = web\.{dots}", "ptr")
+    tells(zero, rf"name = zero\.bare\.{dots}", "ptr")
+    tells(f"absent.{space}", "NXDOMAIN")
+    tells(f"{plain.replace('.', '-')}.{kubectl.namespace}.pod.cluster.local", rf"Address:? ?{re.escape(plain)}\b")
+    eventually(lambda: caller.who("away")[0] in ("zero", "plain"))
+    tells("kubernetes.default.svc.cluster.local", r"10\.96\.0\.1\b")
+    found = caller.sh("curl -sk -m 30 https://kubernetes.default/version")
+    assert "gitVersion" in found, "found by the search path"
 
 
 def test_a_host_port_is_the_pods(kubectl: Kubectl, caller: Caller, cluster: str) -> None:
     apply(kubectl, web("held", labels={"app": "held"}, hostPort=18081))
     ready(kubectl, "client", "held")
     node = get(kubectl, "held")["status"]["hostIP"]
-    assert _from_node(cluster, f"{node}:18081") == "held"
-    assert caller.who(f"{node}:18081") == ["held"]
+    eventually(lambda: _from_node(cluster, f"{node}:18081") == "held")
+    eventually(lambda: caller.who(f"{node}:18081") == ["held"])
 
 
 def test_datagrams_and_endpoints_written_by_hand(kubectl: Kubectl, caller: Caller) -> None:

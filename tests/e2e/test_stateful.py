@@ -76,9 +76,9 @@ def test_a_statefulset_goes_up_in_order_keeps_its_data_and_goes_down_in_reverse(
     claims = [claim_template(kubectl)]
     main = container(WRITE_ONCE, volumeMounts=[{"name": "data", "mountPath": "/data"}])
     apply(kubectl, stateful_set("db", 3, main, volumeClaimTemplates=claims))
-    kubectl("rollout", "status", "statefulset/db", "--timeout=80s")
+    kubectl("rollout", "status", "statefulset/db", "--timeout=140s")
     assert names(kubectl) == ["pod/db-0", "pod/db-1", "pod/db-2"]
-    made = [name for name in created_in_order(kubectl) if name.startswith("db-")]
+    made = eventually(lambda: len(found := created_in_order(kubectl)) >= 3 and found, what="an event of each")
     assert made == ["db-0", "db-1", "db-2"]
     who = eventually(lambda: kubectl("exec", "db-1", "--", "cat", "/data/who").strip())
     assert who == "db-1"
@@ -86,7 +86,7 @@ def test_a_statefulset_goes_up_in_order_keeps_its_data_and_goes_down_in_reverse(
     claimed = kubectl.json("get", "pvc", "data-db-1")["spec"]["volumeName"]
     kubectl("delete", "pod", "db-1")
     eventually(lambda: kubectl.json("get", "pod", "db-1")["metadata"]["uid"] != before)
-    kubectl("wait", "pod/db-1", "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", "pod/db-1", "--for=condition=Ready", "--timeout=140s")
     assert kubectl("exec", "db-1", "--", "cat", "/data/who").strip() == "db-1"
     assert kubectl.json("get", "pvc", "data-db-1")["spec"]["volumeName"] == claimed
     seen: list[list[str]] = []
@@ -113,11 +113,11 @@ def test_a_claim_in_use_is_kept_and_its_volume_released_afterwards(kubectl: Kube
     apply(kubectl, claim, user)
     eventually(lambda: "not found" in events(kubectl, "data").get("ProvisioningFailed", ""))
     apply(kubectl, disk)
-    kubectl("wait", "pod/user", "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", "pod/user", "--for=condition=Ready", "--timeout=140s")
     kubectl("delete", "pvc", "data", "--wait=false")
     assert "Terminating" in kubectl("get", "pvc", "data")
     kubectl("delete", "pod", "user")
-    kubectl("wait", "pvc/data", "--for=delete", "--timeout=30s")
+    kubectl("wait", "pvc/data", "--for=delete", "--timeout=140s")
     eventually(lambda: kubectl.json("get", "pv", disk["metadata"]["name"])["status"]["phase"] == "Released")
     assert (directory / "disk-7" / "x").read_text() == "kept\n"
 
@@ -127,7 +127,7 @@ def test_a_disruption_budget_refuses_an_eviction_with_429(kubectl: Kubectl) -> N
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}},
     })
-    kubectl("rollout", "status", "statefulset/web", "--timeout=80s")
+    kubectl("rollout", "status", "statefulset/web", "--timeout=140s")
     eventually(lambda: kubectl.json("get", "pdb", "web")["status"]["currentHealthy"] == 2)
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {
         "name": "web-0", "namespace": kubectl.namespace}}
@@ -147,10 +147,10 @@ def test_a_cronjob_in_a_time_zone_makes_jobs_that_are_named_after_their_time(kub
             "spec": spec}}}},
     })
     assert "Asia/Kolkata" in kubectl("get", "cronjob", "tick")
-    [job] = eventually(lambda: kubectl.json("get", "jobs")["items"], timeout_s=75)
+    [job] = eventually(lambda: kubectl.json("get", "jobs")["items"], timeout_s=150)
     at = job["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"]
     assert at.endswith(":00+05:30") and job["metadata"]["name"].startswith("tick-")
-    kubectl("wait", f"job/{job['metadata']['name']}", "--for=condition=Complete", "--timeout=60s")
+    kubectl("wait", f"job/{job['metadata']['name']}", "--for=condition=Complete", "--timeout=140s")
     eventually(lambda: "lastSuccessfulTime" in kubectl.json("get", "cronjob", "tick")["status"])
 
 
@@ -174,7 +174,7 @@ def test_a_claim_waits_for_its_first_pod_and_then_both_stay_together(kubectl: Ku
         mounts = [{"name": "v", "mountPath": "/data"}]
         apply(kubectl, pod("user", container("echo here > /data/x; sleep 3600", volumeMounts=mounts), volumes=[
             {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]))
-        kubectl("wait", "pod/user", "--for=condition=Ready", "--timeout=60s")
+        kubectl("wait", "pod/user", "--for=condition=Ready", "--timeout=140s")
         assert kubectl.json("get", "pvc", "data")["spec"]["volumeName"] == disk["metadata"]["name"]
         eventually(lambda: (directory / "disk-3" / "x").read_text() == "here\n")
     finally:

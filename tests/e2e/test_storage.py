@@ -36,7 +36,7 @@ def test_a_claim_waits_for_its_first_pod_keeps_its_data_and_takes_it_along(kubec
     kubectl("delete", "pod", "first", "second")
     kubectl("delete", "pvc", "data")
     eventually(lambda: not directory.exists(), what="the data is gone")
-    kubectl("wait", "--for=delete", f"pv/{volume['metadata']['name']}", "--timeout=30s")
+    kubectl("wait", "--for=delete", f"pv/{volume['metadata']['name']}", "--timeout=140s")
 
 
 def test_what_a_directory_cannot_be_is_told(kubectl: Kubectl) -> None:
@@ -58,13 +58,13 @@ def test_a_stateful_sets_pods_come_back_with_their_data(kubectl: Kubectl) -> Non
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"},
         },
     })
-    kubectl("rollout", "status", "statefulset/db", "--timeout=80s")
+    kubectl("rollout", "status", "statefulset/db", "--timeout=140s")
     eventually(lambda: kubectl("exec", "db-1", "--", "cat", "/data/who") == "db-1\n")
     before = kubectl.json("get", "pod", "db-1")["metadata"]["uid"]
     kubectl("exec", "db-1", "--", "sh", "-c", "echo more >> /data/who")
     kubectl("delete", "pod", "db-1")
     eventually(lambda: kubectl.json("get", "pod", "db-1")["metadata"]["uid"] != before)
-    kubectl("wait", "pod/db-1", "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", "pod/db-1", "--for=condition=Ready", "--timeout=140s")
     assert kubectl("exec", "db-1", "--", "cat", "/data/who") == "db-1\nmore\n"
     kubectl("delete", "statefulset", "db")
     eventually(lambda: not kubectl("get", "pvc", "-o", "name"), what="whenDeleted: Delete takes the claims")

@@ -15,7 +15,7 @@ PRIMER = MANIFESTS / "primer-deployment.yaml"
 
 def _deployed(kubectl: Kubectl) -> list[str]:
     kubectl("apply", "-f", str(PRIMER))
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     return sorted(pod["metadata"]["name"] for pod in kubectl.json("get", "pods", "-l", "app=nginx")["items"])
 
 
@@ -34,11 +34,11 @@ def test_apply_get_and_describe(each_kubectl: Kubectl) -> None:
     assert header == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"]
     assert row[1:4] == ["1/1", "Running", "0"]
     assert row[5].startswith("10.244.")
-    described = kubectl("describe", "deployment", "nginx-deployment")
-    assert re.search(r"Scaled up replica set nginx-deployment-\w+ (from 0 )?to 2", described)
-    described = kubectl("describe", "pod", pods[0])
+    scaled = r"Scaled up replica set nginx-deployment-\w+ (from 0 )?to 2"
+    eventually(lambda: re.search(scaled, kubectl("describe", "deployment", "nginx-deployment")), what=scaled)
     for reason in ("Scheduled", "Pulled", "Created", "Started"):
-        assert reason in described
+        event = rf"Normal +{reason} "
+        eventually(lambda event=event: re.search(event, kubectl("describe", "pod", pods[0])), what=event)
     header, *_ = rows(kubectl("get", "nodes", "-o", "wide"))
     assert header == [
         "NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION",
@@ -83,9 +83,17 @@ def test_attach_and_run_with_a_terminal(each_kubectl: Kubectl) -> None:
     eventually(lambda: "spoken" in kubectl("logs", "talker"))
 
 
+def _serving(kubectl: Kubectl) -> list[str]:
+    """The same, once each of them answers."""
+    pods = _deployed(kubectl)
+    for pod in pods:
+        eventually(lambda pod=pod: kubectl("exec", pod, "--", "busybox", "wget", "-qO-", "http://127.0.0.1/"))
+    return pods
+
+
 def test_port_forward(each_kubectl: Kubectl) -> None:
     kubectl = each_kubectl
-    _deployed(kubectl)
+    _serving(kubectl)
     kubectl("expose", "deployment", "nginx-deployment", "--port=80")
     for target in ("deployment/nginx-deployment", "service/nginx-deployment"):
         forward = kubectl.popen("port-forward", target, ":80")
@@ -95,7 +103,7 @@ def test_port_forward(each_kubectl: Kubectl) -> None:
             port = re.search(r"127\.0\.0\.1:(\d+)", line)
             assert port, line
             for _ in range(3):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=60) as answer:
                     assert b"Welcome to nginx!" in answer.read()
         finally:
             forward.kill()
@@ -106,7 +114,7 @@ def test_older_clients_stream_over_spdy(each_kubectl: Kubectl, monkeypatch: pyte
     kubectl = each_kubectl
     monkeypatch.setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
     monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
-    pod = _deployed(kubectl)[0]
+    pod = _serving(kubectl)[0]
     assert "fed through" in kubectl("exec", "-i", pod, "--", "cat", stdin="fed through\n")
     assert "exit code 7" in kubectl.fails("exec", pod, "--", "sh", "-c", "exit 7")
     forward = kubectl.popen("port-forward", pod, ":80")
@@ -114,7 +122,7 @@ def test_older_clients_stream_over_spdy(each_kubectl: Kubectl, monkeypatch: pyte
         assert forward.stdout is not None
         port = re.search(r"127\.0\.0\.1:(\d+)", forward.stdout.readline())
         assert port
-        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=60) as answer:
             assert b"Welcome to nginx!" in answer.read()
     finally:
         forward.kill()
@@ -126,20 +134,21 @@ def test_rollout_history_undo_and_scale(each_kubectl: Kubectl) -> None:
     _deployed(kubectl)
     first_hash = kubectl("get", "rs", "-o", "jsonpath={.items[0].metadata.labels.pod-template-hash}")
     kubectl("set", "image", "deployment/nginx-deployment", "nginx=nginx:1.9.1")
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     pods = kubectl.json("get", "pods", "-l", "app=nginx")["items"]
     live = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
     assert {p["spec"]["containers"][0]["image"] for p in live} == {"nginx:1.9.1"}
     assert [row[0] for row in rows(kubectl("rollout", "history", "deployment/nginx-deployment"))[2:]] == ["1", "2"]
     kubectl("rollout", "undo", "deployment/nginx-deployment")
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
-    assert kubectl("get", "pods", "-l", f"pod-template-hash={first_hash}", "-o", "name").count("pod/") == 2
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
+    old = ("get", "pods", "-l", f"pod-template-hash={first_hash}", "-o", "name")
+    eventually(lambda: kubectl(*old).count("pod/") == 2, what="the two, and none that is still ending")
     kubectl("scale", "deployment", "nginx-deployment", "--replicas=3")
-    kubectl("wait", "deployment/nginx-deployment", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=60s")
+    kubectl("wait", "deployment/nginx-deployment", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=140s")
     kubectl("rollout", "pause", "deployment/nginx-deployment")
     kubectl("rollout", "resume", "deployment/nginx-deployment")
     kubectl("rollout", "restart", "deployment/nginx-deployment")
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
 
 
 def test_label_annotate_patch_and_edit(each_kubectl: Kubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +179,10 @@ def test_label_annotate_patch_and_edit(each_kubectl: Kubectl, tmp_path: Path, mo
 def test_delete_wait_and_events(each_kubectl: Kubectl) -> None:
     kubectl = each_kubectl
     pods = _deployed(kubectl)
-    assert "Created pod" in kubectl("events")
+    eventually(lambda: "Created pod" in kubectl("events"))
     kubectl("delete", "pod", pods[0])
     eventually(lambda: pods[0] not in kubectl("get", "pods", "-o", "name"))
-    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=90s")
+    kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     kubectl("delete", "deployment", "nginx-deployment", "--cascade=foreground", "--wait")
     assert not kubectl("get", "rs", "-o", "name")
     eventually(lambda: not kubectl("get", "pods", "-o", "name"))

@@ -65,7 +65,7 @@ def test_pods_services_and_names_cross_the_nodes(two: Kubectl) -> None:
     assert nodes == ["two-1", "two-2"]
     two.apply(DAEMON_SET)
     for name in ("web", "client"):
-        two("rollout", "status", f"daemonset/{name}", "--timeout=90s")
+        two("rollout", "status", f"daemonset/{name}", "--timeout=140s")
     servers, clients = _by_node(two, "web"), _by_node(two, "client")
     assert set(servers) == set(clients) == set(nodes)
     assert len({server["ip"].rsplit(".", 1)[0] for server in servers.values()}) == 2, "each node has a range of its own"

@@ -21,10 +21,11 @@ def test_empty_dir(kubectl: Kubectl) -> None:
     volumes = [
         {"name": "disk", "emptyDir": {}}, {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
     ]
+    write = "echo hello > /disk/new; busybox mv /disk/new /disk/file"
     fill = "busybox dd if=/dev/zero of=/memory/big bs=1M count=2 2>&1 | busybox grep -i space"
     apply(
         kubectl,
-        pod("shared", container("echo hello > /disk/file; touch /memory/m; sleep 3600", **both),
+        pod("shared", container(f"{write}; touch /memory/m; sleep 3600", **both),
             container("until cat /disk/file; do busybox usleep 100000; done; sleep 3600", "reader", **both),
             container("test -e /disk/once || { touch /disk/once; exit 1; }; sleep 3600", "again", **both),
             volumes=volumes),
@@ -79,7 +80,7 @@ def test_host_path(kubectl: Kubectl, tmp_path: Path) -> None:
     told = eventually(lambda: events(kubectl, "bad").get("FailedMount"))
     failed = 'MountVolume.SetUp failed for volume "d" : hostPath type check failed'
     assert told == f"{failed}: {tmp_path}/file is not a directory"
-    assert "ContainerCreating" in kubectl("get", "pod", "bad", "--no-headers")
+    eventually(lambda: "ContainerCreating" in kubectl("get", "pod", "bad", "--no-headers"))
 
 
 def test_config_maps_and_secrets(kubectl: Kubectl) -> None:
@@ -98,13 +99,13 @@ def test_config_maps_and_secrets(kubectl: Kubectl) -> None:
     late = {"volumes": [{"name": "v", "secret": {"secretName": "late"}}]}
     apply(
         kubectl,
-        pod("watching", container(f"{show}; sleep 3600", **where), volumes=volumes),
+        pod("watching", container(f"{show}; echo shown; sleep 3600", **where), volumes=volumes),
         pod("early", container(**mounts("v:/v")), **late),
     )
     ready(kubectl, "watching")
-    printed = eventually(lambda: kubectl("logs", "watching"))
+    printed = eventually(lambda: (found := kubectl("logs", "watching")).endswith("shown\n") and found)
     assert printed.splitlines()[0] == "12xyzzy1"
-    assert printed.split()[1:] == ["/all:", "one", "two", "/optional:", "400", "440", "644"]
+    assert printed.split()[1:] == ["/all:", "one", "two", "/optional:", "400", "440", "644", "shown"]
     message = eventually(lambda: events(kubectl, "early").get("FailedMount"))
     assert message == 'MountVolume.SetUp failed for volume "v" : secret "late" not found'
     kubectl("create", "secret", "generic", "late", "--from-literal=k=v")

@@ -107,7 +107,12 @@ def test_a_webhook_behind_a_service_changes_and_refuses(kubectl: Kubectl, hook: 
     admin = dataclasses.replace(kubectl, namespace="default")
     admin.apply(manifest(port, authority, kubectl.namespace))
     try:
-        eventually(lambda: kubectl("create", "configmap", "good"), 20, "the proxy knows the Service")
+        # Both the proxy and the API server have to hear of it.
+        tried = ("create", "configmap", "good", "--dry-run=server")
+        eventually(lambda: "hooked" in kubectl.json(*tried)["metadata"]["labels"], what="the mutating hook is called")
+        tried = ("create", "configmap", "bad", "--dry-run=server")
+        eventually(lambda: "hook.example" in kubectl.fails(*tried), what="the validating hook is called")
+        kubectl("create", "configmap", "good")
         assert kubectl.json("get", "configmap", "good")["metadata"]["labels"] == {"hooked": "yes"}
         refusal = kubectl.fails("create", "configmap", "bad")
         assert 'admission webhook "deny.hook.example" denied the request: no bad names' in refusal
@@ -116,7 +121,7 @@ def test_a_webhook_behind_a_service_changes_and_refuses(kubectl: Kubectl, hook: 
         for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
             admin("delete", kind, "e2e-hook", "--ignore-not-found")
         admin("delete", "service/hook", "endpointslice/hook-1", "configmap/bad", "--ignore-not-found")
-    assert "created" in kubectl("create", "configmap", "bad")
+    assert "created" in eventually(lambda: kubectl("create", "configmap", "bad"))
 
 
 POLICY = """
@@ -145,9 +150,8 @@ def test_a_policy_refuses_in_its_own_words(each_kubectl: Kubectl) -> None:
     try:
         words = ("ValidatingAdmissionPolicy 'e2e.example.com' with binding 'e2e.example.com' denied request: "
                  "at most 5, not 6")
-        assert words in eventually(
-            lambda: kubectl.fails("create", "deployment", "web", "--image=busybox", "--replicas=6", "--dry-run=server")
-        )
+        tried = ("create", "deployment", "web", "--image=busybox", "--replicas=6", "--dry-run=server")
+        eventually(lambda: words in kubectl.fails(*tried), what=words)
         kubectl("create", "deployment", "web", "--image=busybox", "--replicas=0")
         typo = POLICY.partition("---")[0].replace("object.spec", "objekt.spec")
         assert "undeclared reference to 'objekt'" in kubectl.fails("apply", "-f", "-", stdin=typo)

@@ -12,7 +12,7 @@ from tests.e2e.pods import FOREVER, apply, condition, container, events, get, po
 from sampan.machines import namespace
 
 SERVE = (
-    "mkdir /tmp/w; echo $V > /tmp/w/index.html; trap 'busybox usleep 600000; exit 0' TERM; "
+    "mkdir /tmp/w; echo $V > /tmp/w/index.html; trap 'sleep 8 & wait $!; exit 0' TERM; "
     "busybox httpd -f -p 8080 -h /tmp/w & wait"
 )
 
@@ -24,7 +24,7 @@ def deployment(name: str, replicas: int, main: dict[str, Any] | None = None, **s
 
 
 def serving(version: str) -> dict[str, Any]:
-    probe = {"periodSeconds": 1, "httpGet": {"path": "/", "port": 8080}}
+    probe = {"periodSeconds": 1, "timeoutSeconds": 10, "httpGet": {"path": "/", "port": 8080}}
     return container(SERVE, env=[{"name": "V", "value": version}], readinessProbe=probe)
 
 
@@ -41,7 +41,7 @@ class Prober(threading.Thread):
         namespace.enter(self._node)
         while not self._over.wait(0.05):
             try:
-                with urllib.request.urlopen(f"http://{self._address}/", timeout=2) as answer:
+                with urllib.request.urlopen(f"http://{self._address}/", timeout=10) as answer:
                     self.answers.append(answer.read().decode().strip())
             except OSError as error:
                 self.failures.append(str(error))
@@ -74,17 +74,20 @@ class Watcher(threading.Thread):
 
 def test_a_rolling_update_keeps_the_service_available(kubectl: Kubectl, cluster: str) -> None:
     strategy = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-    apply(kubectl, deployment("web", 3, serving("old"), strategy=strategy))
+    made = deployment("web", 3, serving("old"), strategy=strategy)
+    made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 60
+    apply(kubectl, made)
     kubectl("expose", "deployment", "web", "--port=80", "--target-port=8080")
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=140s")
     address = kubectl.json("get", "service", "web")["spec"]["clusterIP"]
     prober, watcher = Prober(cluster, address), Watcher(kubectl, "web")
     eventually(lambda: namespace.call_in(f"sampan-{cluster}-{cluster}-1", lambda: _answers(address)))
     prober.start()
     watcher.start()
     try:
+        eventually(lambda: watcher.counts, what="the watch has begun")
         kubectl("set", "env", "deployment/web", "V=new")
-        kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        kubectl("rollout", "status", "deployment/web", "--timeout=140s")
         eventually(lambda: prober.answers[-1] == "new" and "old" not in prober.answers[-8:])
     finally:
         prober.stop()
@@ -100,18 +103,19 @@ def _answers(address: str) -> bool:
 
 
 def test_a_bad_image_exceeds_the_deadline_and_undo_brings_the_old_back(kubectl: Kubectl) -> None:
-    apply(kubectl, deployment("app", 2, progressDeadlineSeconds=3), deployment("halted", 1))
-    kubectl("rollout", "status", "deployment/app", "--timeout=60s")
+    apply(kubectl, deployment("app", 2), deployment("halted", 1))
+    kubectl("rollout", "status", "deployment/app", "--timeout=140s")
     before = kubectl("get", "rs", "-l", "app=app", "-o", "jsonpath={.items[0].metadata.labels.pod-template-hash}")
+    kubectl("patch", "deployment", "app", "-p", '{"spec":{"progressDeadlineSeconds":3}}')
     kubectl("set", "image", "deployment/app", "main=absent.example/none:1")
-    assert "exceeded its progress deadline" in kubectl.fails("rollout", "status", "deployment/app", "--timeout=60s")
+    assert "exceeded its progress deadline" in kubectl.fails("rollout", "status", "deployment/app", "--timeout=140s")
     shown = kubectl.json("get", "deployment", "app")
     progressing = condition(shown, "Progressing")
     assert (progressing["status"], progressing["reason"]) == ("False", "ProgressDeadlineExceeded")
     assert progressing["message"].endswith('" has timed out progressing.')
     assert shown["status"]["availableReplicas"] == 2, "25 % of 2, rounded down, may be unavailable"
     kubectl("rollout", "undo", "deployment/app")
-    kubectl("rollout", "status", "deployment/app", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/app", "--timeout=140s")
     live = kubectl.json("get", "pods", "-l", f"pod-template-hash={before}")["items"]
     assert len([one for one in live if "deletionTimestamp" not in one["metadata"]]) == 2
     sets = kubectl.json("get", "rs", "-l", "app=app")["items"]
@@ -119,16 +123,16 @@ def test_a_bad_image_exceeds_the_deadline_and_undo_brings_the_old_back(kubectl: 
     assert revisions[before]["deployment.kubernetes.io/revision"] == "3"
     assert revisions[before]["deployment.kubernetes.io/revision-history"] == "1"
 
-    kubectl("rollout", "status", "deployment/halted", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/halted", "--timeout=140s")
     kubectl("rollout", "pause", "deployment/halted")
     kubectl("set", "env", "deployment/halted", "A=b")
-    paused = eventually(lambda: _observed(kubectl, "halted"))
-    assert condition(paused, "Progressing")["reason"] == "DeploymentPaused"
+    eventually(lambda: condition(_observed(kubectl, "halted") or {"status": {}}, "Progressing")["reason"]
+               == "DeploymentPaused", what="the pause")
     assert len(kubectl.json("get", "rs", "-l", "app=halted")["items"]) == 1
     kubectl("scale", "deployment/halted", "--replicas=2")
     eventually(lambda: kubectl.json("get", "deployment", "halted")["status"].get("replicas") == 2)
     kubectl("rollout", "resume", "deployment/halted")
-    kubectl("rollout", "status", "deployment/halted", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/halted", "--timeout=140s")
     assert len(kubectl.json("get", "rs", "-l", "app=halted")["items"]) == 2
 
 
@@ -158,7 +162,7 @@ def test_a_replica_set_adopts_and_releases_by_label(kubectl: Kubectl) -> None:
 def test_what_is_owned_goes_with_its_owner(kubectl: Kubectl) -> None:
     apply(kubectl, deployment("background", 1), deployment("foreground", 1), deployment("orphan", 1))
     for name in ("background", "foreground", "orphan"):
-        kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+        kubectl("rollout", "status", f"deployment/{name}", "--timeout=140s")
     held = kubectl("get", "pods", "-l", "app=foreground", "-o", "name").strip()
     kubectl("patch", held, "-p", '{"metadata":{"finalizers":["example.com/hold"]}}')
     kubectl("delete", "deployment", "background")
@@ -169,7 +173,7 @@ def test_what_is_owned_goes_with_its_owner(kubectl: Kubectl) -> None:
     assert waiting["finalizers"] == ["foregroundDeletion"]
     eventually(lambda: "deletionTimestamp" in kubectl.json("get", held)["metadata"])
     kubectl("patch", held, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    kubectl("wait", "--for=delete", "deployment/foreground", "--timeout=30s")
+    kubectl("wait", "--for=delete", "deployment/foreground", "--timeout=140s")
     assert not kubectl("get", "rs", "-l", "app=foreground", "-o", "name")
     left = kubectl.json("get", "rs", "-l", "app=orphan")["items"]
     assert len(left) == 1
@@ -183,7 +187,7 @@ def test_a_namespace_says_what_holds_it_back_and_goes(kubectl: Kubectl) -> None:
     apply(inside, deployment("app", 2))
     inside("create", "configmap", "held")
     inside("patch", "configmap", "held", "-p", '{"metadata":{"finalizers":["example.com/hold"]}}')
-    inside("rollout", "status", "deployment/app", "--timeout=60s")
+    inside("rollout", "status", "deployment/app", "--timeout=140s")
     kubectl("delete", "namespace", other, "--wait=false")
     assert "because it is being terminated" in inside.fails("create", "configmap", "late")
 
@@ -199,7 +203,7 @@ def test_a_namespace_says_what_holds_it_back_and_goes(kubectl: Kubectl) -> None:
     eventually(lambda: condition(kubectl.json("get", "namespace", other), "NamespaceContentRemaining")["message"]
                == "Some resources are remaining: configmaps. has 1 resource instances")
     inside("patch", "configmap", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    kubectl("wait", "--for=delete", f"namespace/{other}", "--timeout=60s")
+    kubectl("wait", "--for=delete", f"namespace/{other}", "--timeout=140s")
 
 
 def test_the_scheduler_says_why_and_places_when_it_can(kubectl: Kubectl, cluster: str) -> None:
@@ -227,7 +231,7 @@ def test_the_scheduler_says_why_and_places_when_it_can(kubectl: Kubectl, cluster
         message = eventually(lambda n=name: events(kubectl, n).get("FailedScheduling"))
         assert message.startswith(f"0/1 nodes are available: {reason}. "), message
         assert after is None or message.endswith(after), message
-    unscheduled = condition(get(kubectl, "selective"), "PodScheduled")
+    unscheduled = eventually(lambda: condition(get(kubectl, "selective"), "PodScheduled"))
     assert (unscheduled["status"], unscheduled["reason"]) == ("False", "Unschedulable")
     assert "SchedulingGated" in kubectl("get", "pod", "gated", "--no-headers")
     ready(kubectl, "direct")
@@ -258,7 +262,7 @@ def test_taints_and_preemption(kubectl: Kubectl, cluster: str) -> None:
         apply(kubectl, pod("important", container(resources=most), **tolerant, **vip))
         assert get(kubectl, "important")["spec"]["priority"] == 1000
         ready(kubectl, "important")
-        assert "Preempted by pod" in events(kubectl, "humble")["Preempted"]
+        assert "Preempted by pod" in eventually(lambda: events(kubectl, "humble")["Preempted"])
         assert "NotFound" in kubectl.fails("get", "pod", "humble")
     finally:
         kubectl("taint", "node", node, f"{key}-")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tests.kubelet.fake_runtime import FakeRuntime, Script
 from tests.kubelet.world import World, pod, simulate
+
+from sampan.cri.runtime import ContainerStatus
 
 
 class Lagging(FakeRuntime):
@@ -49,5 +53,51 @@ def test_an_exit_is_not_taken_for_another_change_of_the_pod(tmp_path: Path) -> N
             both = [{"name": name, "image": "app:1"} for name in scripts]
             world.add(pod(restartPolicy="Never", containers=both))
             await world.until(lambda: world.status().get("phase") == "Succeeded", 5)
+
+    simulate(story)
+
+
+class Forgetful(FakeRuntime):
+    """Notes a moment after a container's exit that it was for want of memory, as containerd may; `oom_first` or not."""
+
+    oom_first = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.noted: set[str] = set()
+
+    def _finish(self, container_id: str, exit_code: int) -> None:
+        is_killed = self.runs[container_id].item.name == "main" and exit_code == 137
+        if is_killed and self.oom_first:
+            self.emit("/tasks/oom", container_id)
+        super()._finish(container_id, exit_code)
+        if is_killed:
+            if not self.oom_first:
+                self.emit("/tasks/oom", container_id)
+            asyncio.get_running_loop().call_later(0.4, self.noted.add, container_id)
+
+    async def container_status(self, container_id: str) -> ContainerStatus:
+        found = await super().container_status(container_id)
+        return replace(found, reason="OOMKilled" if container_id in self.noted else "Error")
+
+
+@pytest.mark.parametrize("oom_first", [True, False])
+@pytest.mark.parametrize("policy", ["Never", "Always"])
+def test_an_end_for_want_of_memory_is_told_although_the_runtime_notes_it_late(
+    tmp_path: Path, policy: str, oom_first: bool
+) -> None:
+    def is_told(world: World) -> bool:
+        status = (world.status().get("containerStatuses") or [{}])[0]
+        shown = status.get("state" if policy == "Never" else "lastState") or {}
+        assert world.runtime.run_of("main").item.attempt < 2, "the first end is meant"
+        return (shown.get("terminated") or {}).get("reason") == "OOMKilled"
+
+    async def story() -> None:
+        runtime = Forgetful(scripts={"main": Script(1.0, 137)})
+        runtime.oom_first = oom_first
+        async with World(tmp_path, runtime) as world:
+            await _listening(world)
+            world.add(pod(restartPolicy=policy))
+            await world.until(lambda: is_told(world), 5)
 
     simulate(story)

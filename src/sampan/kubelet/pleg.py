@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 SETTLE_S = (0.01, 0.1, 0.5, 2.0, 5.0)
 """An event may arrive before the runtime's own book-keeping is done; look again after these pauses until it shows."""
 
-EXIT = "/tasks/exit"
+EXIT, OOM = "/tasks/exit", "/tasks/oom"
+OOM_KILLED = "OOMKilled"
 
 EVENT_RETRY_S = 1.0
 
@@ -76,6 +77,7 @@ class PLEG:
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._exits: dict[str, set[str]] = {}
         self._early_exits: set[str] = set()
+        self._out_of_memory: set[str] = set()
         self._has_events = False
         self._wake = asyncio.Event()
         self.relist = Coalesced(self._relist)
@@ -140,6 +142,7 @@ class PLEG:
         await asyncio.gather(*(
             self._take(uid, *by_pod.get(uid, ([], []))) for uid in {*by_pod, *self._states}
         ))
+        self._out_of_memory -= self._early_exits & early
         self._early_exits -= early  # nobody's: those of pods were taken with them
 
     async def _refresh(self, uid: str) -> None:
@@ -153,14 +156,15 @@ class PLEG:
         """Compare with what is known of the pod; ask for details of what is new."""
         boxes, items = list(sandboxes), list(containers)
         fingerprint = _fingerprint(boxes, items)
-        if fingerprint == self._seen.get(uid):
+        if fingerprint == self._seen.get(uid) and not self._unexplained(uid):
             return
         if not boxes and not items:
             self._forget(uid)
             self._on_change(uid)
             return
         before = self.state(uid)
-        known_runs = {run.id: run for run in before.containers if run.has_exited}
+        unexplained = self._unexplained(uid)
+        known_runs = {run.id: run for run in before.containers if run.has_exited and run.id not in unexplained}
         known_boxes = {box.sandbox.id: box for box in before.sandboxes if box.ips}
         try:
             details = await asyncio.gather(*(self._sandbox(item, known_boxes) for item in boxes))
@@ -187,6 +191,7 @@ class PLEG:
         if state is not None:
             for gone in [*(box.sandbox.id for box in state.sandboxes), *(run.id for run in state.containers)]:
                 self._owners.pop(gone, None)
+                self._out_of_memory.discard(gone)
 
     async def _sandbox(self, item: Sandbox, known: dict[str, SandboxStatus]) -> SandboxStatus:
         if item.state != "READY":
@@ -219,12 +224,14 @@ class PLEG:
         """
         if event.is_exec or event.topic in ("/tasks/create", "/tasks/start"):
             return
+        if event.topic == OOM:
+            self._out_of_memory.add(event.container_id)
         uid = self._owners.get(event.container_id)
         if uid is not None:
             if event.topic == EXIT:
                 self._exits.setdefault(uid, set()).add(event.container_id)
             self._look(uid)
-        elif event.topic == EXIT:
+        elif event.topic in (EXIT, OOM):
             self._early_exits.add(event.container_id)
 
     def _look(self, uid: str) -> None:
@@ -252,11 +259,22 @@ class PLEG:
     def _shows(self, uid: str, before: object) -> bool:
         """Whether the state is newer than the events. Another change of the pod is no sign that an exit is seen."""
         exits, state = self._exits.get(uid), self.state(uid)
+        if self._unexplained(uid):
+            return False
         if not exits:
             return self._seen.get(uid) not in (before, None)
         live = {run.id for run in state.containers if not run.has_exited}
         live |= {box.sandbox.id for box in state.sandboxes if box.sandbox.state == "READY"}
         return not exits & live
+
+    def _unexplained(self, uid: str) -> set[str]:
+        """Exited runs that ran out of memory, which the runtime notes on its own time: maybe after their exit."""
+        if not self._out_of_memory:
+            return set()
+        return {
+            run.id for run in self.state(uid).containers
+            if run.id in self._out_of_memory and run.has_exited and run.status.reason != OOM_KILLED
+        }
 
 
 def _fingerprint(sandboxes: list[Sandbox], containers: list[Container]) -> object:

@@ -198,6 +198,8 @@ class PodWorker:
         if self.must_end:
             if not self._has_ended:
                 await self._end()
+            elif not self._removed:
+                self.report()  # the runtime may have noted more about the end
             return await self._finish()
         return await self._sync()
 

@@ -4,7 +4,7 @@
     registry PORT USER PASSWORD
 
 netexec answers over HTTP: /hostname /clientip /echo?msg= /healthz /redirect?loc= /write /read /shell?cmd= /exit?code=
-and /dial?host=&port=&protocol=&request=&tries=, and over UDP: hostname, clientip, echo WORDS.
+and /dial?host=&port=&protocol=&request=&tries=&within=, and over UDP: hostname, clientip, echo WORDS.
 """
 
 import base64
@@ -93,19 +93,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answers, failures = [], []
         for _ in range(int(query.get("tries", 1))):
             try:
-                answers.append(ask(query["protocol"], query["host"], int(query["port"]), query["request"]))
+                target = (query["protocol"], query["host"], int(query["port"]), query["request"])
+                answers.append(ask(*target, float(query.get("within", 2))))
             except OSError as error:
                 failures.append(str(error))
         self.say(200, json.dumps({"responses": answers, "errors": failures}))
 
 
-def ask(protocol, host, port, request):
+def ask(protocol, host, port, request, within):
     if protocol == "udp":
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(1)
+            client.settimeout(within)
             client.sendto(request.encode(), (host, port))
             return client.recv(2048).decode()
-    with urllib.request.urlopen(f"http://{host}:{port}/{request}", timeout=2) as answer:
+    with urllib.request.urlopen(f"http://{host}:{port}/{request}", timeout=within) as answer:
         return answer.read().decode()
 
 

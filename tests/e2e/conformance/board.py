@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.e2e.conformance.space import Space
 
-from sampan.api.resources import NAMESPACES, NODES, SERVICE_ACCOUNTS
+from sampan.api.resources import NAMESPACES, NODES
 from sampan.client import kubeconfig
 from sampan.client.client import Client
 from sampan.client.transport import HTTPTransport
@@ -27,7 +27,7 @@ Story = Callable[[Space], Awaitable[None]]
 CASES: dict[str, Story] = {}
 SERIAL: set[str] = set()
 AT_ONCE = 12
-CASE_S = 240.0
+CASE_S = 480.0
 
 
 def case(story: Story) -> Callable[..., None]:
@@ -94,7 +94,7 @@ class Board:
         name: str = made["metadata"]["name"]
         space = Space(client, kubeconfig.load(self._config), name, nodes, self._config)
         try:
-            await space.until(SERVICE_ACCOUNTS, "default", bool, "the default ServiceAccount")
+            await space.inhabitable()
             await story(space)
         finally:
             await client.delete(NAMESPACES, name)

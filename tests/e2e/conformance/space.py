@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 
 import aiohttp
 
-from sampan.api.resources import CORE_EVENTS, NODES, PODS
+from sampan.api.resources import CONFIG_MAPS, CORE_EVENTS, NODES, PODS, SERVICE_ACCOUNTS
 from sampan.apimachinery import errors
 from sampan.apimachinery.resource import Resource
 from sampan.client.client import Client, lines
@@ -23,7 +23,7 @@ from sampan.client.kubeconfig import Credentials
 Object = dict[str, Any]
 
 IMAGE = "agnhost:1"
-DEADLINE_S = 90.0
+DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,11 @@ class Space:
         """The same for another namespace."""
         return Space(self.client, self._credentials, name, self.nodes, self.config)
 
+    async def inhabitable(self) -> None:
+        """Until controllers have added what pods need: the one lest they be refused, the other lest they begin late."""
+        await self.until(SERVICE_ACCOUNTS, "default", bool, "the default ServiceAccount")
+        await self.until(CONFIG_MAPS, "kube-root-ca.crt", bool, "the cluster's authority")
+
     async def kubectl(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
         """What kubectl prints, standard output and error, and with this exit code."""
         process = await asyncio.create_subprocess_exec(
@@ -155,7 +160,7 @@ class Space:
             raise AssertionError(f"{what or holds} of {name}: not after {timeout_s} s; {shown}") from None
 
     async def eventually(self, check: Callable[[], Any], what: str = "", timeout_s: float = DEADLINE_S) -> Any:
-        """The first true answer of an async question; assertions and refusals meanwhile count as no."""
+        """The first true answer of an async question; refusals, and what is missing in an answer, count as no."""
         last: object = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -164,7 +169,7 @@ class Space:
                         last = await check()
                         if last:
                             return last
-                    except (AssertionError, errors.APIError, aiohttp.ClientError) as error:
+                    except (AssertionError, errors.APIError, aiohttp.ClientError, LookupError, ValueError) as error:
                         last = error
                     await asyncio.sleep(0.2)
         except TimeoutError:

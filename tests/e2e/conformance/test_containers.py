@@ -218,9 +218,13 @@ async def test_limits_are_enforced(space: Space) -> None:
     eats = container("exec tail /dev/zero", resources={"limits": {"memory": "20Mi"}})
     eats["command"] = ["python3", "-c", "x = bytearray(200 << 20); print(len(x))"]
     await space.create(PODS, once("eats", eats))
-    shown = await space.ended("eats")
-    ended = status(shown)["state"]["terminated"]
-    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+    await space.ended("eats")
+
+    def is_killed(shown: Object) -> bool:  # the runtime may learn why after it has told of the end
+        ended = status(shown)["state"]["terminated"]
+        return (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+    shown = await space.until(PODS, "eats", is_killed, "the reason")
     assert condition(shown, "ContainersReady")["reason"] == "PodFailed"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.conformance.board import case
-from tests.e2e.conformance.space import IMAGE, Space, is_ready, pod, program
+from tests.e2e.conformance.space import IMAGE, Space, container, is_ready, pod, program
 
 from sampan.api.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, REPLICATION_CONTROLLERS, SERVICES
 
@@ -97,7 +97,9 @@ async def test_commands_in_pods_with_input_and_exit_codes(space: Space) -> None:
 
 @case
 async def test_files_go_there_and_back(space: Space) -> None:
-    await space.start(pod("box", "mkdir -p /root/foo; echo foobar > /root/foo/foo.bar; exec sleep 1000"))
+    script = "mkdir -p /root/foo; echo foobar > /root/foo/foo.bar; touch /written; exec sleep 1000"
+    written = {"exec": {"command": ["cat", "/written"]}, "periodSeconds": 1, "timeoutSeconds": 10}
+    await space.start(pod("box", container(script, readinessProbe=written)))
     with tempfile.TemporaryDirectory() as directory:
         here = Path(directory, "copied")
         # the image has no tar, which `kubectl cp` asks for by name; busybox is one
@@ -153,9 +155,9 @@ async def test_a_debugger_is_put_into_a_pod_and_beside_it(space: Space) -> None:
     for name, kind in (("target", "ephemeralContainerStatuses"), ("my-debugger", "containerStatuses")):
         shown = await space.until(PODS, name, runs(kind), f"the debugger of {name}")
         spec = shown["spec"]["ephemeralContainers" if name == "target" else "containers"]
-        [container] = [one for one in spec if one["name"] == "debugger"]
-        assert container["securityContext"]["capabilities"]["add"] == ["NET_ADMIN"]
-        assert {"name": "REQUIRED_ENV_VAR", "value": "value2"} in container["env"]
+        [added] = [one for one in spec if one["name"] == "debugger"]
+        assert added["securityContext"]["capabilities"]["add"] == ["NET_ADMIN"]
+        assert {"name": "REQUIRED_ENV_VAR", "value": "value2"} in added["env"]
 
 
 @case

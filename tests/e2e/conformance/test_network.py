@@ -30,9 +30,9 @@ def service(name: str, *ports: Object, **spec: Any) -> Object:
 
 
 async def dial(space: Space, source: str, host: str, port: int, protocol: str = "http", tries: int = 1,
-               request: str = "hostname") -> list[str]:
+               request: str = "hostname", within_s: float = 2) -> list[str]:
     """What a pod gets when it asks, by its own /dial; failures are answers too."""
-    query = f"host={host}&port={port}&protocol={protocol}&request={request}&tries={tries}"
+    query = f"host={host}&port={port}&protocol={protocol}&request={request}&tries={tries}&within={within_s}"
     said = json.loads(await space.says(source, "curl", "-s", f"http://127.0.0.1:8080/dial?{query}"))
     return [*said["responses"], *(f"error: {error}" for error in said["errors"])]
 
@@ -62,8 +62,9 @@ async def two_webs(space: Space) -> list[Object]:
 async def test_granular_checks(space: Space) -> None:
     """Networking: pod to pod, node to pod, pod and node to Service and node port; HTTP and UDP; both nodes."""
     webs = await two_webs(space)
-    (host,) = await space.start(pod("host", program("netexec", "18080", "18081"), hostNetwork=True,
-                                    nodeName=space.nodes[0]))
+    listens = {"httpGet": {"path": "/healthz", "port": 18080}, "periodSeconds": 1, "timeoutSeconds": 5}
+    (host,) = await space.start(pod("host", program("netexec", "18080", "18081", readinessProbe=listens),
+                                    hostNetwork=True, nodeName=space.nodes[0]))
     made = await space.create(SERVICES, service("both", type="NodePort"))
     ip, nodes = made["spec"]["clusterIP"], await space.addresses()
     both = {"web-0", "web-1"}
@@ -71,7 +72,8 @@ async def test_granular_checks(space: Space) -> None:
         node_port = made["spec"]["ports"][number]["nodePort"]
         for source in both:
             for one in webs:
-                assert await dial(space, source, one["status"]["podIP"], target, protocol) == [one["metadata"]["name"]]
+                said = await dial(space, source, one["status"]["podIP"], target, protocol, within_s=30)
+                assert said == [one["metadata"]["name"]]
             await reached(space, source, ip, port, both, protocol)
             await reached(space, source, f"both.{space.name}.svc", port, both, protocol)
         for node in nodes:
@@ -79,14 +81,14 @@ async def test_granular_checks(space: Space) -> None:
     for one in webs:
         url = f"http://{one['status']['podIP']}:8080/hostname"
         assert await space.says("host", "curl", "-s", url) == one["metadata"]["name"]
-        query = f"host={one['status']['podIP']}&port=8081&protocol=udp&request=hostname"
-        said = await space.says("host", "curl", "-s", f"http://127.0.0.1:18080/dial?{query}")
-        assert json.loads(said)["responses"] == [one["metadata"]["name"]]
+        query = f"host={one['status']['podIP']}&port=8081&protocol=udp&request=hostname&within=30"
+        answers = json.loads(await space.says("host", "curl", "-s", f"http://127.0.0.1:18080/dial?{query}"))
+        assert answers["responses"] == [one["metadata"]["name"]]
     for target in (f"{ip}:80", f"{nodes[0]}:{made['spec']['ports'][0]['nodePort']}"):
         assert await space.says("host", "curl", "-s", f"http://{target}/hostname") in both
     assert host["status"]["podIP"] == nodes[0]
-    assert (await dial(space, "web-0", webs[1]["status"]["podIP"], 8080, request="clientip"))[0].startswith(
-        webs[0]["status"]["podIP"]), "pods see each other's own address"
+    seen = await dial(space, "web-0", webs[1]["status"]["podIP"], 8080, request="clientip", within_s=30)
+    assert seen[0].startswith(webs[0]["status"]["podIP"]), "pods see each other's own address"
 
 
 @case
@@ -139,7 +141,7 @@ async def test_session_affinity(space: Space) -> None:
             assert not any("error" in one for found in answers for one in found), answers
             return all((len(found) == 1) == sticky for found in answers)
 
-        await space.eventually(look, f"affinity {sticky}", 30)
+        await space.eventually(look, f"affinity {sticky}")
 
     await sticks(True)
     await space.patch(SERVICES, "sticky", {"spec": {"sessionAffinity": "None"}})
@@ -170,7 +172,7 @@ async def test_types_change(space: Space) -> None:
             said = await space.says("client", "python3", "-S", "/agnhost.py", "dig", "CNAME", name)
             return ("kubernetes.default.svc.cluster.local" in said) == expected
 
-        await space.eventually(look, f"alias {expected}", 30)
+        await space.eventually(look, f"alias {expected}")
 
     await is_alias(True)
     made = await space.patch(SERVICES, "s", {"spec": {
@@ -280,12 +282,12 @@ async def test_hand_made_endpoints_and_unready_ones(space: Space) -> None:
     lazy = await space.create(SERVICES, service("lazy", selector={"app": "unready"}))
     await reached(space, "client", eager["spec"]["clusterIP"], 80, {"unready"})
     await refused(space, "client", lazy["spec"]["clusterIP"], 80)
-    slow = pod("slow", {**WEB, "lifecycle": {"preStop": {"sleep": {"seconds": 15}}}}, labels={"app": "slow"},
-               terminationGracePeriodSeconds=30)
+    slow = pod("slow", {**WEB, "lifecycle": {"preStop": {"sleep": {"seconds": 60}}}}, labels={"app": "slow"},
+               terminationGracePeriodSeconds=90)
     await space.start(slow)
     last = await space.create(SERVICES, service("last", selector={"app": "slow"}))
     await reached(space, "client", last["spec"]["clusterIP"], 80, {"slow"})
-    await space.delete(PODS, "slow", grace_period_s=30)
+    await space.delete(PODS, "slow", grace_period_s=90)
 
     async def terminating() -> bool:
         pieces = await space.items(ENDPOINT_SLICES, label_selector="kubernetes.io/service-name=last")
@@ -318,7 +320,7 @@ async def test_host_ports(space: Space) -> None:
         assert (own, node_s, udp) == ("pod1", "pod2", ["pod3"]), (own, node_s, udp)
         return True
 
-    await space.eventually(answers, "the three pods", 30)
+    await space.eventually(answers, "the three pods")
 
 
 @case
@@ -331,7 +333,7 @@ async def test_proxies(space: Space) -> None:
             async def said(base: str = base, method: str = method) -> Any:
                 return json.loads(await space.proxy(f"{base}/proxy/some/path", method))
 
-            answer = await space.eventually(said, f"{method} {base}", 30)
+            answer = await space.eventually(said, f"{method} {base}")
             assert (answer["path"], answer["method"]) == ("/some/path", method)
     assert await space.proxy("pods/web-0:8080/proxy/hostname") == "web-0"
     try:
@@ -348,8 +350,11 @@ async def test_hairpin_and_nobody(space: Space) -> None:
     made = await space.create(SERVICES, service("s"))
     await reached(space, "web-0", made["spec"]["clusterIP"], 80, {"web-0"})
     empty = await space.create(SERVICES, service("empty", selector={"app": "nobody"}))
-    answer = await dial(space, "web-0", empty["spec"]["clusterIP"], 80)
-    assert "refused" in answer[0], answer
+
+    async def at_once() -> bool:  # as soon as the proxy knows it
+        return "refused" in (await dial(space, "web-0", empty["spec"]["clusterIP"], 80))[0]
+
+    await space.eventually(at_once, "a refusal")
 
 
 @case
@@ -405,11 +410,12 @@ async def test_names(space: Space) -> None:
     ]
     for kind, name, answer in wanted:
         for transport in ("udp", "tcp"):
-            async def asked(kind: str = kind, name: str = name, transport: str = transport) -> str:
-                return await space.says("client", "python3", "-S", "/agnhost.py", "dig", kind, name, transport)
+            async def told(question: tuple[str, str, str] = (kind, name, transport), answer: str = answer) -> bool:
+                said = await space.says("client", "python3", "-S", "/agnhost.py", "dig", *question)
+                assert said.split("\n")[0] == answer, (question, said)
+                return True
 
-            said = await space.eventually(asked, f"{kind} {name}", 30)
-            assert said.split("\n")[0] == answer, (kind, name, said)
+            await space.eventually(told, f"{kind} {name}")
     look = "import socket,sys; print(socket.gethostbyname(sys.argv[1]))"
     for short in ("plain", f"plain.{space.name}", f"plain.{space.name}.svc", "kubernetes.default"):
         found = await space.says("client", "python3", "-c", look, short)

@@ -37,7 +37,7 @@ async def test_nodes_report(space: Space) -> None:
             now = await space.client.get(LEASES, name, "kube-node-lease")
             return bool(now["spec"]["renewTime"] > first)
 
-        await space.eventually(renewed, "a renewal", 25)
+        await space.eventually(renewed, "a renewal", 40)
 
 
 @case
@@ -61,7 +61,7 @@ async def test_the_kubelets_own_api(space: Space) -> None:
         assert summary["node"]["nodeName"] == node and summary["node"]["memory"]["workingSetBytes"] > 0
         return bool(mine and mine[0]["containers"][0]["memory"]["workingSetBytes"] > 0)
 
-    await space.eventually(counted, "the pod in the summary", 30)
+    await space.eventually(counted, "the pod in the summary")
     resource, advisor, own = await asyncio.gather(ask("metrics/resource"), ask("metrics/cadvisor"), ask("metrics"))
     assert f'container_memory_working_set_bytes{{container="main",namespace="{space.name}",pod="web"}}' in resource
     assert "node_cpu_usage_seconds_total" in resource and "container_cpu_usage_seconds_total" in advisor
@@ -82,8 +82,7 @@ async def test_metrics(space: Space) -> None:
         return [one["name"] for one in found["containers"]] == ["main"]
 
     await space.eventually(measured, "two scrapes")
-    services = await space.client.get(API_SERVICES, "v1beta1.metrics.k8s.io")
-    assert condition(services, "Available")["status"] == "True"
+    await space.until(API_SERVICES, "v1beta1.metrics.k8s.io", lambda s: condition(s, "Available")["status"] == "True")
 
 
 @case
@@ -108,7 +107,7 @@ async def test_static_pods(space: Space) -> None:
     await space.gone(f"static-{node}")
 
 
-@case
+@serial
 async def test_node_objects_live(space: Space) -> None:
     """Node Lifecycle: create, patch, list, update, delete a Node that has no kubelet."""
     name = f"fake-{space.name}"
@@ -146,7 +145,7 @@ async def advertise(space: Space, amount: str | None) -> None:
     for name in space.nodes:
         await space.patch(NODES, name, {"status": {"capacity": {FOO: amount}}}, subresource="status")
     for name in space.nodes:
-        await space.until(NODES, name, lambda n: n["status"]["allocatable"].get(FOO) == amount, "allocatable", 10)
+        await space.until(NODES, name, lambda n: n["status"]["allocatable"].get(FOO) == amount, "allocatable")
 
 
 def asking(name: str, amount: int, **spec: Any) -> Object:
@@ -224,9 +223,10 @@ async def test_a_taint_that_goes_cancels_the_eviction(space: Space) -> None:
     """NoExecute: tolerated for a time, evicted after it, spared when the taint goes in time."""
     node = space.nodes[1]
     taint = {"key": "kubernetes.io/e2e-evict-taint-key", "value": "evictTaintVal", "effect": "NoExecute"}
+    tolerated_s = 40
     tolerance = {"key": taint["key"], "value": taint["value"], "operator": "Equal", "effect": "NoExecute"}
     await space.start(
-        pod("stays", nodeName=node, tolerations=[{**tolerance, "tolerationSeconds": 20}]),
+        pod("stays", nodeName=node, tolerations=[{**tolerance, "tolerationSeconds": tolerated_s}]),
         pod("soon", nodeName=node, tolerations=[{**tolerance, "tolerationSeconds": 2}]),
         pod("bare", nodeName=node),
     )
@@ -236,5 +236,5 @@ async def test_a_taint_that_goes_cancels_the_eviction(space: Space) -> None:
         await space.gone("soon")
     finally:
         await space.patch(NODES, node, {"spec": {"taints": None}})
-    await asyncio.sleep(20)
+    await asyncio.sleep(tolerated_s)
     assert is_ready(await space.get(PODS, "stays"))

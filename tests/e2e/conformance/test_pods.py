@@ -20,9 +20,10 @@ from tests.e2e.conformance.space import (
     waiting,
 )
 
-from sampan.api.resources import PODS, SECRETS, SERVICE_ACCOUNTS
+from sampan.api.resources import CORE_EVENTS, PODS, RUNTIME_CLASSES, SECRETS, SERVICE_ACCOUNTS
+from sampan.apimachinery import errors
 
-STAY = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
+STAY = "trap 'exit 0' TERM; echo up; while true; do sleep 0.1; done"
 
 
 @case
@@ -33,8 +34,8 @@ async def test_exits_restarts_and_phases(space: Space) -> None:
         pod("onfailure", container("test -e /v/x && exit 0; touch /v/x; exit 3", volumeMounts=[
             {"name": "v", "mountPath": "/v"}]), restartPolicy="OnFailure", volumes=[{"name": "v", "emptyDir": {}}]),
     )))
-    always = await space.until(PODS, "always", lambda p: status(p).get("restartCount", 0) >= 1 and waiting(p))
-    assert waiting(always) == "CrashLoopBackOff" and always["status"]["phase"] == "Running"
+    always = await space.until(PODS, "always", lambda p: waiting(p) == "CrashLoopBackOff", "a back-off")
+    assert status(always)["restartCount"] >= 1 and always["status"]["phase"] == "Running"
     assert status(always)["lastState"]["terminated"]["exitCode"] == 1
     assert "back-off 10s restarting failed container=main pod=always_" in status(always)["state"]["waiting"]["message"]
     failed, good, mended = [await space.ended(name) for name in ("never-1", "never-0", "onfailure")]
@@ -96,7 +97,7 @@ async def test_init_containers(space: Space) -> None:
 async def test_sidecars(space: Space) -> None:
     """Restartable init containers start first, are probed, outlive the containers and do not hold up the end."""
     sidecar = container(
-        f"echo up >/v/log; trap 'echo side >>/v/log; exit 0' TERM; {STAY.partition(';')[2]}", name="side",
+        "echo up >/v/log; trap 'echo side >>/v/log; exit 0' TERM; while true; do sleep 0.1; done", name="side",
         restartPolicy="Always", volumeMounts=[{"name": "v", "mountPath": "/v"}],
         startupProbe={"exec": {"command": ["cat", "/v/log"]}, "periodSeconds": 1},
     )
@@ -104,11 +105,13 @@ async def test_sidecars(space: Space) -> None:
     await space.create(PODS, once("job", main, initContainers=[sidecar], volumes=[{"name": "v", "emptyDir": {}}]))
     shown = await space.ended("job")
     assert shown["status"]["phase"] == "Succeeded" and await space.logs("job", container="main") == "up\n"
-    crashing = {**sidecar, "command": ["sh", "-c", "sleep 0.5; exit 3"]}
+    crashing = {**sidecar, "command": ["sh", "-c", "until test -e /v/main; do sleep 0.1; done; exit 3"]}
     del crashing["startupProbe"]
-    await space.create(PODS, pod("crashing", initContainers=[crashing], volumes=[{"name": "v", "emptyDir": {}}]))
+    main = container("touch /v/main; exec sleep 1000", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    await space.create(PODS, pod("crashing", main, initContainers=[crashing], volumes=[{"name": "v", "emptyDir": {}}]))
     again = await space.until(
         PODS, "crashing", lambda p: status(p, 0, "initContainerStatuses").get("restartCount", 0) >= 1)
+    assert not status(again)["restartCount"]
     assert status(again)["state"].get("running"), "the container goes on while its sidecar restarts"
 
 
@@ -170,7 +173,7 @@ async def test_liveness(space: Space) -> None:
 async def test_readiness_and_startup(space: Space) -> None:
     fails = {"exec": {"command": ["cat", "/nothing"]}, "periodSeconds": 1}
     works = {"exec": {"command": ["cat", "/etc/passwd"]}, "periodSeconds": 1}
-    slow = {"exec": {"command": ["cat", "/tmp/started"]}, "periodSeconds": 1, "failureThreshold": 60}
+    slow = {"exec": {"command": ["cat", "/tmp/started"]}, "periodSeconds": 1, "failureThreshold": 600}
     stories: dict[str, Object] = {
         "never": {"readinessProbe": fails}, "late": {"readinessProbe": {**works, "initialDelaySeconds": 5}},
         "startup": {"startupProbe": slow, "readinessProbe": works, "livenessProbe": {**fails, "failureThreshold": 3}},
@@ -185,12 +188,14 @@ async def test_readiness_and_startup(space: Space) -> None:
     assert status(starting)["started"] is False and not is_ready(starting)
     await asyncio.sleep(3)  # liveness would have struck by now, were it not held back
     assert status(await space.get(PODS, "startup"))["restartCount"] == 0
+    # Watched from before: what has started is soon restarted, and then has not.
+    started = asyncio.create_task(space.until(PODS, "startup", lambda p: status(p).get("started"), "its start"))
     await space.says("startup", "touch /tmp/started")
-    await space.until(PODS, "startup", lambda p: status(p).get("started"))
+    await started
     await space.until(PODS, "startup", lambda p: status(p)["restartCount"] >= 1, "liveness after startup")
     await space.until(PODS, "hopeless", lambda p: status(p).get("restartCount", 0) >= 1, "a failed startup")
-    never = await space.get(PODS, "never")
-    assert not is_ready(never) and status(never)["restartCount"] == 0 and status(never)["started"] is True
+    never = await space.until(PODS, "never", lambda p: status(p).get("started"))
+    assert not is_ready(never) and status(never)["restartCount"] == 0
 
 
 def _plus(time: str, seconds: int) -> str:
@@ -203,13 +208,21 @@ def _plus(time: str, seconds: int) -> str:
 async def test_readiness_while_ending(space: Space) -> None:
     """A terminating pod goes on being probed for readiness, not for liveness."""
     ready = {"exec": {"command": ["cat", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1}
-    script = "touch /tmp/ready; trap 'rm /tmp/ready; sleep 6; exit 0' TERM; while true; do sleep 0.1; done"
+    waits = "until test -e /tmp/over; do sleep 0.1; done"
+    script = f"trap 'rm /tmp/ready; {waits}; exit 0' TERM; touch /tmp/ready; while true; do sleep 0.1; done"
     alive = {**ready, "failureThreshold": 2}
     await space.start(pod("web", container(script, readinessProbe=ready, livenessProbe=alive)))
-    await space.delete(PODS, "web", grace_period_s=30)
+    await space.delete(PODS, "web", grace_period_s=200)
     shown = await space.until(PODS, "web", lambda p: not is_ready(p), "unreadiness")
     assert shown and shown["metadata"]["deletionTimestamp"] and status(shown)["restartCount"] == 0
     assert status(shown)["state"].get("running")
+
+    async def often() -> bool:  # liveness would have struck at the second
+        events = await space.items(CORE_EVENTS, field_selector="involvedObject.name=web,reason=Unhealthy")
+        return sum(one.get("count") or 1 for one in events if "Readiness" in one["message"]) > 3
+
+    await space.eventually(often, "more failures")
+    await space.says("web", "touch /tmp/over")
     await space.gone("web")
     assert not any("failed liveness" in message for reason, message in await space.events("web") if reason == "Killing")
 
@@ -220,7 +233,7 @@ async def test_probe_level_grace_period(space: Space) -> None:
     ignores = "trap '' TERM; while true; do sleep 0.2; done"
     quick = container(ignores, livenessProbe={**probe, "terminationGracePeriodSeconds": 2})
     await space.create(PODS, pod("quick", quick, terminationGracePeriodSeconds=500))
-    shown = await space.until(PODS, "quick", lambda p: status(p).get("restartCount", 0) >= 1, "a restart", 60)
+    shown = await space.until(PODS, "quick", lambda p: status(p).get("restartCount", 0) >= 1, "a restart")
     assert status(shown)["lastState"]["terminated"]["exitCode"] == 137
 
 
@@ -262,7 +275,12 @@ async def test_grace_and_exit_codes(space: Space) -> None:
     await space.start(
         _kept("ends", STAY), _kept("ignores", "trap '' TERM; while true; do sleep 0.1; done"),
     )
-    for name, grace_s in (("ends", 20), ("ignores", 2)):
+
+    async def listens() -> bool:  # until its trap is set, a process that is the first of its kind ignores the signal
+        return await space.logs("ends") == "up\n"
+
+    await space.eventually(listens, "its trap")
+    for name, grace_s in (("ends", 60), ("ignores", 2)):
         await space.delete(PODS, name, grace_period_s=grace_s)
     for name, code, phase in (("ends", 0, "Succeeded"), ("ignores", 137, "Failed")):
         shown = await space.until(PODS, name, lambda p: status(p).get("state", {}).get("terminated"), "the end")
@@ -467,9 +485,6 @@ async def test_streams_and_logs(space: Space) -> None:
 
 @case
 async def test_runtime_classes(space: Space) -> None:
-    from sampan.api.resources import RUNTIME_CLASSES
-    from sampan.apimachinery import errors
-
     suffix = space.name
     overhead = {"podFixed": {"cpu": "10m", "memory": "1Mi"}}
     classes = {f"good-{suffix}": "runc", f"bad-{suffix}": "nonesuch"}
@@ -480,7 +495,8 @@ async def test_runtime_classes(space: Space) -> None:
             lambda: space.create(PODS, pod("good", runtimeClassName=f"good-{suffix}")), "the class's arrival")
         assert made["spec"]["overhead"] == overhead["podFixed"]
         await space.ready("good")
-        await space.create(PODS, pod("bad", runtimeClassName=f"bad-{suffix}"))
+        await space.eventually(
+            lambda: space.create(PODS, pod("bad", runtimeClassName=f"bad-{suffix}")), "the other's arrival")
         assert "nonesuch" in await space.event("bad", "FailedCreatePodSandBox")
         try:
             await space.create(PODS, pod("none", runtimeClassName="nonexistent"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 
 from tests.e2e.conformance.board import case
 from tests.e2e.conformance.space import Object, Space, is_ready, once, pod, program
@@ -45,11 +45,12 @@ class Grid:
         """Exactly these get through, of all pairs of different pods; each is written `a>b`."""
         async def look() -> bool:
             every = [(one, other) for one in self.ips for other in self.ips if one != other]
-            found = {f"{one}>{other}" for one, other in every if await self.reach(one, other, protocol)}
+            reached = await asyncio.gather(*(self.reach(one, other, protocol) for one, other in every))
+            found = {f"{one}>{other}" for (one, other), got in zip(every, reached, strict=True) if got}
             assert found == set(pairs), found
             return True
 
-        await self.space.eventually(look, f"{protocol} {pairs}", 60)
+        await self.space.eventually(look, f"{protocol} {pairs}")
 
 
 ALL = ("a>b", "a>c", "b>a", "b>c", "c>a", "c>b")
@@ -89,12 +90,13 @@ async def test_namespaces_and_blocks(space: Space) -> None:
         "generateName": "conformance-other-", "labels": {"team": space.name}}}))["metadata"]["name"]
     try:
         stranger = space.beside(other)
+        await stranger.inhabitable()
         await stranger.start(pod("x", SERVER, nodeName=space.nodes[1]))
 
         async def reaches(target: str) -> bool:
             return await dial(stranger, "x", grid.ips[target], 8080) == [target]
 
-        assert await reaches("a")
+        await space.eventually(lambda: reaches("a"), "a, without policies")
         await space.create(NETWORK_POLICIES, policy("team", ingress=[{"from": [
             {"namespaceSelector": {"matchLabels": {"team": space.name}}, "podSelector": {"matchLabels": {"app": "x"}}},
         ]}]))
@@ -128,7 +130,11 @@ async def test_egress(space: Space) -> None:
         {"to": [labelled(pod="b")], "ports": [{"port": "serve-80"}]}]))
     await grid.expect("a>b", "b>a", "b>c", "c>a", "c>b")
     await grid.expect("b>a", "b>c", "c>a", "c>b", protocol="udp")
-    assert await dial(space, "a", made["spec"]["clusterIP"], 80) == ["b"]
+
+    async def by_service() -> bool:
+        return await dial(space, "a", made["spec"]["clusterIP"], 80) == ["b"]
+
+    await space.eventually(by_service, "the Service")
 
     async def named() -> bool:
         return await dial(space, "a", f"b.{space.name}.svc", 80) == ["b"]
@@ -152,28 +158,36 @@ async def test_isolated_before_it_runs(space: Space) -> None:
     await space.start(pod("server", SERVER))
     ip = (await space.get(PODS, "server"))["status"]["podIP"]
     await space.create(NETWORK_POLICIES, policy("deny", {"app": "early"}, policyTypes=["Egress"]))
-    probe = {"restartPolicy": "Never"}
 
     async def enforced() -> bool:
         return await dial(space, "watch", ip, 8080) != ["server"]
 
-    await space.start(pod("watch", SERVER, labels={"app": "early"}))
+    node = space.nodes[0]  # the one of which it is known that it has the policy
+    await space.start(pod("watch", SERVER, labels={"app": "early"}, nodeName=node))
     await space.eventually(enforced, "the policy")
-    made = pod("early", program("dial", ip), **probe)
+    made = once("early", program("dial", ip), nodeName=node)
     made["spec"]["containers"][0] |= {"command": ["curl", "-s", "-m", "1", f"http://{ip}:8080/hostname"], "args": []}
     await space.create(PODS, made)
     shown = await space.ended("early")
     assert shown["status"]["phase"] == "Failed" and await space.logs("early") == ""
     own = once("own", program("dial"))
-    own["spec"]["containers"][0] |= {"command": ["curl", "-s", "-m", "2", f"http://{ip}:8080/hostname"], "args": []}
+    own["spec"]["containers"][0] |= {"command": ["curl", "-s", "-m", "30", f"http://{ip}:8080/hostname"], "args": []}
     assert (await space.output(own)).strip() == "server", "pods that nothing selects are free"
 
 
 @case
 async def test_hairpin_through_a_service(space: Space) -> None:
     """A pod reaches itself through its Service whatever policies say."""
-    await space.start(pod("web", SERVER))
+    await space.start(pod("web", SERVER), pod("other", SERVER))
+    ip = (await space.get(PODS, "web"))["status"]["podIP"]
     made = await space.create(SERVICES, service("web", selector={"app": "web"}))
     await space.create(NETWORK_POLICIES, policy("deny", policyTypes=["Ingress", "Egress"]))
-    said = await space.says("web", f"curl -s -m 3 http://{made['spec']['clusterIP']}/hostname")
-    assert said == "web", json.dumps(said)
+
+    async def isolated() -> bool:
+        return await dial(space, "other", ip, 8080) != ["web"]
+
+    async def itself() -> bool:
+        return await dial(space, "web", made["spec"]["clusterIP"], 80) == ["web"]
+
+    await space.eventually(isolated, "the policy")
+    await space.eventually(itself, "itself")

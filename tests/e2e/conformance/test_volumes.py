@@ -92,12 +92,12 @@ async def test_changes_reach_volumes_at_once(space: Space) -> None:
     async def followed() -> bool:
         return (await space.says("web", show)).splitlines() == ["m new new", "s new new", "p new new"]
 
-    await space.eventually(followed, "the volumes' contents", 10)  # far below the kubelet's interval of looking again
+    await space.eventually(followed, "the volumes' contents", 40)  # below the kubelet's interval of looking again
 
     async def labelled() -> bool:
         return 'more="yes"' in await space.says("web", "cat /v/d/labels")
 
-    await space.eventually(labelled, "the labels", 10)
+    await space.eventually(labelled, "the labels", 40)
 
 
 @case
@@ -119,7 +119,7 @@ async def test_missing_ones_hold_the_pod(space: Space) -> None:
     await space.create(PODS, pod("web", container(volumeMounts=mount()), volumes=[
         {"name": "v", "secret": {"secretName": "late"}}]))
     await space.event("web", "FailedMount", 'secret "late" not found')
-    assert waiting(await space.get(PODS, "web")) == "ContainerCreating"
+    await space.until(PODS, "web", lambda p: waiting(p) == "ContainerCreating", "its waiting")
     await space.create(SECRETS, {"metadata": {"name": "late"}, "data": {}})
     await space.ready("web")
 
@@ -156,7 +156,7 @@ async def test_empty_dirs(space: Space) -> None:
     )
     both = [container("cat /proc/mounts >/dev/null; while ! cat /v/shared 2>/dev/null; do sleep 0.1; done",
                       volumeMounts=mount()),
-            container("echo shared >/v/shared", name="writer", volumeMounts=mount())]
+            container("echo shared >/v/begun; mv /v/begun /v/shared", name="writer", volumeMounts=mount())]
 
     def of(name: str, source: Object, **spec: object) -> Object:
         return once(name, container(script, volumeMounts=mount()), volumes=[{"name": "v", "emptyDir": source}], **spec)

@@ -81,7 +81,7 @@ async def test_what_is_deleted_comes_back() -> None:
         upkeep = bootstrap.upkeep(client, server.reader, server.config)
         upkeep.start()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not all([await _exists(client, *one) for one in gone]):
                     await asyncio.sleep(0.01)
         finally:

@@ -61,11 +61,11 @@ class Running(threading.Thread):
 
     def begin(self) -> None:
         self.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
 
     def end(self) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
-        self.join(20)
+        self.join(60)
 
     async def _serve(self) -> None:
         pki = ClusterPKI.ensure(self._directory / "pki")
@@ -105,7 +105,7 @@ def kubectl(request, running, tmp_path):
     def call(*arguments, given=None, code=0):
         done = subprocess.run(
             [request.param, "-n", namespace, "--cache-dir", str(tmp_path / "cache"), *arguments], input=given,
-            env=home, text=True, capture_output=True, timeout=30, check=False,
+            env=home, text=True, capture_output=True, timeout=60, check=False,
         )
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         return done.stdout + done.stderr
@@ -151,9 +151,9 @@ def test_rollout_status_follows_the_status(kubectl):
         '"conditions":[{"type":"Available","status":"True"}]}}'
     )
     kubectl("patch", "deployment", "nginx-deployment", "--subresource=status", "--type=merge", "-p", status)
-    done = kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=10s")
+    done = kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=60s")
     assert 'deployment "nginx-deployment" successfully rolled out' in done
-    kubectl("wait", "--for=condition=Available", "deployment/nginx-deployment", "--timeout=10s")
+    kubectl("wait", "--for=condition=Available", "deployment/nginx-deployment", "--timeout=60s")
 
 
 def test_each_cascade(kubectl):
@@ -169,7 +169,7 @@ def test_each_cascade(kubectl):
 
 def test_deletion_is_waited_for(kubectl):
     kubectl("create", "configmap", "c")
-    assert "deleted" in kubectl("delete", "configmap", "c", "--timeout=10s")
+    assert "deleted" in kubectl("delete", "configmap", "c", "--timeout=60s")
 
 
 def test_what_there_is_and_what_it_means(kubectl):

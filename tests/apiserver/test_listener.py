@@ -44,7 +44,7 @@ async def echo(request: Request) -> Response:
 async def exchange(port, sent, *, until=b""):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         got = await (reader.readuntil(until) if until else reader.read())
     writer.close()
     return got
@@ -84,7 +84,7 @@ async def test_a_stream_ends_with_its_reader():
     async with listening(endless) as port:
         got = await exchange(port, b"GET / HTTP/1.1\r\nhost: h\r\n\r\n", until=b"one\n")
         assert b"transfer-encoding: chunked" in got
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 60)
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "SPDY/3.1"])
@@ -104,7 +104,7 @@ async def test_an_upgraded_connection_is_handed_over_and_closed(protocol):
         writer.write(
             f"POST /x HTTP/1.1\r\nhost: h\r\nconnection: Upgrade\r\nupgrade: {protocol}\r\n\r\n".encode()
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 101")
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
@@ -157,30 +157,31 @@ async def test_a_connection_that_is_idle_gives_way_to_a_new_one():
         first, second = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for reader, writer in (second, first):  # so `second` is idle longest
             writer.write(b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
-            await asyncio.wait_for(reader.readuntil(b"b''"), 5)
+            await asyncio.wait_for(reader.readuntil(b"b''"), 60)
         assert b"200 OK" in await exchange(port, b"GET /b HTTP/1.1\r\nhost: h\r\n\r\n", until=b"b''")
-        assert await asyncio.wait_for(second[0].read(), 5) == b""
+        assert await asyncio.wait_for(second[0].read(), 60) == b""
         first[1].write(b"GET /c HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
-        assert b"GET /c" in await asyncio.wait_for(first[0].read(), 5)
+        assert b"GET /c" in await asyncio.wait_for(first[0].read(), 60)
         for _, writer in (first, second):
             writer.close()
 
 
 async def test_when_all_connections_are_busy_a_new_one_is_told_to_come_back():
-    release = asyncio.Event()
+    arrived, release = asyncio.Event(), asyncio.Event()
 
     async def slow(request):
+        arrived.set()
         await release.wait()
         return Response(200, {}, b"ok")
 
     async with listening(slow, max_connections=1) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(arrived.wait(), 60)
         refused = await exchange(port, b"GET /b HTTP/1.1\r\nhost: h\r\n\r\n")
         assert b"429 Too Many Requests" in refused and b"retry-after: 1" in refused
         release.set()
-        assert b"200 OK" in await asyncio.wait_for(reader.read(), 5)
+        assert b"200 OK" in await asyncio.wait_for(reader.read(), 60)
         writer.close()
         assert b"200 OK" in await exchange(port, b"GET /c HTTP/1.1\r\nhost: h\r\n\r\n", until=b"ok")
 
@@ -202,7 +203,7 @@ async def test_a_peer_that_reads_nothing_is_cut_off(monkeypatch):
     async with listening(endless) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 60)
         writer.close()
 
 
@@ -233,7 +234,7 @@ async def test_the_client_certificate_reaches_the_request(tmp_path):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
             writer.write(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await reader.read()
             writer.close()
     ders = [ssl.PEM_cert_to_DER_cert(pairs[name].certificate_pem.decode()) for name in ("client", "proxy")]

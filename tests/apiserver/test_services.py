@@ -88,7 +88,7 @@ async def address(client, server, name):
 
 async def until(condition):
     """Wait for what happens in the background."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.005)
 

@@ -54,7 +54,7 @@ def trusting(files):
 
 
 async def test_a_large_answer_to_a_slow_reader_is_whole(files):
-    async with listening(files) as port, asyncio.timeout(20):
+    async with listening(files) as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting(files), limit=1024)
         writer.write(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
         got = b""
@@ -66,7 +66,7 @@ async def test_a_large_answer_to_a_slow_reader_is_whole(files):
 
 
 async def test_a_large_body_is_received(files):
-    async with listening(files) as port, asyncio.timeout(20):
+    async with listening(files) as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting(files))
         writer.write(b"POST /length HTTP/1.1\r\nhost: h\r\ncontent-length: 7000000\r\n\r\n" + b"x" * 7_000_000)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
@@ -75,7 +75,7 @@ async def test_a_large_body_is_received(files):
 
 
 async def test_what_is_no_handshake_is_answered_with_an_alert(files):
-    async with listening(files) as port, asyncio.timeout(5):
+    async with listening(files) as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
@@ -85,7 +85,7 @@ async def test_what_is_no_handshake_is_answered_with_an_alert(files):
 
 async def test_a_handshake_that_does_not_go_on_is_given_up(files, monkeypatch):
     monkeypatch.setattr("sampan.apiserver.accepted_tls.HANDSHAKE_S", 0.05)
-    async with listening(files) as port, asyncio.timeout(5):
+    async with listening(files) as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
@@ -94,7 +94,7 @@ async def test_a_handshake_that_does_not_go_on_is_given_up(files, monkeypatch):
 
 async def test_many_unfinished_handshakes_push_out_the_oldest(files, monkeypatch):
     monkeypatch.setattr("sampan.apiserver.accepted_tls.MAX_HANDSHAKES", 2)
-    async with listening(files) as port, asyncio.timeout(5):
+    async with listening(files) as port, asyncio.timeout(60):
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         with contextlib.suppress(ConnectionResetError):
             assert await silent[0][0].read() == b""
@@ -107,7 +107,7 @@ async def test_many_unfinished_handshakes_push_out_the_oldest(files, monkeypatch
 
 async def test_each_side_says_goodbye(files):
     """The end of an answer is told apart from a connection that was cut."""
-    async with listening(files) as port, asyncio.timeout(5):
+    async with listening(files) as port, asyncio.timeout(60):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = trusting(files).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

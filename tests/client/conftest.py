@@ -115,7 +115,7 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     """Wait for a condition, failing after five seconds."""
 
     async def wait(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.001)
 

@@ -65,7 +65,7 @@ def parts(server: APIServer, pki: ClusterPKI) -> list[asyncio.Task[None]]:
 
 async def ready(client: Client) -> None:
     """Wait until pods can be created and placed."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             nodes = (await client.list(NODES))["items"]
             if len(nodes) == 3 and all(_is_ready(node) for node in nodes):

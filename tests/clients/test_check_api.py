@@ -12,7 +12,7 @@ from sampan.testing.check_api import CHECKS
 def test_every_behaviour_holds(kubeconfig: Path):
     done = subprocess.run(
         [sys.executable, "-m", "sampan.testing.check_api", "--kubeconfig", str(kubeconfig)], text=True,
-        capture_output=True, timeout=120, check=False,
+        capture_output=True, timeout=280, check=False,
     )
     assert "FAIL" not in done.stdout and done.returncode == 0, done.stdout + done.stderr
     assert f"{len(CHECKS)} of {len(CHECKS)} hold" in done.stdout

@@ -29,7 +29,7 @@ def helm(own_kubeconfig: Path, tmp_path: Path) -> Helm:
 
     def call(*arguments: str, code: int = 0) -> str:
         done = subprocess.run(
-            [str(helm_binary.binary()), *arguments], env=environment, text=True, capture_output=True, timeout=60,
+            [str(helm_binary.binary()), *arguments], env=environment, text=True, capture_output=True, timeout=150,
             check=False,
         )
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
@@ -46,24 +46,24 @@ def released(helm: Helm, *arguments: str) -> Any:
 
 def test_a_release_is_installed_upgraded_rolled_back_tested_and_removed(helm, api, namespace):
     core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
-    first = released(helm, "install", "guest", str(CHART), "--wait", "--timeout", "40s")
+    first = released(helm, "install", "guest", str(CHART), "--wait", "--timeout", "120s")
     assert first["info"]["status"] == "deployed" and first["version"] == 1
     assert apps.read_namespaced_deployment("guest", namespace).status.ready_replicas == 2
     settings = core.read_namespaced_config_map("guest-config", namespace)
     assert settings.data == {"message": "hello", "revision": "1", "nodes": "3", "budgets": "true"}
 
     second = released(
-        helm, "upgrade", "guest", str(CHART), "--set", "replicas=3,message=bye", "--wait", "--timeout", "40s"
+        helm, "upgrade", "guest", str(CHART), "--set", "replicas=3,message=bye", "--wait", "--timeout", "120s"
     )
     assert second["version"] == 2
     assert apps.read_namespaced_deployment("guest", namespace).status.ready_replicas == 3
     assert core.read_namespaced_config_map("guest-config", namespace).data["message"] == "bye"
     assert not client.BatchV1Api(api).list_namespaced_job(namespace).items, "the hook's Job is gone once it succeeded"
 
-    assert "Succeeded" in helm("test", "guest", "--timeout", "40s")
+    assert "Succeeded" in helm("test", "guest", "--timeout", "120s")
     assert core.read_namespaced_pod("guest-answers", namespace).status.phase == "Succeeded"
 
-    assert "Rollback was a success" in helm("rollback", "guest", "1", "--wait", "--timeout", "40s")
+    assert "Rollback was a success" in helm("rollback", "guest", "1", "--wait", "--timeout", "120s")
     assert core.read_namespaced_config_map("guest-config", namespace).data["message"] == "hello"
     eventually(lambda: apps.read_namespaced_deployment("guest", namespace).status.replicas == 2)
     history = json.loads(helm("history", "guest", "-o", "json"))
@@ -71,7 +71,7 @@ def test_a_release_is_installed_upgraded_rolled_back_tested_and_removed(helm, ap
         (1, "superseded"), (2, "superseded"), (3, "deployed")
     ]
 
-    helm("uninstall", "guest", "--wait", "--timeout", "40s")
+    helm("uninstall", "guest", "--wait", "--timeout", "120s")
     with pytest.raises(ApiException) as gone:
         apps.read_namespaced_deployment("guest", namespace)
     assert gone.value.status == 404

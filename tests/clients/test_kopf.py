@@ -44,12 +44,12 @@ def operating(registry: kopf.OperatorRegistry, kubeconfig: Path, **options: obje
         patched.setenv("KUBECONFIG", str(kubeconfig))
         thread.start()
         try:
-            assert ready.wait(20)
+            assert ready.wait(90)
             assert not failures, failures
             yield
         finally:
             stop.set()
-            thread.join(20)
+            thread.join(90)
     assert not thread.is_alive() and not failures, failures
 
 

@@ -30,17 +30,17 @@ def deployment(connected, **spec) -> Deployment:
 def test_a_deployment_waits_scales_and_finds_its_pods(connected):
     web = deployment(connected)
     web.create()
-    web.wait(["condition=Available", "condition=Progressing"], mode="all", timeout=20)
-    web.wait("jsonpath='{.status.readyReplicas}'=2", timeout=20)
+    web.wait(["condition=Available", "condition=Progressing"], mode="all", timeout=90)
+    web.wait("jsonpath='{.status.readyReplicas}'=2", timeout=90)
     assert web.ready() and len(web.pods()) == 2
     web.scale(3)
     assert web.replicas == 3
     pod = web.pods()[0]
-    pod.wait("condition=Ready", timeout=20)
+    pod.wait("condition=Ready", timeout=90)
     pod.label({"seen": "yes"})
     assert [found.name for found in connected.get("pods", label_selector={"seen": "yes"})] == [pod.name]
     web.delete(propagation_policy="Foreground")
-    web.wait("delete", timeout=20)
+    web.wait("delete", timeout=90)
     assert not web.exists()
 
 

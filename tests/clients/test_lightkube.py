@@ -73,7 +73,7 @@ def test_a_watch_follows(lightkube):
 
     def look() -> None:
         lightkube.create(ConfigMap(metadata=ObjectMeta(name="first")))
-        for event, found in lightkube.watch(ConfigMap, server_timeout=15):
+        for event, found in lightkube.watch(ConfigMap, server_timeout=90):
             if found.metadata.name != "kube-root-ca.crt":
                 seen.append((event, found.metadata.name))
                 began.set()
@@ -82,10 +82,10 @@ def test_a_watch_follows(lightkube):
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()
-    assert began.wait(10)
+    assert began.wait(90)
     lightkube.patch(ConfigMap, "first", {"data": {"a": "b"}})
     lightkube.delete(ConfigMap, "first")
-    looking.join(10)
+    looking.join(90)
     assert seen == [("ADDED", "first"), ("MODIFIED", "first"), ("DELETED", "first")]
 
 

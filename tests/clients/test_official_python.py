@@ -91,7 +91,7 @@ def test_a_watch_goes_on_from_a_list(core, namespace):
     core.delete_namespaced_config_map("a", namespace)
     seen = []
     for event in watch.Watch().stream(
-        core.list_namespaced_config_map, namespace, resource_version=before, timeout_seconds=10, label_selector="name"
+        core.list_namespaced_config_map, namespace, resource_version=before, timeout_seconds=90, label_selector="name"
     ):
         seen.append((event["type"], event["object"].data["k"]))
         if event["type"] == "DELETED":
@@ -106,7 +106,7 @@ def test_a_selector_turns_changes_into_added_and_deleted(core, namespace):
         core.patch_namespaced_config_map("a", namespace, {"metadata": {"labels": {"wanted": value}}})
     stream = watch.Watch().stream(
         core.list_namespaced_config_map, namespace, resource_version=before, label_selector="wanted=yes",
-        timeout_seconds=10,
+        timeout_seconds=90,
     )
     assert [event["type"] for _, event in zip(range(2), stream, strict=False)] == ["ADDED", "DELETED"]
 
@@ -115,7 +115,7 @@ def test_a_streaming_list_ends_with_a_bookmark(core, namespace):
     core.create_namespaced_config_map(namespace, config_map("a"))
     stream = watch.Watch().stream(
         core.list_namespaced_config_map, namespace, send_initial_events=True, allow_watch_bookmarks=True,
-        resource_version_match="NotOlderThan", timeout_seconds=10,
+        resource_version_match="NotOlderThan", timeout_seconds=90,
     )
     types = []
     for event in stream:
@@ -132,7 +132,7 @@ def test_a_watch_from_long_ago_is_told_to_start_anew(core, namespace):
         core.patch_namespaced_config_map("a", namespace, {"data": {"n": str(number)}})
     with pytest.raises(ApiException) as refused:
         for _ in watch.Watch().stream(
-            core.list_namespaced_config_map, namespace, resource_version="1", timeout_seconds=10
+            core.list_namespaced_config_map, namespace, resource_version="1", timeout_seconds=90
         ):
             raise AssertionError("history that is gone cannot be watched")
     assert refused.value.status == 410
@@ -255,7 +255,7 @@ def test_the_dynamic_client_finds_and_uses_every_kind(discovered, namespace):
     stale = created.to_dict()
     with pytest.raises(ConflictError):
         maps.replace(namespace=namespace, body=stale)
-    seen = [event["type"] for event in maps.watch(namespace=namespace, name="d", timeout=1)]
+    seen = [event["type"] for event in maps.watch(namespace=namespace, name="d", timeout=3)]
     assert seen == ["ADDED"]
     maps.delete(name="d", namespace=namespace)
     with pytest.raises(NotFoundError):

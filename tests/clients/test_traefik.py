@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 from tests.clients.waiting import eventually
+from tests.ports import free_port
 
 TRAEFIK = Path(sys.executable).with_name("traefik")
 STATUS_ADDRESS = "192.0.2.7"
@@ -43,8 +43,7 @@ class Traefik:
 
 @pytest.fixture
 def traefik(kubeconfig: Path, namespace: str, tmp_path: Path) -> Iterator[Traefik]:
-    with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as other:
-        admin, web = probe.getsockname()[1], other.getsockname()[1]
+    admin, web = free_port(), free_port()
     log = (tmp_path / "log").open("w+")
     process = subprocess.Popen(
         [

@@ -12,8 +12,8 @@ from kubernetes.client import ApiException
 _pause = threading.Event()
 
 
-def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
-    """The first true answer; errors of the API and assertions meanwhile count as no."""
+def eventually(condition: Callable[[], Any], within_s: float = 90.0) -> Any:
+    """The first true answer; refusals, and what is missing in an answer, count as no."""
     deadline = time.monotonic() + within_s
     while True:
         try:
@@ -21,7 +21,7 @@ def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
             if found:
                 return found
             last: object = found
-        except (ApiException, AssertionError, OSError) as error:
+        except (ApiException, AssertionError, OSError, LookupError, ValueError) as error:
             last = error
         assert time.monotonic() < deadline, f"not within {within_s} s; last: {last}"
         _pause.wait(0.05)

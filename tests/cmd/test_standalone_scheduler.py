@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
+from tests.ports import free_port
 
 from sampan.api.resources import LEASES, NODES, PODS
 from sampan.apimachinery.object import Object, dig
@@ -31,7 +32,7 @@ from sampan.pki.cluster import ClusterPKI
 from sampan.storage.memory import MemoryStore
 
 SAMPAN = Path(sys.executable).with_name("sampan")
-QUICK_LEASE = ("--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=1s")
+QUICK_LEASE = ("--leader-elect-lease-duration=8s", "--leader-elect-renew-deadline=6s", "--leader-elect-retry-period=1s")
 
 
 @dataclass
@@ -111,11 +112,6 @@ async def scheduler(cluster: Cluster, *flags: str) -> AsyncIterator[Process]:
         await process.wait()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 async def test_it_schedules_and_says_how_it_is(cluster: Cluster, tmp_path: Path) -> None:
     port = free_port()
     ca = str(cluster.pki.ca_path)
@@ -134,10 +130,17 @@ async def test_it_schedules_and_says_how_it_is(cluster: Cluster, tmp_path: Path)
                 assert answer.status == 401
         files = tmp_path / "pki"
         tls.load_cert_chain(files / "admin.crt", files / "admin.key")
-        async with aiohttp.ClientSession(f"https://127.0.0.1:{port}") as session, session.get(
-            "/metrics", ssl=tls
-        ) as answer:
-            text = await answer.text()
+        text = ""
+
+        async def is_counted() -> bool:  # a pod shows that it is bound before its scheduler has heard of it
+            nonlocal text
+            async with aiohttp.ClientSession(f"https://127.0.0.1:{port}") as session, session.get(
+                "/metrics", ssl=tls
+            ) as answer:
+                text = await answer.text()
+            return 'attempts_total{profile="default-scheduler",result="scheduled"} 1.0' in text
+
+        await until(is_counted, "the attempt is counted")
         assert 'scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 1.0' in text
         assert 'scheduler_pending_pods{queue="active"} 0.0' in text
         assert 'scheduler_queue_incoming_pods_total{event="PodAdd",queue="active"} 1.0' in text

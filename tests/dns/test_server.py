@@ -14,6 +14,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from tests.ports import free_port
 
 from sampan.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from sampan.client.client import Client
@@ -24,10 +25,10 @@ HERE = "127.0.0.1"
 
 @contextlib.asynccontextmanager
 async def serving(api: Any, **options: Any) -> AsyncIterator[DNSServer]:
-    server = DNSServer(Client(api), DNSConfig(addresses=(HERE,), port=0, **options))
+    server = DNSServer(Client(api), DNSConfig(addresses=(HERE,), port=free_port(), **options))
     task = asyncio.create_task(server.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await server.ready.wait()
         yield server
     finally:
@@ -54,7 +55,7 @@ def slice_of(count: int) -> dict[str, Any]:
 
 async def ask(server: DNSServer, name: str, kind: str = "A", **options: Any) -> dns.message.Message:
     query = dns.message.make_query(name, kind, **options)
-    return await dns.asyncquery.udp(query, HERE, port=server.port, timeout=5)
+    return await dns.asyncquery.udp(query, HERE, port=server.port, timeout=60)
 
 
 async def addresses(server: DNSServer, name: str) -> list[str]:
@@ -63,8 +64,8 @@ async def addresses(server: DNSServer, name: str) -> list[str]:
 
 async def test_udp_and_tcp_give_the_same_answer(server: DNSServer) -> None:
     query = dns.message.make_query("web.default.svc.cluster.local.", "A")
-    udp = await dns.asyncquery.udp(query, HERE, port=server.port, timeout=5)
-    tcp = await dns.asyncquery.tcp(query, HERE, port=server.port, timeout=5)
+    udp = await dns.asyncquery.udp(query, HERE, port=server.port, timeout=60)
+    tcp = await dns.asyncquery.tcp(query, HERE, port=server.port, timeout=60)
     assert udp.answer == tcp.answer and udp.answer[0].to_text().endswith("IN A 10.96.1.1")
 
 
@@ -77,18 +78,18 @@ async def test_a_repeated_query_is_answered_from_the_cache_under_its_own_id(serv
 async def test_a_change_is_seen_at_once(server: DNSServer, fake_api: Any) -> None:
     assert (await ask(server, "db.default.svc.cluster.local.")).rcode() == dns.rcode.NXDOMAIN
     fake_api.put(ENDPOINT_SLICES, slice_of(2))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(await addresses(server, "db.default.svc.cluster.local.")) != 2:
             await asyncio.sleep(0.01)
     fake_api.remove(SERVICES, "default/db")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await ask(server, "db.default.svc.cluster.local.")).rcode() != dns.rcode.NXDOMAIN:
             await asyncio.sleep(0.01)
 
 
 async def test_endpoints_take_turns_at_the_front(server: DNSServer, fake_api: Any) -> None:
     fake_api.put(ENDPOINT_SLICES, slice_of(3))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(await addresses(server, "db.default.svc.cluster.local.")) != 3:
             await asyncio.sleep(0.01)
     firsts = {(await addresses(server, "db.default.svc.cluster.local."))[0] for _ in range(3)}
@@ -98,12 +99,12 @@ async def test_endpoints_take_turns_at_the_front(server: DNSServer, fake_api: An
 async def test_an_answer_too_long_for_udp_says_so_and_is_whole_over_tcp(server: DNSServer, fake_api: Any) -> None:
     fake_api.put(ENDPOINT_SLICES, slice_of(200))
     name = "db.default.svc.cluster.local."
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (await ask(server, name)).flags & dns.flags.TC:
             await asyncio.sleep(0.01)
     reply = await ask(server, name, use_edns=0, payload=1232)
     assert reply.flags & dns.flags.TC and len(reply.to_wire()) <= 1232
-    whole = await dns.asyncquery.tcp(dns.message.make_query(name, "A"), HERE, port=server.port, timeout=5)
+    whole = await dns.asyncquery.tcp(dns.message.make_query(name, "A"), HERE, port=server.port, timeout=60)
     assert len(whole.answer[0]) == 200 and not whole.flags & dns.flags.TC
 
 

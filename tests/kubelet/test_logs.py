@@ -68,7 +68,7 @@ def test_following_goes_on_into_the_new_file_and_ends_with_the_container(tmp_pat
                 got.extend([piece])
 
         async def until(count: int) -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(b"".join(got).splitlines()) < count:
                     await asyncio.sleep(0.01)
 
@@ -81,7 +81,7 @@ def test_following_goes_on_into_the_new_file_and_ends_with_the_container(tmp_pat
         path.write_text(line(3, "three"))
         await until(3)
         running = False
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
         return b"".join(got).decode()
 
     assert asyncio.run(story()) == "one\ntwo\nthree\n"

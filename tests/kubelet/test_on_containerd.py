@@ -72,7 +72,7 @@ def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         asyncio.run(emptied(config.socket))
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         command("ip", "netns", "del", NAME)
         remove_cgroups()
         for point in mounting.mounts_below(root):
@@ -80,7 +80,7 @@ def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 async def started(config: containerd.ContainerdConfig) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not containerd.answers(config):
             await asyncio.sleep(0.05)
         await images.ensure_pause(config.socket)

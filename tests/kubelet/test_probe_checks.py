@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
 import pytest
 from tests.kubelet.fake_runtime import FakeRuntime
+from tests.ports import free_port
 
 from sampan.cri.runtime import CRIError, ExecResult
 from sampan.kubelet.hooks import HookFailed, run_hook
 from sampan.kubelet.probes.check import Result, Target, check
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def target(port: int) -> Target:

@@ -132,7 +132,7 @@ async def test_sweep_ends_processes_by_namespace_marker_and_cgroup_and_no_others
     try:
         assert {inside.pid, marked.pid, grouped.pid} <= {p.pid for p in leftovers(layout.name, layout).processes}
         await sweep(layout.name, layout, grace_s=0.3)
-        assert [p.wait(5) for p in (inside, marked, grouped)] == [-signal.SIGKILL] * 3
+        assert [p.wait(60) for p in (inside, marked, grouped)] == [-signal.SIGKILL] * 3
         assert bystander.poll() is None
         assert not group.exists() and not leftovers(layout.name, layout)
     finally:
@@ -152,7 +152,7 @@ async def test_a_pid_file_names_a_process_only_together_with_its_start(layout: L
     try:
         assert [p.pid for p in leftovers(layout.name, layout).processes] == [recorded.pid]
         await sweep(layout.name, layout)
-        assert recorded.wait(5) == -signal.SIGKILL and reused.poll() is None
+        assert recorded.wait(60) == -signal.SIGKILL and reused.poll() is None
     finally:
         for process in (recorded, reused):
             process.kill()

@@ -21,7 +21,7 @@ async def test_the_network_is_configured_as_soon_as_the_node_has_a_cidr(tmp_path
     file = config.cni.conf_dir / FILE_NAME
     try:
         fake_api.put(NODES, {"metadata": {"name": "a"}, "spec": {"podCIDR": "10.244.7.0/24"}})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not file.exists():
                 await asyncio.sleep(0.01)
         assert json.loads(file.read_text())["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.244.7.0/24"}]]

@@ -149,7 +149,7 @@ async def proxying(world: World, api: Any) -> AsyncIterator[Proxy]:
     proxy = Proxy(Client(api), config)
     task = asyncio.create_task(proxy.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await proxy.ready.wait()
         yield proxy
     finally:
@@ -175,7 +175,7 @@ async def publish(proxy: Proxy, api: Any, spec: dict[str, Any], *numbers: int, *
     piece = slices(*numbers, **conditions)
     api.put(SERVICES, spec)
     api.put(ENDPOINT_SLICES, piece)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (proxy._services.lister.get("web", "d"), proxy._slices.lister.get("web-1", "d")) != (spec, piece):
             await asyncio.sleep(0.005)
         while not proxy.health.settled:
@@ -312,7 +312,7 @@ async def test_a_change_that_the_kernel_refuses_leads_to_a_whole_new_table(
     drop_table(world)
     fake_api.put(SERVICES, service())
     fake_api.put(ENDPOINT_SLICES, slices(11))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (proxy.failures and proxy.health.settled and proxy._slices.lister.get("web-1", "d")):
             await asyncio.sleep(0.01)
     assert (await inside(world.pods[1], lambda: talk(SERVICE_IP, 80)))[0] == "11"
@@ -326,7 +326,7 @@ async def test_a_table_that_was_dropped_behind_the_proxys_back_is_noticed(
     fake_api.put(ENDPOINT_SLICES, slices(11))
     async with proxying(world, fake_api) as running:
         drop_table(world)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while running.syncs < 2:
                 await asyncio.sleep(0.01)
         assert (await inside(world.pods[1], lambda: talk(SERVICE_IP, 80)))[0] == "11"

@@ -46,7 +46,7 @@ async def client() -> AsyncIterator[Client]:
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             answer = condition()
             if answer is True or (not isinstance(answer, bool) and await answer):

@@ -92,7 +92,7 @@ async def create(api: Client, name: str, *, requests: dict[str, str] | None = No
 
 
 async def until(api: Client, name: str, condition: Callable[[Object], Any]) -> Object:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             pod = await api.get(PODS, name, "default")
             if condition(pod):

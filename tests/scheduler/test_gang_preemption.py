@@ -221,7 +221,7 @@ async def test_extenders_are_asked_about_each_pod_of_a_gang() -> None:
                 made = pod(f"m{n}", "1", schedulingGroup={"podGroupName": "g"})
                 await api.create(PODS, made)
             nodes: set[str] = set()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while len(nodes) < 2:
                     listed = (await api.list(PODS, "default"))["items"]
                     nodes = {one["spec"]["nodeName"] for one in listed if one["spec"].get("nodeName")}

@@ -13,7 +13,7 @@ from sampan.scheduler.kube_scheduler import KubeScheduler
 
 QUICK = from_document({
     "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
-    "leaderElection": {"leaderElect": True, "leaseDuration": "3s", "renewDeadline": "2s", "retryPeriod": "500ms"},
+    "leaderElection": {"leaderElect": True, "leaseDuration": "6s", "renewDeadline": "4s", "retryPeriod": "500ms"},
 })
 
 

@@ -11,18 +11,14 @@ import threading
 import time
 from pathlib import Path
 
+from tests.ports import free_port
+
 from sampan.storage.etcd.config import EtcdConfig
 from sampan.storage.etcd.connection import Connection
 from sampan.storage.etcd.store import EtcdStore
 
 STARTS_WITHIN_S = 30.0
 _pause = threading.Event()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class EtcdMember:

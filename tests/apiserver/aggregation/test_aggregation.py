@@ -55,7 +55,7 @@ class Other:
         return answer({"kind": "ThingList", "path": request.path, "query": request.query})
 
 
-async def eventually(what: Any, seconds: float = 8.0) -> Any:
+async def eventually(what: Any, seconds: float = 60.0) -> Any:
     async with asyncio.timeout(seconds):
         while not (found := await what()):
             await asyncio.sleep(0.01)

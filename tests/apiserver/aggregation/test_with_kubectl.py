@@ -46,7 +46,7 @@ async def kubectl(program: str, kubeconfig: Path, *arguments: str) -> str:
         program, "--kubeconfig", str(kubeconfig), "--cache-dir", str(kubeconfig.parent / "cache"), *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
     return output.decode()
 
 
@@ -64,7 +64,7 @@ async def _register(client: Client, port: int, authority: str) -> None:
         "kind": "APIService", "apiVersion": "apiregistration.k8s.io/v1", "metadata": {"name": "v1.shop.example.com"},
         "spec": spec,
     })
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             found = await client.get(API_SERVICES, "v1.shop.example.com")
             if any(one["status"] == "True" for one in found.get("status", {}).get("conditions", ())):

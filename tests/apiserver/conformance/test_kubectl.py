@@ -57,7 +57,7 @@ def program(request: pytest.FixtureRequest, running: Running, tmp_path: Any) -> 
     """kubectl with the arguments that every call has."""
     found = [request.param, "--kubeconfig", str(running.kubeconfig), "--cache-dir", str(tmp_path / "cache")]
     namespace = "n" + os.urandom(4).hex()
-    subprocess.run([*found, "create", "namespace", namespace], check=True, capture_output=True, timeout=30)
+    subprocess.run([*found, "create", "namespace", namespace], check=True, capture_output=True, timeout=60)
     return [*found, "--namespace", namespace]
 
 
@@ -68,7 +68,7 @@ def kubectl(program: list[str], tmp_path: Any) -> Call:
     def call(*arguments: str, given: Any = None, code: int | None = 0, **variables: str) -> str:
         text = given if given is None or isinstance(given, str) else json.dumps(given)
         done = subprocess.run(
-            [*program, *arguments], input=text, text=True, capture_output=True, timeout=30, check=False,
+            [*program, *arguments], input=text, text=True, capture_output=True, timeout=60, check=False,
             env={**os.environ, "HOME": str(tmp_path), **variables},
         )
         assert code is None or done.returncode == code, (arguments, done.stdout, done.stderr)
@@ -337,7 +337,7 @@ def test_custom_resources_are_validated_and_explained(kubectl: Call, sort: str) 
     plural = sort + os.urandom(2).hex()
     kind = kind + plural[-4:]
     kubectl("create", "-f", "-", given=crd(plural, kind, schema))
-    kubectl("wait", "--for=condition=Established", f"crd/{plural}.cli.example.com", "--timeout=10s")
+    kubectl("wait", "--for=condition=Established", f"crd/{plural}.cli.example.com", "--timeout=60s")
     meta = {"apiVersion": "cli.example.com/v1", "kind": kind, "metadata": {"name": "test-foo"}}
     good = {**meta, "spec": {"bars": [{"name": "test-bar"}]}}
     for verb in ("create", "apply", "delete"):
@@ -407,7 +407,7 @@ def test_unknown_metadata_is_refused_where_it_stands(kubectl: Call) -> None:
     }}}
     spec = {"type": "object", "properties": {"template": template}}
     kubectl("create", "-f", "-", given=crd(plural, plural.title(), {"type": "object", "properties": {"spec": spec}}))
-    kubectl("wait", "--for=condition=Established", f"crd/{plural}.cli.example.com", "--timeout=10s")
+    kubectl("wait", "--for=condition=Established", f"crd/{plural}.cli.example.com", "--timeout=60s")
 
     def made(root: Any, inner: Any) -> Any:
         return {
@@ -433,11 +433,11 @@ def test_a_proxy_answers_on_a_port_and_on_a_socket(program: list[str], tmp_path:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            connection: http.client.HTTPConnection = http.client.HTTPConnection("localhost", timeout=20)
+            connection: http.client.HTTPConnection = http.client.HTTPConnection("localhost", timeout=60)
             if "--port=0" in arguments:
                 port = re.search(r":([0-9]+)$", line.strip())
                 assert port is not None
-                connection = http.client.HTTPConnection("127.0.0.1", int(port[1]), timeout=20)
+                connection = http.client.HTTPConnection("127.0.0.1", int(port[1]), timeout=60)
             else:
                 connection.sock = socket.socket(socket.AF_UNIX)
                 connection.sock.settimeout(20)
@@ -449,6 +449,6 @@ def test_a_proxy_answers_on_a_port_and_on_a_socket(program: list[str], tmp_path:
             connection.close()
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
             assert process.stdout is not None
             process.stdout.close()

@@ -66,7 +66,7 @@ class Objects:
         """A new object, as it is once the server leaves it alone."""
         made = await self.ok("POST", f"{self.collection}?fieldValidation=Strict", sample(self.kind, place), 201)
         last = FOLLOWED.get(self.kind.resource.kind)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while last and last not in {one["type"] for one in made["status"].get("conditions", [])}:
                 await asyncio.sleep(0)
                 made = await self.ok("GET", f"{self.collection}/{made['metadata']['name']}")

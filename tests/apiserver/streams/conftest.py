@@ -298,6 +298,6 @@ async def harness(serving_tls: ssl.SSLContext) -> AsyncIterator[Harness]:
     before = asyncio.all_tasks()
     yield Harness(kubelet, FakeParts(APIServerConfig(), reader))
     server.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}:
             await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ async def test_a_tunnel_carries_spdy_bytes_as_they_are(harness: Any) -> None:
     assert await client.receive() == (2, b"\x00cba")
     await client.send(b"", opcode=8)
     assert await client.receive() is None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await task
         await harness.kubelet.ended.wait()
     line, sent = harness.kubelet.requests[0]

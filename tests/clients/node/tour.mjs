@@ -18,7 +18,7 @@ const generic = k8s.KubernetesObjectApi.makeApiClient(config);
 const found = {};
 
 async function until(condition) {
-  const deadline = Date.now() + 20000;
+  const deadline = Date.now() + 60000;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`not in time: ${condition}; ${JSON.stringify(found)}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -77,7 +77,7 @@ await apps.patchNamespacedDeploymentScale(
   { namespace, name: 'web', body: { spec: { replicas: 0 } } },
   k8s.setHeaderOptions('Content-Type', k8s.PatchStrategy.StrategicMergePatch),
 );
-await until(() => changes.length > 0);
+await until(() => changes.some(([, replicas]) => replicas === 0));
 watching.abort();
 
 // An error is a Status.

@@ -179,7 +179,7 @@ def kubectl(request: pytest.FixtureRequest) -> Path:
 def explain(kubectl: Path, server: str, cache: Path, *args: str) -> str:
     result = subprocess.run(
         [kubectl, "--server", server, "--cache-dir", cache, "explain", *args],
-        capture_output=True, text=True, timeout=60, check=False, env={"HOME": str(cache), "KUBECONFIG": "/dev/null"},
+        capture_output=True, text=True, timeout=200, check=False, env={"HOME": str(cache), "KUBECONFIG": "/dev/null"},
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -13,7 +13,7 @@ import pytest
 
 from sampan.cri import pause
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

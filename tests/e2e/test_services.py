@@ -46,7 +46,7 @@ class Caller:
         return self.sh(f"for i in $(busybox seq {times}); do curl -sS -m 3 http://{host}/; done").split()
 
     def lookup(self, name: str, kind: str = "a", server: str = "") -> str:
-        return self.sh(f"nslookup -type={kind} {name} {server}")
+        return self.sh(f"nslookup {f'-type={kind}' if kind else ''} {name} {server}")
 
 
 @pytest.fixture
@@ -175,8 +175,8 @@ def test_names(kubectl: Kubectl, caller: Caller) -> None:
     tells(f"_http._tcp.web.{space}", rf"service = 0 100 80 web\.{dots}", "srv")
     tells(f"_http._tcp.bare.{space}", rf"service = 0 50 8080 zero\.bare\.{dots}", "srv")
     tells(f"away.{space}", rf"canonical name = web\.{dots}")
-    tells(virtual, rf"name = web\.{dots}", "ptr")
-    tells(zero, rf"name = zero\.bare\.{dots}", "ptr")
+    tells(virtual, rf"name = web\.{dots}", "")
+    tells(zero, rf"name = zero\.bare\.{dots}", "")
     tells(f"absent.{space}", "NXDOMAIN")
     tells(f"{plain.replace('.', '-')}.{kubectl.namespace}.pod.cluster.local", rf"Address:? ?{re.escape(plain)}\b")
     eventually(lambda: caller.who("away")[0] in ("zero", "plain"))
@@ -216,7 +216,7 @@ def test_addresses_are_taken_once_and_come_back(kubectl: Kubectl) -> None:
     wanted = ("create", "service", "clusterip", "second", "--tcp=80", f"--clusterip={shown['clusterIP']}")
     assert "provided IP is already allocated" in kubectl.fails(*wanted)
     kubectl("delete", "service", "first")
-    kubectl(*wanted)
+    eventually(lambda: kubectl(*wanted), what="its address is free")
     assert kubectl.json("get", "service", "second")["spec"]["clusterIP"] == shown["clusterIP"]
     eventually(lambda: not kubectl.json("get", "endpointslices", "-l", "kubernetes.io/service-name=first")["items"])
     assert "may not change once set" in kubectl.fails(

@@ -51,7 +51,7 @@ def test_a_heavy_trial_replays_byte_for_byte_in_any_process() -> None:
     seen = set()
     for hash_seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-c", REPLAY], capture_output=True, text=True, timeout=200,
+            [sys.executable, "-c", REPLAY], capture_output=True, text=True, timeout=280,
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
         )
         assert done.returncode == 0, done.stderr[-3000:]

@@ -53,6 +53,8 @@ class ControllerManagerConfig:
     """The same for a large zone that has lost most of its nodes; a small one stops."""
     large_cluster_size: int = 50
     unhealthy_zone_threshold: float = 0.55
+    disable_force_detach_on_timeout: bool = False
+    """Whether a volume stays with a node that is not ready until it is unmounted, or the node is out of service."""
     recycler_image: str = "registry.k8s.io/build-image/debian-base:bookworm-v1.0.6"
     """What empties volumes whose reclaim policy is Recycle: an image with /bin/sh, find and ls."""
     terminated_pod_threshold: int = 12500

@@ -152,7 +152,7 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "persistentvolume-attach-detach-controller", "attachdetach-controller",
-        lambda wiring, config: AttachDetachReconciler(wiring), component="attachdetach-controller",
+        lambda wiring, config: AttachDetachReconciler(wiring, config), component="attachdetach-controller",
     ),
     Loop(
         "persistentvolume-expander-controller", "expand-controller",

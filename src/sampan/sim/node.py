@@ -90,7 +90,10 @@ class SimulatedNode:
             "type": "simulated", **spec.labels,
         }
         return {
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": spec.name, "labels": labels},
+            "apiVersion": "v1", "kind": "Node", "metadata": {
+                "name": spec.name, "labels": labels,
+                "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            },
             "spec": {"taints": list(spec.taints)} if spec.taints else {}, "status": self.status(),
         }
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 from sampan.api.resources import CSI_DRIVERS, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from sampan.api.resources import VOLUME_ATTACHMENTS as ATTACHMENTS
 from sampan.apimachinery.object import Object, dig, name_of
-from sampan.controllers.volumes.attach_detach import Observed, attachment_name, plan, unique_name
+from sampan.controllers.volumes.attach_detach import Observed, plan
+from sampan.controllers.volumes.attachments import attachment_name, unique_name
 from sampan.reconcile.plan import Create, Delete, Patch
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
@@ -84,7 +85,8 @@ def test_a_volume_for_one_node_waits_until_the_other_lets_go(make) -> None:
          f"{error}Volume is already exclusively attached to one node and can't be attached to another"),
     ]
     both = [(volume(), make.pod("a")), (volume(), make.pod("b"))]
-    told = plan(Observed(make.node(), both, [attachment("n2")], {"pv": ["x", "y"]})).notes
+    rivals = {"pv": [make.pod("x"), make.pod("y")]}
+    told = plan(Observed(make.node(), both, [attachment("n2")], rivals=rivals)).notes
     assert [(name_of(note.about), note.message) for note in told] == [
         (name, f"{error}Volume is already used by pod(s) x, y") for name in ("a", "b")
     ]
@@ -118,7 +120,7 @@ def test_a_silent_nodes_volume_is_taken_away_after_six_minutes_or_when_it_is_out
         lost = observed(make, attachment("n1", attached=False), used=False, node=node, unused_s={name: unused_s})
         return len(plan(lost).steps)
 
-    assert (steps(359.0), steps(360.0)) == (0, 1)
+    assert (steps(360.0), steps(360.1)) == (0, 1)
     node["spec"]["taints"] = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]
     assert steps(0.0) == 1
 

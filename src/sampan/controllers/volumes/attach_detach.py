@@ -3,19 +3,20 @@
 Observed: pods with a node, their claims and volumes, CSIDrivers, VolumeAttachments, nodes. The work on the storage is
 the driver's; this loop only says what is to be attached where. Desired: a VolumeAttachment, with a name that follows
 from both, for each volume and node that use each other. A driver whose CSIDriver says `attachRequired: false` needs
-none.
+none, and a node that does not say that it leaves this to the control plane is left alone.
 
 An attachment that somebody else made, under another name, is left alone. A volume is detached when no pod on the node
-uses it and the kubelet has unmounted it (`status.volumesInUse`), or after six minutes if the node is not ready, or at
-once if it has the taint out-of-service. A volume for one node at a time is not attached to a second before; each pod
-that waits for it is told which pods have it. `status.volumesAttached` of the node tells the kubelet what it may mount,
-so a volume is taken out of it before it is detached.
+needs it and the kubelet has unmounted it (`status.volumesInUse`), or after six minutes if the node is not ready, or at
+once if it has the taint out-of-service. Of a node that is gone counts what it said last. A volume for one node at a
+time is not attached to a second before; each pod that waits for it is told once which pods have it.
+`status.volumesAttached` of the node tells the kubelet what it may mount, so a volume is taken out of it before it is
+detached.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sampan import effects
@@ -27,6 +28,7 @@ from sampan.api.resources import (
     PODS,
     VOLUME_ATTACHMENTS,
 )
+from sampan.apimachinery.errors import APIError
 from sampan.apimachinery.object import (
     Object,
     dig,
@@ -39,15 +41,31 @@ from sampan.apimachinery.object import (
 )
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers import taints
+from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.nodes.node_lifecycle import BY_NODE, node_of_pod
-from sampan.controllers.pods import is_finished, is_ready
-from sampan.controllers.volumes.volume_protection import claims_of
+from sampan.controllers.ownership import is_controlled_by
+from sampan.controllers.pods import is_ready
+from sampan.controllers.volumes.attachments import (
+    attachment_name,
+    claim_names,
+    elsewhere,
+    is_bound,
+    is_ours,
+    is_settled,
+    multi_attach_error,
+    needs_volumes,
+    node_of_attachment,
+    plugin_name,
+    unique_name,
+    volume_of,
+)
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.measures import Reading, Tally
-from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Patch, Plan, Step
+from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Patch, Plan, Step, Write
 
 FORCE_AFTER_S = 360.0
 RETRY_S = 5.0
+MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +75,22 @@ class Observed:
     node: Object
     used: Sequence[tuple[Object, Object]]
     attachments: Sequence[Object]
-    elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The pods on other nodes that use a volume, by its name."""
     volumes: Mapping[str, Object] = field(default_factory=dict)
+    rivals: Mapping[str, Sequence[Object]] = field(default_factory=dict)
+    """The pods that have a volume on the nodes that it is attached to instead, by its name."""
+    told: Collection[tuple[str, str]] = ()
+    """Which pods (by uid) know already that they wait for which volume."""
     unused_s: Mapping[str, float] = field(default_factory=dict)
     """For how long each attachment of the node has been without a user."""
-
-
-def attachment_name(volume: Object, node: str) -> str:
-    csi = volume["spec"]["csi"]
-    return "csi-" + hashlib.sha256(f"{csi['volumeHandle']}{csi['driver']}{node}".encode()).hexdigest()
-
-
-def unique_name(volume: Object) -> str:
-    """What the kubelet calls the volume."""
-    csi = dig(volume, "spec", "csi", default={})
-    return f"kubernetes.io/csi/{csi.get('driver')}^{csi.get('volumeHandle')}"
+    force_after_s: float = FORCE_AFTER_S
+    is_gone: bool = False
+    """Whether there is no such node any more; then it is what is remembered of it."""
 
 
 def plan(observed: Observed) -> Plan:
     """Attach what is used, detach what is not, and tell the kubelet what is attached."""
     node = name_of(observed.node)
-    mine = {name_of(one): one for one in observed.attachments if _is_ours(one, node, observed.volumes)}
+    mine = {name_of(one): one for one in observed.attachments if is_ours(one, node, observed.volumes)}
     before = dig(observed.node, "status", "volumesAttached", default=())
     creations: dict[str, Step] = {}
     notes: list[Note] = []
@@ -89,10 +101,11 @@ def plan(observed: Observed) -> Plan:
         wanted.add(name)
         if name in mine:
             notes += _told(mine[name], volume, pod, before)
-        elif _is_elsewhere(volume, node, observed.attachments):
-            notes.append(_taken(volume, pod, observed.elsewhere.get(name_of(volume), ())))
+        elif others := elsewhere(volume, node, observed.attachments, observed.volumes):
+            if any(map(is_settled, others)) and (uid_of(pod), name_of(volume)) not in observed.told:
+                notes.append(multi_attach_error(volume, pod, observed.rivals.get(name_of(volume), ())))
             waits = True
-        else:
+        elif not observed.is_gone:
             creations.setdefault(name, _attach(volume, node, name, pod))
     deletions: dict[str, Step] = {}
     for name, attachment in sorted(mine.items()):
@@ -108,52 +121,26 @@ def plan(observed: Observed) -> Plan:
 
 def may_detach(observed: Observed, attachment: Object) -> bool:
     """Whether nobody on the node can still write to the volume."""
-    volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
+    volume = volume_of(attachment, observed.volumes)
+    assert volume is not None, name_of(attachment)
     if unique_name(volume) not in dig(observed.node, "status", "volumesInUse", default=()):
         return True
-    if _is_out_of_service(observed.node):
-        return True
-    return not is_ready(observed.node) and observed.unused_s.get(name_of(attachment), 0.0) >= FORCE_AFTER_S
+    return _is_out_of_service(observed.node) or (not is_ready(observed.node) and _is_overdue(observed, attachment))
 
 
-def forced(observed: Observed, name: str) -> str:
-    """Why an attachment may be detached although its kubelet has not unmounted it; empty if it has."""
-    attachment = next(one for one in observed.attachments if name_of(one) == name)
-    volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
-    if unique_name(volume) not in dig(observed.node, "status", "volumesInUse", default=()):
-        return ""
-    return "out-of-service" if _is_out_of_service(observed.node) else "timeout"
+def forced(observed: Observed, attachment: Object) -> str:
+    """Why it is not asked whether the kubelet has unmounted the volume, as figures call it; empty where it is."""
+    if _is_overdue(observed, attachment):
+        return "timeout"
+    return "out-of-service" if _is_out_of_service(observed.node) else ""
+
+
+def _is_overdue(observed: Observed, attachment: Object) -> bool:
+    return observed.unused_s.get(name_of(attachment), 0.0) > observed.force_after_s
 
 
 def _is_out_of_service(node: Object) -> bool:
     return any(one.get("key") == taints.OUT_OF_SERVICE for one in dig(node, "spec", "taints", default=()))
-
-
-def _is_ours(attachment: Object, node: str, volumes: Mapping[str, Object]) -> bool:
-    """Whether it is of this node, and named as this loop names the attachment of its volume."""
-    volume = volumes.get(dig(attachment, "spec", "source", "persistentVolumeName", default=""))
-    if volume is None or not dig(volume, "spec", "csi") or dig(attachment, "spec", "nodeName") != node:
-        return False
-    return name_of(attachment) == attachment_name(volume, node)
-
-
-def _is_elsewhere(volume: Object, node: str, attachments: Sequence[Object]) -> bool:
-    """Whether another node has a volume which only one may have."""
-    if set(dig(volume, "spec", "accessModes", default=())) & {"ReadWriteMany", "ReadOnlyMany"}:
-        return False
-    return any(
-        dig(one, "spec", "nodeName") != node and dig(one, "spec", "source", "persistentVolumeName") == name_of(volume)
-        for one in attachments
-    )
-
-
-def _taken(volume: Object, pod: Object, others: Sequence[str]) -> Note:
-    """For a pod that waits. A volume is of one claim, so whoever has it is of the pod's own namespace."""
-    why = (
-        f"Volume is already used by pod(s) {', '.join(others)}" if others
-        else "Volume is already exclusively attached to one node and can't be attached to another"
-    )
-    return Note(pod, WARNING, "FailedAttachVolume", f'Multi-Attach error for volume "{name_of(volume)}" {why}')
 
 
 def _attach(volume: Object, node: str, name: str, pod: Object) -> Create:
@@ -172,7 +159,9 @@ def _attach(volume: Object, node: str, name: str, pod: Object) -> Create:
 
 
 def _told(attachment: Object, volume: Object, pod: Object, before: Sequence[Object]) -> list[Note]:
-    """How the driver fared, for the pod that waits."""
+    """How the driver fared, for the pod that waits. What is on its way out will be attached anew."""
+    if is_being_deleted(attachment):
+        return []
     if error := dig(attachment, "status", "attachError", "message"):
         text = f'AttachVolume.Attach failed for volume "{name_of(volume)}" : {error}'
         return [Note(pod, WARNING, "FailedAttachVolume", text)]
@@ -184,10 +173,12 @@ def _told(attachment: Object, volume: Object, pod: Object, before: Sequence[Obje
 
 def _attached(observed: Observed, staying: Sequence[Object]) -> list[Step]:
     """The node's list of what is attached."""
+    if observed.is_gone:
+        return []
     names = {}
     for attachment in staying:
-        volume = observed.volumes[dig(attachment, "spec", "source", "persistentVolumeName")]
-        if dig(attachment, "status", "attached") and not is_being_deleted(attachment):
+        volume = volume_of(attachment, observed.volumes)
+        if volume is not None and dig(attachment, "status", "attached") and not is_being_deleted(attachment):
             names[unique_name(volume)] = volume
     known = dig(observed.node, "status", "volumesAttached", default=())
     others = [one for one in known if not str(one.get("name")).startswith("kubernetes.io/csi/")]
@@ -204,15 +195,22 @@ def _attached(observed: Observed, staying: Sequence[Object]) -> list[Step]:
 class AttachDetachReconciler:
     """Keys are nodes; pods, claims, volumes and attachments concern the nodes that they are on."""
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: Wiring, config: ControllerManagerConfig) -> None:
+        self._force_after_s = math.inf if config.disable_force_detach_on_timeout else FORCE_AFTER_S
         self._pods = wiring.watch(PODS, node_of_pod)
         self._pods.add_index(BY_NODE, node_of_pod)
         self._claims = wiring.watch(PERSISTENT_VOLUME_CLAIMS, self._users)
-        self._volumes = wiring.read(PERSISTENT_VOLUMES)
+        self._volumes = wiring.watch(PERSISTENT_VOLUMES, self._users_of_volume)
         self._drivers = wiring.read(CSI_DRIVERS)
         self._nodes = wiring.watch(NODES)
         self._attachments = wiring.watch(VOLUME_ATTACHMENTS, self._concerned)
-        self._unused: dict[str, float] = {}
+        self._attachments.add_index(BY_NODE, self._concerned)
+        self._unused: dict[str, Mapping[str, float]] = {}
+        """Since when each attachment of a node has been without a user."""
+        self._mounted: dict[str, Sequence[str]] = {}
+        """What each node with attachments said last that it has mounted."""
+        self._told: dict[str, frozenset[tuple[str, str]]] = {}
+        self._forcing: dict[str, str] = {}
         self._forced = Tally(
             "attachdetach_controller_forced_detaches", "Number of times the A/D Controller performed a forced detach",
             ("reason",),
@@ -220,68 +218,117 @@ class AttachDetachReconciler:
         wiring.measure(self._forced, Reading(
             "attachdetach_controller_total_volumes", "Number of volumes in A/D Controller", ("plugin_name", "state"),
             self._totals,
+        ), Reading(
+            "storage_count_attachable_volumes_in_use", "Measure number of volumes in use", ("node", "volume_plugin"),
+            self._in_use,
         ))
+        wiring.observe(self._count)
+
+    def _count(self, write: Write, error: APIError | None) -> None:
+        if isinstance(write, Delete) and error is None and (reason := self._forcing.pop(write.name, "")):
+            self._forced.add(reason)
 
     def _totals(self) -> dict[tuple[str, ...], float]:
         found: dict[tuple[str, ...], float] = {}
         for node in self._nodes.list():
             used = {attachment_name(volume, name_of(node)): volume for volume, _ in self._used(name_of(node))}
             for volume in used.values():
-                key = (f"kubernetes.io/csi:{dig(volume, 'spec', 'csi', 'driver')}", "desired_state_of_world")
+                key = (plugin_name(dig(volume, "spec", "csi", "driver")), "desired_state_of_world")
                 found[key] = found.get(key, 0.0) + 1.0
         for attachment in self._attachments.list():
-            key = (f"kubernetes.io/csi:{dig(attachment, 'spec', 'attacher')}", "actual_state_of_world")
+            key = (plugin_name(dig(attachment, "spec", "attacher")), "actual_state_of_world")
             found[key] = found.get(key, 0.0) + 1.0
         return found
 
+    def _in_use(self) -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for pod in self._pods.list():
+            for node in node_of_pod(pod):
+                inline = [dig(one, "csi", "driver") for one in dig(pod, "spec", "volumes", default=())]
+                bound = [dig(volume, "spec", "csi", "driver") for volume in self._volumes_of(pod)]
+                for driver in filter(None, (*inline, *bound)):
+                    key = (node, plugin_name(driver))
+                    found[key] = found.get(key, 0.0) + 1.0
+        return found
+
     async def reconcile(self, key: str) -> Plan:
-        node = self._nodes.get(key)
-        attachments = sorted(self._attachments.list(), key=key_of)
-        used = self._used(key)
-        if node is None or not (attachments or used):
+        node, used, mine = self._nodes.get(key), self._used(key), self._attachments.by_index(BY_NODE, key)
+        if not (used or mine or dig(node, "status", "volumesAttached")):
+            for memory in (self._mounted, self._told, self._unused):
+                memory.pop(key, None)
             return NOTHING
-        now = effects.monotonic()
-        wanted = {attachment_name(volume, key) for volume, _ in used}
-        names = {name_of(one) for one in attachments if dig(one, "spec", "nodeName") == key}
-        for name in sorted(names):
-            if name in wanted:
-                self._unused.pop(name, None)
-            else:
-                self._unused.setdefault(name, now)
-        waited = {name: now - self._unused[name] for name in sorted(names - wanted)}
-        volumes = {name_of(one): one for one in self._volumes.list()}
-        elsewhere = {
-            name_of(volume): self._elsewhere(volume, key) for volume, _ in used
-            if _is_elsewhere(volume, key, attachments)
-        }
-        observed = Observed(node, used, attachments, elsewhere, volumes, waited)
+        if node is not None and MANAGED not in (meta(node).get("annotations") or {}):
+            return NOTHING
+        observed = self._observed(key, node, used, mine)
         decided = plan(observed)
+        self._told[key] = frozenset(
+            (uid_of(pod), name_of(volume)) for volume, pod in used
+            if (uid_of(pod), name_of(volume)) in observed.told
+            or any(map(is_settled, elsewhere(volume, key, observed.attachments, observed.volumes)))
+        )
+        by_name = {name_of(one): one for one in mine}
         for step in decided.steps:
-            if isinstance(step, Delete) and (reason := forced(observed, step.name)):
-                self._forced.add(reason)
+            if isinstance(step, Delete):
+                self._forcing[step.name] = forced(observed, by_name[step.name])
         return decided
 
-    def _elsewhere(self, volume: Object, node: str) -> list[str]:
-        """The pods on other nodes that use the volume."""
-        reference = dig(volume, "spec", "claimRef", default={})
-        return sorted(
-            name_of(pod) for pod in self._pods.list(reference.get("namespace", ""))
-            if reference.get("name") in claims_of(pod) and not is_finished(pod)
-            and dig(pod, "spec", "nodeName", default=node) != node
+    def _observed(
+        self, key: str, node: Object | None, used: Sequence[tuple[Object, Object]], mine: Sequence[Object]
+    ) -> Observed:
+        attachments = sorted(self._attachments.list(), key=key_of)
+        names = {dig(one, "spec", "source", "persistentVolumeName", default="") for one in attachments}
+        volumes = {name: found for name in sorted(names) if (found := self._volumes.get(name)) is not None}
+        volumes |= {name_of(volume): volume for volume, _ in used}
+        if node is not None:
+            self._mounted[key] = dig(node, "status", "volumesInUse", default=())
+        attached = filter(None, (volume_of(one, volumes) for one in mine))
+        mounted = self._mounted.get(key, [unique_name(volume) for volume in attached])
+        return Observed(
+            node or {"metadata": {"name": key}, "status": {"volumesInUse": mounted}}, used, attachments, volumes,
+            self._rivals(key, used, attachments, volumes), self._told.get(key, frozenset()),
+            self._waited(key, used, mine), self._force_after_s, node is None,
         )
+
+    def _waited(
+        self, key: str, used: Sequence[tuple[Object, Object]], mine: Sequence[Object]
+    ) -> Mapping[str, float]:
+        """For how long each of the node's attachments has been without a user."""
+        now, before = effects.monotonic(), self._unused.get(key, {})
+        wanted = {attachment_name(volume, key) for volume, _ in used}
+        since = {name: before.get(name, now) for name in map(name_of, mine) if name not in wanted}
+        self._unused[key] = since
+        return {name: now - at for name, at in since.items()}
+
+    def _rivals(
+        self, key: str, used: Sequence[tuple[Object, Object]], attachments: Sequence[Object],
+        volumes: Mapping[str, Object],
+    ) -> Mapping[str, Sequence[Object]]:
+        """The pods that have a volume on those other nodes that it is attached to."""
+        found: dict[str, Sequence[Object]] = {}
+        for volume, _ in used:
+            nodes = {node_of_attachment(one) for one in elsewhere(volume, key, attachments, volumes)}
+            found[name_of(volume)] = [
+                pod for node in sorted(nodes) for other, pod in self._used(node)
+                if unique_name(other) == unique_name(volume)
+            ]
+        return found
 
     def _used(self, node: str) -> list[tuple[Object, Object]]:
         """The CSI volumes that are attached for pods of the node, with such a pod."""
-        found: list[tuple[Object, Object]] = []
-        for pod in sorted(self._pods.by_index(BY_NODE, node), key=key_of):
-            if is_finished(pod):
+        return [
+            (volume, pod) for pod in sorted(self._pods.by_index(BY_NODE, node), key=key_of) if needs_volumes(pod)
+            for volume in self._volumes_of(pod) if self._is_attached(volume)
+        ]
+
+    def _volumes_of(self, pod: Object) -> Iterator[Object]:
+        """The volumes of the pod's claims that are bound."""
+        for name, is_own in claim_names(pod):
+            claim = self._claims.get(name, namespace_of(pod))
+            if claim is None or (is_own and not is_controlled_by(claim, pod)):
                 continue
-            for name in claims_of(pod):
-                claim = self._claims.get(name, namespace_of(pod))
-                volume = self._volumes.get(dig(claim, "spec", "volumeName", default="")) if claim else None
-                if volume is not None and self._is_attached(volume):
-                    found.append((volume, pod))
-        return found
+            volume = self._volumes.get(dig(claim, "spec", "volumeName", default=""))
+            if volume is not None and is_bound(claim, volume):
+                yield volume
 
     def _is_attached(self, volume: Object) -> bool:
         driver = dig(volume, "spec", "csi", "driver")
@@ -290,11 +337,17 @@ class AttachDetachReconciler:
         return bool(dig(self._drivers.get(driver), "spec", "attachRequired", default=True))
 
     def _users(self, claim: Object) -> list[str]:
+        return self._nodes_of_claim(name_of(claim), namespace_of(claim))
+
+    def _users_of_volume(self, volume: Object) -> list[str]:
+        claim = dig(volume, "spec", "claimRef", default={})
+        return self._nodes_of_claim(claim["name"], claim["namespace"]) if claim.get("namespace") else []
+
+    def _nodes_of_claim(self, name: str, namespace: str) -> list[str]:
         return sorted({
-            node for pod in self._pods.list(namespace_of(claim)) if name_of(claim) in claims_of(pod)
+            node for pod in self._pods.list(namespace) if any(name == one for one, _ in claim_names(pod))
             for node in node_of_pod(pod)
         })
 
     def _concerned(self, attachment: Object) -> list[str]:
-        node = dig(attachment, "spec", "nodeName")
-        return [str(node)] if node else []
+        return [node] if (node := node_of_attachment(attachment)) else []

@@ -86,11 +86,13 @@ def plan(observed: Observed, trigger: datetime | None = None) -> Plan:
     families = families_of(observed.service)
     steps: list[Step] = [_deletion(one) for one in observed.slices if one.get("addressType") not in families]
     notes: list[Note] = []
+    is_enabled = any(one.get("hints") for each in observed.slices for one in each.get("endpoints") or ())
     for family in families:
         found, why = _family(observed, family, trigger)
         steps += found
-        if found and is_automatic(observed.service):
+        if found and is_automatic(observed.service) and (why or not is_enabled):
             notes.append(_told(observed.service, family, why))
+            is_enabled = not why
     lost = len(observed.placed) < len(observed.pods)
     again = LOST_NODE_RETRY_S if lost else TOPOLOGY_RESYNC_S if is_automatic(observed.service) else None
     return Plan(tuple(steps), tuple(notes), again)

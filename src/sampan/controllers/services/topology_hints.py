@@ -38,13 +38,15 @@ class Topology:
     def of(cls, nodes: Iterable[Object]) -> Topology:
         zones: dict[str, str] = {}
         cpus: dict[str, int] = {}
+        usable = True
         for node in nodes:
             labels = labels_of(node)
             zone = zones[name_of(node)] = labels.get(ZONE, "")
             if is_ready(node) and not any(role in labels for role in _CONTROL_PLANE):
-                cpus[zone] = cpus.get(zone, 0) + milli_value(dig(node, "status", "allocatable", "cpu", default="0"))
+                cpu = milli_value(dig(node, "status", "allocatable", "cpu", default="0"))
+                cpus[zone] = cpus.get(zone, 0) + cpu
+                usable = usable and bool(zone and cpu)
         total = sum(cpus.values())
-        usable = "" not in cpus and all(cpus.values())
         return cls(zones, {zone: cpu / total for zone, cpu in sorted(cpus.items())} if usable else {})
 
 
@@ -82,32 +84,32 @@ def _by_share(ready: Sequence[Object], shares: Mapping[str, float]) -> str:
         return "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes"
     if len(ready) < len(shares):
         return f"Insufficient number of endpoints ({len(ready)} endpoints, {len(shares)} zones)"
-    if any(not endpoint.get("zone") for endpoint in ready):
-        return "One or more endpoints do not have a zone specified"
     desired = {zone: share * len(ready) for zone, share in shares.items()}
     fewest = {zone: math.ceil(wanted / (1 + OVERLOAD)) for zone, wanted in desired.items()}
     if sum(fewest.values()) > len(ready):
         text = "Unable to allocate minimum required endpoints to each zone without exceeding overload threshold"
         return f"{text} ({len(ready)} endpoints, {len(shares)} zones)"
+    if any(not endpoint.get("zone") for endpoint in ready):
+        return "One or more endpoints do not have a zone specified"
     members: dict[str, list[Object]] = {zone: [] for zone in desired}
     for endpoint in ready:
         members.setdefault(endpoint["zone"], []).append(endpoint)
-    _lend(members, desired, fewest)
+    _lend(members, {zone: max(wanted, fewest[zone]) for zone, wanted in desired.items()})
     for zone, lent in members.items():
         for endpoint in lent:
             endpoint["hints"] = {"forZones": [{"name": zone}]}
     return ""
 
 
-def _lend(members: dict[str, list[Object]], desired: Mapping[str, float], fewest: Mapping[str, int]) -> None:
-    """Move endpoints from the zone that is furthest above its share to the one furthest below, while that helps."""
-
-    def surplus(zone: str) -> float:
-        return len(members[zone]) - desired.get(zone, 0.0)
-
+def _lend(members: dict[str, list[Object]], desired: Mapping[str, float]) -> None:
+    """Move endpoints from the zone that is furthest above its share to the one furthest below. The first of a zone go
+    first. Rather than a slightly better balance, an endpoint stays with its own zone."""
+    spare = {zone: len(found) - desired.get(zone, 0.0) for zone, found in members.items()}
     while True:
-        giver, taker = max(members, key=surplus), min(members, key=surplus)
-        needy = len(members[taker]) < fewest.get(taker, 0)
-        if not needy and surplus(giver) - surplus(taker) <= 1.0:
+        giver, taker = max(sorted(spare), key=spare.__getitem__), min(sorted(spare), key=spare.__getitem__)
+        extra, lack = spare[giver], -spare[taker]
+        if extra < 0.5 or lack < 0.5 or max(extra, lack) < 1.0:
             return
-        members[taker].append(members[giver].pop())
+        members[taker].append(members[giver].pop(0))
+        spare[giver] -= 1
+        spare[taker] += 1

@@ -105,6 +105,15 @@ def test_an_evaluation_costs_no_more_than_any_may() -> None:
         quadratic.evaluate(env.activation({"self": list(range(500))}))
 
 
+def test_what_has_no_price_is_not_without_a_limit() -> None:
+    env = within()
+    program = env.compile("self.numbers.all(x, self.text.reverse() != '')")
+    few, many = {"numbers": [1] * 3, "text": "a" * 100_000}, {"numbers": [1] * 30_000, "text": "a" * 100_000}
+    assert program.evaluate(env.activation({"self": few})) is True
+    with pytest.raises(CostExceeded):
+        program.evaluate(env.activation({"self": many}))
+
+
 def test_an_error_of_cost_is_not_absorbed() -> None:
     env = within()
     with pytest.raises(CostExceeded):

@@ -18,18 +18,22 @@ from sampan.apimachinery.cel.errors import CostExceeded, EvaluationError
 
 
 class Run:
-    """One evaluation: its variables, what it has cost, what it may cost."""
+    """One evaluation: its variables, what it has cost, what it may cost.
 
-    __slots__ = ("cost", "limit", "names")
+    `work` is what calls of the library take that by Kubernetes' prices cost 1 however large their arguments are: no
+    cost, but not without a limit either.
+    """
+
+    __slots__ = ("cost", "limit", "names", "work")
 
     def __init__(self, names: dict[str, Any], limit: int) -> None:
         self.names = names
         self.limit = limit
-        self.cost = 0
+        self.cost = self.work = 0
 
     def check(self) -> None:
         """Loops ask at every turn. Raises CostExceeded."""
-        if self.cost > self.limit:
+        if self.cost > self.limit or self.work > self.limit:
             raise CostExceeded
 
 
@@ -192,12 +196,14 @@ def _function(expr: Expr) -> Step:
     parts = (expr.target, *expr.args) if expr.target is not None else expr.args
     steps = [_step(one) for one in parts]
     run_it = functions.call(expr.name, len(steps), is_method=expr.target is not None)
-    price = actual_cost.price(expr.name)
+    price, is_foreign = actual_cost.price(expr.name), isinstance(run_it, functions.Library)
     if price is None:
 
         def cheap(run: Run) -> Any:
             args = [step(run) for step in steps]
             run.cost += 1
+            if is_foreign:
+                run.work += sum(map(actual_cost.size, args))
             return run_it(args)
 
         return cheap

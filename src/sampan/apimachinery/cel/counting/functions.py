@@ -29,7 +29,7 @@ _TYPES: Final[dict[str, Callable[[Any], bool]]] = {
 def call(name: str, count: int, *, is_method: bool) -> Call:
     """What a call of that name does with so many arguments, a method's target among them."""
     native = _NATIVE.get((name, count))
-    fallback = _Library(name, count, is_method=is_method)
+    fallback = Library(name, count, is_method=is_method)
     if native is not None:
         return _guarded(native, fallback)
     added = _added().get((name, count, is_method))
@@ -82,7 +82,7 @@ def _is_of(value: Any, type: str) -> bool:
     return known(value) if known is not None else opaque.type_of(value) == type
 
 
-class _Library:
+class Library:
     """One call of the CEL library's."""
 
     def __init__(self, name: str, count: int, *, is_method: bool) -> None:

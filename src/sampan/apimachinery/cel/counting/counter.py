@@ -196,6 +196,8 @@ def _function(expr: Expr) -> Step:
     parts = (expr.target, *expr.args) if expr.target is not None else expr.args
     steps = [_step(one) for one in parts]
     run_it = functions.call(expr.name, len(steps), is_method=expr.target is not None)
+    if len(steps) == 2 and (native := functions.NATIVE.get((expr.name, 2))) is not None:
+        return _binary(expr.name, steps, native, run_it)
     price, is_foreign = actual_cost.price(expr.name), isinstance(run_it, functions.Library)
     if price is None:
 
@@ -215,6 +217,23 @@ def _function(expr: Expr) -> Step:
         return result
 
     return priced
+
+
+def _binary(name: str, steps: list[Step], native: Callable[[Any, Any], Any], otherwise: functions.Call) -> Step:
+    """Most of what loops do, without the lists of arguments."""
+    left, right = steps
+    price = actual_cost.price(name)
+
+    def step(run: Run) -> Any:
+        args = left(run), right(run)
+        try:
+            result = native(*args)
+        except functions.Unknown:
+            result = otherwise(args)
+        run.cost += 1 if price is None else price(args, result)
+        return result
+
+    return step
 
 
 def _appends(expr: Expr) -> bool:
@@ -239,23 +258,23 @@ def _logical(expr: Expr, *, decisive: bool) -> Step:
     """One side that decides does so whatever the other one fails with."""
     left, right = (_step(one) for one in expr.args)
 
-    def side(step: Step, run: Run) -> bool:
-        value = step(run)
-        if not isinstance(value, bool):
-            raise no_overload()
-        return value
-
     def step(run: Run) -> Any:
         failed: EvaluationError | None = None
         try:
-            if side(left, run) is decisive:
+            value = left(run)
+            if value is decisive:
                 return decisive
+            if not isinstance(value, bool):
+                failed = no_overload()
         except CostExceeded:
             raise
         except EvaluationError as error:
             failed = error
-        if side(right, run) is decisive:
+        value = right(run)
+        if value is decisive:
             return decisive
+        if not isinstance(value, bool):
+            raise no_overload()
         if failed is not None:
             raise failed
         return not decisive
@@ -309,17 +328,20 @@ def _loop(loop: Loop) -> Step:
 
     bound = tuple(name for name in (loop.accumulator, loop.variable, loop.second) if name)
 
+    variable, second, accumulator = loop.variable, loop.second, loop.accumulator
+
     def turns(run: Run, items: Any) -> Any:
         names = run.names
-        names[loop.accumulator] = _reached(init, run)
-        for key, value in _entries(items, two=bool(loop.second)):
-            names[loop.variable] = key
-            if loop.second:
-                names[loop.second] = value
+        names[accumulator] = _reached(init, run)
+        for item in _entries(items, two=bool(second)):
+            if second:
+                names[variable], names[second] = item
+            else:
+                names[variable] = item
             if condition(run) is not True:
                 break
             run.check()
-            names[loop.accumulator] = _reached(body, run)
+            names[accumulator] = _reached(body, run)
         return result(run)
 
     def step(run: Run) -> Any:
@@ -346,10 +368,10 @@ def _reached(body: Step, run: Run) -> Any:
         return _Failed(error)
 
 
-def _entries(items: Any, *, two: bool) -> Iterable[tuple[Any, Any]]:
-    """What a loop's variables stand for, one after another."""
+def _entries(items: Any, *, two: bool) -> Iterable[Any]:
+    """What a loop's variable stands for, one after another, or what its two variables do."""
     if isinstance(items, list):
-        return enumerate(items) if two else ((item, None) for item in items)
+        return enumerate(items) if two else items
     if isinstance(items, dict):
-        return items.items()
+        return items.items() if two else items
     raise no_overload()

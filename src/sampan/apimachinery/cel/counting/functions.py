@@ -7,6 +7,7 @@ library, one call at a time.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -28,7 +29,7 @@ _TYPES: Final[dict[str, Callable[[Any], bool]]] = {
 
 def call(name: str, count: int, *, is_method: bool) -> Call:
     """What a call of that name does with so many arguments, a method's target among them."""
-    native = _NATIVE.get((name, count))
+    native = NATIVE.get((name, count))
     fallback = Library(name, count, is_method=is_method)
     if native is not None:
         return _guarded(native, fallback)
@@ -36,7 +37,7 @@ def call(name: str, count: int, *, is_method: bool) -> Call:
     return fallback if added is None else _chosen(added, fallback)
 
 
-class _Unknown(Exception):
+class Unknown(Exception):
     """The function here does not know such arguments."""
 
 
@@ -44,7 +45,7 @@ def _guarded(native: Callable[..., Any], fallback: Call) -> Call:
     def run(args: Sequence[Any]) -> Any:
         try:
             return native(*args)
-        except _Unknown:
+        except Unknown:
             return fallback(args)
 
     return run
@@ -146,7 +147,7 @@ def _plus(left: Any, right: Any) -> Any:
         return in_range(left + right)
     if type(left) is type(right) and isinstance(left, str | float | list | bytes):
         return left + right
-    raise _Unknown
+    raise Unknown
 
 
 def _minus(left: Any, right: Any) -> Any:
@@ -159,7 +160,7 @@ def _times(left: Any, right: Any) -> Any:
 
 def _divided(left: Any, right: Any) -> Any:
     if type(left) is not int or type(right) is not int:
-        raise _Unknown
+        raise Unknown
     if right == 0:
         raise EvaluationError("division by zero")
     return in_range(abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1))
@@ -167,7 +168,7 @@ def _divided(left: Any, right: Any) -> Any:
 
 def _rest(left: Any, right: Any) -> Any:
     if type(left) is not int or type(right) is not int:
-        raise _Unknown
+        raise Unknown
     if right == 0:
         raise EvaluationError("modulus by zero")
     return abs(left) % abs(right) * (-1 if left < 0 else 1)
@@ -178,16 +179,18 @@ def _calculated(left: Any, right: Any, run: Callable[[], Any]) -> Any:
         return in_range(run())
     if type(left) is float and type(right) is float:
         return run()
-    raise _Unknown
+    raise Unknown
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def run(left: Any, right: Any) -> bool:
+        if type(left) is int and type(right) is int:
+            return compare(left, right)
         if (is_number(left) and is_number(right)) or (
             type(left) is type(right) and isinstance(left, str | bool | bytes)
         ):
             return compare(left, right)
-        raise _Unknown
+        raise Unknown
 
     return run
 
@@ -202,7 +205,7 @@ def _on_texts(run: Callable[[str, str], bool]) -> Callable[[Any, Any], bool]:
     def checked(text: Any, other: Any) -> bool:
         if isinstance(text, str) and isinstance(other, str):
             return run(text, other)
-        raise _Unknown
+        raise Unknown
 
     return checked
 
@@ -235,12 +238,12 @@ def _all_inserted(made: Any, entries: Any) -> Any:
     return made
 
 
-_NATIVE: Final[dict[tuple[str, int], Callable[..., Any]]] = {
+NATIVE: Final[dict[tuple[str, int], Callable[..., Any]]] = {
     ("_==_", 2): values.equal, ("_!=_", 2): lambda left, right: not values.equal(left, right),
-    ("_<_", 2): _ordered(lambda left, right: bool(left < right)),
-    ("_<=_", 2): _ordered(lambda left, right: bool(left <= right)),
-    ("_>_", 2): _ordered(lambda left, right: bool(left > right)),
-    ("_>=_", 2): _ordered(lambda left, right: bool(left >= right)),
+    ("_<_", 2): _ordered(operator.lt),
+    ("_<=_", 2): _ordered(operator.le),
+    ("_>_", 2): _ordered(operator.gt),
+    ("_>=_", 2): _ordered(operator.ge),
     ("_+_", 2): _plus, ("_-_", 2): _minus, ("_*_", 2): _times, ("_/_", 2): _divided, ("_%_", 2): _rest,
     ("!_", 1): _not, ("@in", 2): values.contains, ("_[_]", 2): values.part, ("_?._", 2): values.maybe_part,
     ("_[?_]", 2): values.maybe_part, ("size", 1): values.size, ("dyn", 1): lambda value: value,

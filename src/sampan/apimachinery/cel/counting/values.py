@@ -37,6 +37,8 @@ class WithDefault(dict[str, Any]):
 
 def equal(left: Any, right: Any) -> bool:
     """Numbers of all kinds are compared by value; anything else of different types differs."""
+    if type(left) is str and type(right) is str:
+        return left == right
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, list):

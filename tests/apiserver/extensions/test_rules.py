@@ -63,6 +63,15 @@ def test_messages_are_expressions_reasons_and_paths_too():
     assert errors(raw, {"min": 3, "max": 2}) == ["spec.min: Forbidden: at most 2"]
 
 
+@pytest.mark.parametrize(("text", "said"), [
+    ("' a ' + '\\n'", "a"), ("'a\\nb'", "plain"), ("' '", "plain"), ("self.name", "x" * 5120),
+    ("self.name + 'x'", "plain"),
+])
+def test_a_message_is_one_line_of_five_kibibytes(text, said):
+    raw = ruled("false", messageExpression=text, message="plain")
+    assert errors(raw, {"name": "x" * 5120}) == [f'spec: Invalid value: "object": {said}']
+
+
 def test_a_rule_that_cannot_be_evaluated_fails():
     assert errors(ruled("self.min > 0"), {}) == [
         'spec: Invalid value: "object": no such key: min evaluating rule: self.min > 0']

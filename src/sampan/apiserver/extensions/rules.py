@@ -39,7 +39,7 @@ _OLD: Final = re.compile(r"\boldSelf\b")
 _TEXT: Final = re.compile(r"""[rR]?(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
 _CHAIN: Final = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_][A-Za-z0-9_]*+(?!\s*\())+)")
 _STEP: Final = re.compile(r"\.(?:([A-Za-z_][\w-]*))|\['((?:[^'\\]|\\.)*)'\]")
-_MAX_MESSAGE: Final = 2048
+_MAX_MESSAGE_BYTES: Final = 5 * 1024
 
 
 class Rule:
@@ -111,8 +111,9 @@ class Rule:
                 raise
             except EvaluationError:
                 text = ""
-            if isinstance(text, str) and text.strip() and "\n" not in text and len(text) <= _MAX_MESSAGE:
-                return text.strip()
+            line = text.strip() if isinstance(text, str) else ""
+            if line and "\n" not in line and len(line.encode()) <= _MAX_MESSAGE_BYTES:
+                return line
         return self._message or f"failed rule: {self.text}"
 
     def _message_failure(self, error: EvaluationError) -> str:

@@ -8,6 +8,10 @@ from typing import Final
 _CODES = re.compile(r"^[A-Z_]+: ")
 _TRAILER = re.compile(r" \[[A-Z_]+\]$")
 _UNDECLARED = re.compile(r"(undeclared reference to '\w+)(?:\.\w+)+")
+_NO_OVERLOAD = re.compile(
+    r"(ERROR: <input>:\d+:(\d+): found no matching overload for )'(\w+)' applied to "
+    r"'\(((?:[^(),]|\([^()]*\))+)(?:, ([^\n]*))?\)'\n \| ([^\n]*)"
+)
 _MISSING_KEY = re.compile(r'^Key not found in map : "?(.*?)"?$')
 _INDEX = re.compile(r"^Index error: index=(-?\d+) size=\d+$")
 _PLAIN: Final = {
@@ -46,7 +50,15 @@ class BudgetExceeded(EvaluationError):
 def compile_error(error: Exception) -> CompileError:
     """As cel-go says it, position and marker lines included; of `a.b.c` it says that `a` is unknown."""
     text = _TRAILER.sub("", _CODES.sub("", str(error)))
-    return CompileError("compilation failed: " + _UNDECLARED.sub(r"\1", text))
+    return CompileError("compilation failed: " + _NO_OVERLOAD.sub(_of_its_target, _UNDECLARED.sub(r"\1", text)))
+
+
+def _of_its_target(found: re.Match[str]) -> str:
+    """Of a method it is said what it was called on: `T.(A)` instead of `(T, A)`."""
+    head, column, name, target, rest, line = found.groups()
+    if not line[:int(column) - 1].rstrip().endswith(f".{name}"):
+        return found.group()
+    return f"{head}'{name}' applied to '{target}.({rest or ''})'\n | {line}"
 
 
 def evaluation_error(text: str) -> EvaluationError:

@@ -31,7 +31,10 @@ _SCALARS: Final = {"integer": "int", "number": "double", "boolean": "bool", "str
 _DYNAMIC: Final = frozenset({"int-or-string", "date-time", "byte"})
 _TEXT = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _PATH = re.compile(r"(?<![\w.])(object|oldObject)((?:\.[A-Za-z_]\w*)+)(\s*\()?")
-_HAS = re.compile(r"(?<![\w.])has\(\s*(?:object|oldObject)(?:\.\w+)+\s*\)")
+_ANYTHING: Final = "dyn(0)"
+_HAS = re.compile(r"(?<![\w.])has\(\s*(?:(?:object|oldObject)(?:\.\w+)+|dyn\(0\)[ .\w]*)\s*\)")
+_PROBLEM = re.compile(r"\n(?=ERROR: <input>:)")
+_PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ")
 
 
 def warnings_of(policy: Object) -> list[Object]:
@@ -40,7 +43,7 @@ def warnings_of(policy: Object) -> list[Object]:
     found: list[Object] = []
     for place, text in _expressions(policy):
         said = [
-            f"{kind.api_version}, Kind={kind.kind}: {problem}" for kind, definition in kinds
+            f"{kind.group}/{kind.version}, Kind={kind.kind}: {problem}\n" for kind, definition in kinds
             if (problem := problem_with(text, definition, params=bool(dig(policy, "spec", "paramKind"))))
         ]
         if said:
@@ -60,28 +63,44 @@ def kinds_of(policy: Object) -> list[tuple[Resource, str]]:
             )
             if named and kind.definition:
                 found.setdefault(resource, kind.definition)
-    return list(found.items())[:MAX_KINDS]
+    return sorted(list(found.items())[:MAX_KINDS], key=lambda one: (one[0].group, one[0].version, one[0].kind))
 
 
 def problem_with(text: str, definition: str, *, params: bool) -> str:
-    """Why the expression does not fit objects of the definition, in CEL's words; empty if it does."""
+    """All for which the expression does not fit objects of the definition, in CEL's words; empty if it does."""
     bare = _TEXT.sub(lambda match: " " * len(match.group()), text)
+    checked = text
+    problems: list[tuple[int, int, str]] = []
     for match in _PATH.finditer(bare):
-        unknown = _unknown_field(definition, match.group(2).split(".")[1:], called=bool(match.group(3)))
+        fields = match.group(2).split(".")[1:]
+        unknown = _unknown_field(definition, fields, called=bool(match.group(3)))
         if unknown is not None:
-            position = match.start(2) + sum(len(part) + 1 for part in match.group(2).split(".")[1:unknown + 1])
-            return _undefined(text, match.group(2).split(".")[unknown + 1], position)
-    checked = _HAS.sub(lambda match: "true".ljust(len(match.group())), text)  # has() of a field that there is
+            dot = match.start(2) + sum(len(part) + 1 for part in fields[:unknown])
+            problems.append(_undefined(text, fields[unknown], dot))
+            end = dot + 1 + len(fields[unknown])
+            checked = checked[:match.start()] + _ANYTHING.ljust(end - match.start()) + checked[end:]
+    checked = _HAS.sub(lambda match: "true".ljust(len(match.group())), checked)  # has() of a field that there is
     try:
         _environment(definition, params).compile(checked)
     except CompileError as error:
-        return str(error).replace(f" | {checked}", f" | {text}")
-    return ""
+        problems += _found_by_the_compiler(str(error), checked, text)
+    return "\n".join(problem for _, _, problem in sorted(problems))
 
 
-def _undefined(text: str, field: str, position: int) -> str:
-    marker = "." * position + "^"
-    return f"compilation failed: ERROR: <input>:1:{position + 1}: undefined field '{field}'\n | {text}\n | {marker}"
+def _undefined(text: str, field: str, position: int) -> tuple[int, int, str]:
+    before = text[:position]
+    line, column = before.count("\n") + 1, position - (before.rfind("\n") + 1)
+    marked = f" | {text.splitlines()[line - 1]}\n | {'.' * column}^"
+    return line, column + 1, f"ERROR: <input>:{line}:{column + 1}: undefined field '{field}'\n{marked}"
+
+
+def _found_by_the_compiler(said: str, checked: str, text: str) -> Iterator[tuple[int, int, str]]:
+    """Each problem with its line and column, and with the line as its author wrote it."""
+    wrote = dict(zip(checked.splitlines(), text.splitlines(), strict=False))
+    for problem in _PROBLEM.split(said.removeprefix("compilation failed: ")):
+        place = _PLACE.match(problem)
+        lines = [f" | {wrote.get(line[3:], line[3:])}" if line[:3] == " | " else line for line in problem.split("\n")]
+        yield (int(place.group(1)), int(place.group(2)), "\n".join(lines)) if place else (0, 0, problem)
 
 
 def _expressions(policy: Object) -> Iterator[tuple[str, str]]:

@@ -427,3 +427,41 @@ async def test_deletions_are_not_mutated(cluster: Cluster) -> None:
     await client.create(CONFIG_MAPS, config_map("one"))
     await mutation(client, "Object{data: {'a': 'b'}}")
     await client.delete(CONFIG_MAPS, "one", "default")
+
+
+async def test_each_mutation_has_a_budget_with_its_variables(cluster: Cluster) -> None:
+    _, client = cluster
+    variables = [{"name": f"v{number}", "expression": f"{SEARCH} || {number} == 0"} for number in range(11)]
+    named = [f"variables.v{number}" for number in range(11)]
+    label = "Object{metadata: Object.metadata{labels: {'found': string(%s)}}}"
+    await mutation(client, *[label % " && ".join(named[:10])] * 2, variables=variables)
+    made = await client.create(CONFIG_MAPS, config_map("one", text=TEXT))
+    assert made["metadata"]["labels"] == {"found": "true"}
+    await client.patch(MUTATING_ADMISSION_POLICIES, "m", {"spec": {"mutations": [{
+        "patchType": "ApplyConfiguration", "applyConfiguration": {"expression": label % " && ".join(named)},
+    }]}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    with pytest.raises(Forbidden) as caught:
+        await client.create(CONFIG_MAPS, config_map("two", text=TEXT))
+    assert caught.value.message.endswith(f"policy 'm' with binding 'm' denied request: {SPENT}")
+    await client.patch(MUTATING_ADMISSION_POLICIES, "m", {"spec": {"mutations": [{
+        "patchType": "ApplyConfiguration", "applyConfiguration": {"expression": label % SEARCH},
+    }]}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    with pytest.raises(Forbidden, match="resulted in error: operation cancelled: actual cost limit exceeded"):
+        await client.create(CONFIG_MAPS, config_map("two", text=TEXT * 2))
+
+
+async def test_variables_may_be_times_and_no_optionals(cluster: Cluster) -> None:
+    _, client = cluster
+    variables = [
+        {"name": "moment", "expression": "timestamp('2026-01-02T03:04:05Z')"},
+        {"name": "nothing", "expression": "{'a': optional.none()}"},
+    ]
+    await policy(client, "variables.moment.getFullYear() == 2026", variables=variables)
+    await client.create(CONFIG_MAPS, config_map("one"))
+    await client.patch(VALIDATING_ADMISSION_POLICIES, "p", {"spec": {"validations": [
+        {"expression": "variables.nothing.size() == 1"}]}})
+    await client.list(CONFIG_MAPS, namespace="default")
+    error = await refusal(client, config_map("two"))
+    assert error.message.endswith('composited variable "nothing" fails to evaluate: an optional is no value')

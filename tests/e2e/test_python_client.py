@@ -31,7 +31,7 @@ def namespace(core: client.CoreV1Api) -> Iterator[str]:
         "spec": {"containers": [{"name": "main", "image": "busybox:1", "command": command, "readinessProbe": {
             "httpGet": {"path": "/index.html", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10}}]},
     })
-    eventually(lambda: core.read_namespaced_pod("p", name).status.container_statuses[0].ready)
+    eventually(lambda: any(one.ready for one in core.read_namespaced_pod("p", name).status.container_statuses or ()))
     yield name
     core.delete_namespace(name)
 

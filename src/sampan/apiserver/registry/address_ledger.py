@@ -87,6 +87,10 @@ class AddressLedger:
             if holder is not None:
                 self._spawn(self._ensure(document(change.old.name, *holder)))
 
+    async def fresh_services(self) -> None:
+        """Until every change of a Service that is stored by now has been followed."""
+        await self._reader.fresh(SERVICES)
+
     def is_claimed(self, address: str) -> bool:
         """Whether an object holds it that is not on its way out."""
         found = self._reader.peek(IP_ADDRESSES, address)

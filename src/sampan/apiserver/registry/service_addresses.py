@@ -87,15 +87,22 @@ class ServiceAddresses:
         """Fill in families, addresses and ports. Raises Invalid for those that cannot be had."""
         reservation = Reservation()
         before: Object = (old or {}).get("spec") or {}
-        spec: Object = new["spec"]
-        found = self._families(spec)
-        if not found:
-            found = self._address(spec, before, reservation)
-        found += self._node_ports(spec, before, reservation)
+        found = self._choose(new["spec"], before, reservation)
+        if found:  # perhaps only because a Service that is gone is not seen to be gone yet
+            self.finish(reservation, written=False)
+            await self._ledger.fresh_services()
+            reservation = Reservation()
+            found = self._choose(new["spec"], before, reservation)
         if found:
             self.finish(reservation, written=False)
             raise errors.invalid(SERVICES, name_of(new), found)
         return reservation
+
+    def _choose(self, spec: Object, before: Object, reservation: Reservation) -> list[FieldError]:
+        found = self._families(spec)
+        if not found:
+            found = self._address(spec, before, reservation)
+        return found + self._node_ports(spec, before, reservation)
 
     async def secure(self, reserved: object, obj: Object) -> None:
         """Claim the addresses, and the ports. Raises Invalid if another took one meanwhile."""

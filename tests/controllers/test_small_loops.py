@@ -123,6 +123,27 @@ def test_the_ttl_of_secrets_grows_with_the_cluster_and_shrinks_later(make) -> No
     assert not node_ttl.plan(node, 0)
 
 
+@pytest.mark.parametrize(("before", "after", "known", "written"), [
+    (0, 1, 0, 0), (99, 100, 0, 0), (100, 101, 0, 15), (101, 100, 1, 15), (91, 90, 1, 15), (91, 92, 1, 15),
+    (90, 89, 1, 0), (500, 501, 1, 30), (450, 449, 2, 15),
+])
+def test_the_time_changes_with_a_node_that_comes_or_goes_beyond_the_step(before, after, known, written) -> None:
+    assert node_ttl.step_for(before, known) == known
+    assert node_ttl.STEPS[node_ttl.step_for(after, known)].ttl_s == written
+
+
+@pytest.mark.parametrize(("annotations", "ttl_s", "patched"), [
+    (None, 0, True), (None, 15, True), ({}, 10, True), ({"a": "b"}, 10, True), ({node_ttl.ANNOTATION: "0"}, 60, True),
+    ({node_ttl.ANNOTATION: "60", "a": "b"}, 30, True), ({node_ttl.ANNOTATION: "60", "a": "b"}, 60, False),
+])
+def test_a_node_is_told_its_time_unless_it_knows(make, annotations, ttl_s, patched) -> None:
+    node = make.node()
+    if annotations is not None:
+        node["metadata"]["annotations"] = annotations
+    steps = node_ttl.plan(node, ttl_s).steps
+    assert [step.patch["metadata"]["annotations"] for step in steps] == [{node_ttl.ANNOTATION: str(ttl_s)}] * patched
+
+
 def signing(make, name: str, **data: str) -> Object:
     fields = {"token-id": name, "token-secret": "f395accd246ae52d", "usage-bootstrap-signing": "true", **data}
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in fields.items()}
@@ -216,6 +237,15 @@ def test_pod_certificate_requests_go_after_a_quarter_of_an_hour(make) -> None:
     assert pod_certificate_cleaner.plan(asked, make.now).requeue_after_s == 655
     [delete] = pod_certificate_cleaner.plan(asked, make.now + timedelta(minutes=11)).steps
     assert isinstance(delete, Delete)
+
+
+@pytest.mark.parametrize("status", [{}, {"conditions": [{"type": "Denied", "status": "True", "reason": "Foo"}]}])
+@pytest.mark.parametrize(("created", "goes"), [("2026-01-02T02:49:06Z", False), ("2026-01-02T02:49:04Z", True)])
+def test_a_pod_certificate_request_goes_by_its_age_whether_answered_or_not(make, status, created, goes) -> None:
+    asked = {"metadata": make.meta("a", creationTimestamp=created), "status": status}
+    found = pod_certificate_cleaner.plan(asked, make.now)
+    assert [type(step) for step in found.steps] == [Delete] * goes
+    assert found.requeue_after_s == (None if goes else 1)
 
 
 def test_a_new_ca_makes_a_new_bundle_and_the_old_one_goes(make) -> None:

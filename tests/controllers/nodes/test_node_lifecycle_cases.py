@@ -159,11 +159,12 @@ def heard(make, at: str) -> Object:
     (("03:00:00", "03:00:00"), ("03:00:00", "03:01:00"), True),
     (("03:00:00", "03:00:00"), ("03:01:00", "03:00:00"), True),
     (("03:00:00", "03:00:00"), ("03:00:00", "03:00:00"), False), (("03:00:00", ""), ("03:00:00", "03:00:00"), True),
-    (("03:00:00", "03:00:00"), ("03:00:00", ""), False), (("03:00:00", "03:01:00"), ("03:00:00", "03:00:00"), False),
+    (("03:00:00", "03:00:00"), ("03:00:00", ""), False), (("03:00:00", "03:01:00"), ("03:00:00", "03:00:00"), True),
     (("03:00:00", ""), ("", ""), True), (("", ""), ("03:00:00", ""), True), (("", ""), ("", ""), False),
 ], ids=[
     "silent", "status", "no status, lease renewed", "no status, lease expired", "lease renewed", "status only",
-    "neither", "lease appears", "lease deleted", "lease from earlier", "condition removed", "first status", "never",
+    "neither", "lease appears", "lease deleted", "lease renewed by a clock that was set back", "condition removed",
+    "first status", "never",
 ])
 def test_what_is_a_sign_of_life(make, first, second, is_alive) -> None:
     known = next_health(None, heard(make, first[0]), lease(first[1]), 100.0)

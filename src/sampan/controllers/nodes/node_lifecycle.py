@@ -169,8 +169,9 @@ def _status(node: Object, type: str) -> str:
 def next_health(known: Health | None, node: Object, lease: Object | None, now: float) -> Health:
     """What is known of a node after a look at what its kubelet changes while it lives.
 
-    A Lease counts when it was renewed; that it is gone, or from earlier, is no sign of life. Any other time in the
-    Ready condition is one. A node that was never heard of has been silent since it was created.
+    Any other time in the Lease or in the Ready condition is a sign of life; that the Lease is gone is none. Upstream
+    wants a later time in the Lease: after a clock was set back by an hour all nodes would seem lost for an hour. A node
+    that was never heard of has been silent since it was created.
     """
     ready = condition(node, "Ready")
     heartbeat = str((ready or {}).get("lastHeartbeatTime") or "")
@@ -179,12 +180,10 @@ def next_health(known: Health | None, node: Object, lease: Object | None, now: f
         never = ready is None and not renewed
         age_s = (effects.now() - times.parse(meta(node)["creationTimestamp"])).total_seconds() if never else 0.0
         return Health(renewed, heartbeat, now - age_s, uid_of(node))
-    is_renewed = renewed != known.renewed and bool(renewed) and (
-        not known.renewed or times.parse(renewed) > times.parse(known.renewed)
-    )
-    if not is_renewed and heartbeat == known.heartbeat:
+    renewed = renewed or known.renewed
+    if (renewed, heartbeat) == (known.renewed, known.heartbeat):
         return known
-    return Health(renewed if is_renewed else known.renewed, heartbeat, now, uid_of(node))
+    return Health(renewed, heartbeat, now, uid_of(node))
 
 
 def needs_eviction(node: Object) -> bool:

@@ -38,8 +38,10 @@ class Step:
     before: int
     after: int
     life: Life
-    told: Told
-    """What it was told last."""
+    at_s: float
+    """When it decided so."""
+    told: Told | None = None
+    """What it was told last; nothing where a bound alone decided."""
 
     @property
     def is_up(self) -> bool:
@@ -96,8 +98,10 @@ class Autoscalers:
             if not min(low for low, _ in bounds) <= size(new) <= max(high for _, high in bounds):
                 yield f"{title(scaler)} set {title(new)} to {size(new)}, outside of {bounds[-1]}"
             if not max(low for low, _ in bounds) <= size(old) <= min(high for _, high in bounds):
-                continue  # it was outside, and is brought back, whatever the metrics say
-            yield from self._judged(world, change, scaler)
+                step = Step(scaler, new, size(old), size(new), change.cause.life, change.cause.sent_at_s)
+                self._steps[uid_of(new)].append((step, change))  # it was outside, whatever the metrics say
+            else:
+                yield from self._judged(world, change, scaler)
 
     def _judged(self, world: World, change: Change, scaler: Object) -> Iterator[str]:
         new, old, life = change.new, change.old, change.cause.life
@@ -109,13 +113,14 @@ class Autoscalers:
             if world.noted(app_of(new), "told"):
                 yield f"{title(scaler)} set {title(new)} to {size(new)} without having asked for metrics"
             return
-        step = Step(scaler, new, size(old), size(new), life, heard[-1])
+        step = Step(scaler, new, size(old), size(new), life, heard[-1].asked_at_s, heard[-1])
         for problem in (*self._heard(step), *self._too_fast(step), *self._too_soon(world, change, step)):
             yield f"{title(scaler)} set {title(new)} from {step.before} to {step.after}: {problem}"
         self._steps[uid_of(new)].append((step, change))
 
     def _heard(self, step: Step) -> Iterator[str]:
         """What it did is within what it was last told, missing pods taken for idle or for busy."""
+        assert step.told is not None
         usages, wanted = step.told.usages_milli, target_milli(step.scaler, step.target)
         if not usages:
             yield "it had no metrics"
@@ -151,11 +156,11 @@ class Autoscalers:
 
     def _allowed(self, step: Step, policy: Object) -> int:
         """The furthest that a policy lets it go: of what was done about when the period began, what gives it room."""
-        began = step.told.asked_at_s - int(policy["periodSeconds"])
+        began = step.at_s - int(policy["periodSeconds"])
         start = step.before - sum(
             one.after - one.before for one, change in self._steps[uid_of(step.target)]
             if one.life is step.life and change.cause.acknowledged
-            and one.told.asked_at_s > began + (AROUND_S if one.is_up is step.is_up else -AROUND_S)
+            and one.at_s > began + (AROUND_S if one.is_up is step.is_up else -AROUND_S)
         )
         value = int(policy["value"])
         if policy["type"] == "Pods":
@@ -169,7 +174,7 @@ class Autoscalers:
         up = step.is_up
         rule = dig(step.scaler, "spec", "behavior", "scaleUp" if up else "scaleDown", default={})
         window = int(rule.get("stabilizationWindowSeconds", 0 if up else DEFAULT_WINDOW_S))
-        since = step.told.asked_at_s - window + AROUND_S
+        since = step.at_s - window + AROUND_S
         said = [
             one.replicas for one in self._advice[uid_of(step.target)]
             if one.told.life is step.life and one.told.asked_at_s > since and one.replicas is not None
@@ -177,7 +182,7 @@ class Autoscalers:
         if not up:
             said += [
                 one.after for one, _ in self._steps[uid_of(step.target)]
-                if one.life is step.life and one.told.asked_at_s > since and one.is_up
+                if one.life is step.life and one.at_s > since and one.is_up and one.told is not None
             ]
         bar = (min if up else max)(said, default=step.after)
         if step.after > bar if up else step.after < bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from ipaddress import ip_network
@@ -13,6 +14,7 @@ from tests.controllers.lab import Lab, on_a_cluster
 from sampan.api.resources import NODES
 from sampan.apimachinery.object import Object
 from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.manager import ControllerManager
 from sampan.controllers.nodes.node_ipam import Occupancy, next_free, plan
 from sampan.controllers.nodes.node_ranges import NodeRange, network_of, ranges_of
 from sampan.reconcile.measures import families
@@ -210,3 +212,37 @@ def test_on_a_cluster_a_node_with_a_subnet_of_its_own_does_not_keep_others_from_
         await lab.until(has)
 
     on_a_cluster(scenario, nodes=0, controllers="node-ipam-controller")
+
+
+def test_figures_of_a_cluster_count_services_nodes_and_tries() -> None:
+    async def scenario(lab: Lab) -> None:
+        config = ControllerManagerConfig(
+            controllers="node-ipam-controller", cluster_cidr="10.42.0.0/16", service_cidr="10.42.0.0/22",
+        )
+        manager = ControllerManager(lab.cluster.client_of("system:masters", "system:masters"), config)
+        running = asyncio.ensure_future(manager.run())
+        registry = CollectorRegistry()
+        registry.register(manager)
+
+        def figures() -> tuple[float | None, ...]:
+            names = (
+                "usage_cidrs", "cidrs_allocations_total", "cidrs_releases_total", "allocation_tries_per_request_sum",
+            )
+            labels = {"clusterCIDR": "10.42.0.0/16"}
+            return tuple(registry.get_sample_value(f"node_ipam_controller_cidrset_{name}", labels) for name in names)
+
+        async def until(*wanted: float | None) -> None:
+            async def check() -> bool:
+                return figures() == wanted
+
+            await lab.until(check, within_s=60.0, what=f"{wanted}")
+
+        await lab.client.create(NODES, {"metadata": {"name": "a"}})
+        await lab.client.create(NODES, {"metadata": {"name": "b"}})
+        await until(6 / 256, 6.0, None, 4.0)
+        await lab.client.delete(NODES, "a")
+        await until(5 / 256, 6.0, 1.0, 4.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    on_a_cluster(scenario, nodes=0, controllers="serviceaccount-controller")

@@ -12,6 +12,7 @@ import math
 from datetime import timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.controllers.lab import Lab, on_a_cluster
 
 from sampan import effects
@@ -19,9 +20,19 @@ from sampan.api.resources import CORE_EVENTS, LEASES, NODES, PODS
 from sampan.apimachinery.object import Object, dig, name_of
 from sampan.controllers import times
 from sampan.controllers.config import ControllerManagerConfig
+from sampan.controllers.manager import ControllerManager
 from sampan.controllers.nodes import node_lifecycle
 from sampan.controllers.nodes.node_lifecycle import Observed, begins_eviction, needs_eviction, next_health, plan
-from sampan.controllers.nodes.node_zones import EXCLUDED, EvictionQueues, Zone, all_lost, rate_of, zone_of, zones_of
+from sampan.controllers.nodes.node_zones import (
+    EXCLUDED,
+    EvictionQueues,
+    Zone,
+    all_lost,
+    metric_label,
+    rate_of,
+    zone_of,
+    zones_of,
+)
 
 CONFIG = ControllerManagerConfig(large_cluster_size=20)
 BETA, TOPOLOGY = "failure-domain.beta.kubernetes.io/", "topology.kubernetes.io/"
@@ -91,15 +102,18 @@ def test_nodes_take_turns_in_the_order_in_which_they_were_lost() -> None:
     queues = EvictionQueues(0.1)
     for node in ("first", "second", "third", "first"):
         queues.join("z", node)
-    assert waits(queues, 100.0, "first", "second", "third", "unheard of") == [0.0, math.inf, math.inf, math.inf]
+    assert waits(queues, 100.0, "first", "second", "third", "unheard of") == [0.0, 10.0, 20.0, math.inf]
     queues.spend("z", 100.0)
-    assert waits(queues, 104.0, "first", "second") == [6.0, math.inf]
+    assert waits(queues, 104.0, "first", "second") == [6.0, 16.0]
     queues.leave("first")
-    assert waits(queues, 104.0, "first", "second", "third") == [math.inf, 6.0, math.inf]
+    assert waits(queues, 104.0, "first", "second", "third") == [math.inf, 6.0, 16.0]
     queues.leave("second")
     assert waits(queues, 110.0, "third") == [0.0]
     queues.join("z", "first")
-    assert waits(queues, 110.0, "third", "first") == [0.0, math.inf]
+    assert waits(queues, 110.0, "third", "first") == [0.0, 10.0]
+    for number in range(20):
+        queues.join("z", f"later-{number}")
+    assert waits(queues, 110.0, "later-5", "later-6") == [70.0, math.inf]
 
 
 def test_a_node_that_moves_to_another_zone_waits_there() -> None:
@@ -391,3 +405,70 @@ def test_a_node_without_status_whose_lease_is_renewed_is_left_alone() -> None:
         assert (await lab.client.get(NODES, "silent"))["status"]["conditions"]
 
     on_a_cluster(scenario, nodes=0, controllers="node-lifecycle-controller")
+
+
+def test_the_silence_of_a_node_counts_anew_when_not_all_are_lost_any_more() -> None:
+    async def scenario(lab: Lab) -> None:
+        fleet = Fleet(lab)
+        await fleet.add("a", "quiet", ready=F)
+        await fleet.live(10)
+        del fleet.ready["quiet"]
+        await fleet.live(40)
+        fleet.ready["a"] = T
+
+        async def ready() -> str:
+            found = (await lab.client.get(NODES, "quiet"))["status"]["conditions"]
+            return str(next(one["status"] for one in found if one["type"] == "Ready"))
+
+        await fleet.live(40)
+        assert await ready() == F
+        await fleet.live(25)
+        assert await ready() == U
+
+    on_a_cluster(scenario, nodes=0, controllers="node-lifecycle-controller")
+
+
+def test_a_node_that_is_deleted_while_it_waits_keeps_nobody_waiting() -> None:
+    async def scenario(lab: Lab) -> None:
+        fleet = Fleet(lab)
+        await fleet.add("a", "b", "c", "well-1", "well-2", "well-3", "well-4")
+        await fleet.live(10)
+        for name in ("a", "b", "c"):
+            fleet.ready[name] = F
+            await fleet._beat()
+            await asyncio.sleep(0.5)
+        del fleet.ready["b"]
+        await lab.client.delete(NODES, "b")
+        await fleet.live(25)
+        assert await fleet.taints() == {"a": "not-ready", "c": "not-ready"}
+
+    on_a_cluster(scenario, nodes=0, controllers="node-lifecycle-controller")
+
+
+def test_evictions_follow_the_pace_to_the_second_and_are_counted_without_swaps() -> None:
+    async def scenario(lab: Lab) -> None:
+        config = ControllerManagerConfig(controllers="node-lifecycle-controller", node_eviction_per_s=1.0)
+        manager = ControllerManager(lab.cluster.client_of("system:masters", "system:masters"), config)
+        running = asyncio.ensure_future(manager.run())
+        registry = CollectorRegistry()
+        registry.register(manager)
+
+        def counted() -> float | None:
+            return registry.get_sample_value("node_collector_evictions_total", {"zone": metric_label("/z")})
+
+        fleet = Fleet(lab)
+        lost = ("a", "b", "c")
+        await fleet.add(*lost, "well-1", "well-2", "well-3", "well-4")
+        await fleet.live(15)
+        assert counted() == 0.0
+        fleet.ready |= dict.fromkeys(lost, F)
+        await fleet._beat()
+        await asyncio.sleep(4)
+        assert set(await fleet.taints()) == set(lost) and counted() == 3.0
+        del fleet.ready["a"]
+        await fleet.live(70)
+        assert (await fleet.taints())["a"] == "unreachable" and counted() == 3.0
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    on_a_cluster(scenario, nodes=0, controllers="serviceaccount-controller")

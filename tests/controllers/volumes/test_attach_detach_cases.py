@@ -38,6 +38,8 @@ from sampan.controllers.volumes.attachments import (
     unique_name,
 )
 from sampan.reconcile.plan import Create, Delete
+from sampan.sim.cluster import SimCluster, SimConfig
+from sampan.sim.loop import run
 
 DRIVER = "disk.example.com"
 LOOPS = "persistentvolume-attach-detach-controller,serviceaccount-controller"
@@ -420,3 +422,69 @@ def test_figures_of_volumes_in_use_in_both_worlds_and_of_force() -> None:
         await asyncio.gather(running, return_exceptions=True)
 
     on_a_cluster(lambda lab: scenario(Site(lab)), nodes=0, controllers="serviceaccount-controller")
+
+
+def test_what_only_the_volume_the_node_or_the_pods_state_says_counts_too() -> None:
+    async def scenario(site: Site) -> None:
+        stale = [{"name": f"kubernetes.io/csi/{DRIVER}^lost", "devicePath": ""}]
+        await site.node("a", volumesAttached=stale)
+
+        async def is_empty() -> bool:
+            return not dig(await site.lab.client.get(NODES, "a"), "status", "volumesAttached")
+
+        await site.lab.until(is_empty)
+        await site.claim("data")
+        claim = await site.lab.get(PERSISTENT_VOLUME_CLAIMS, "data")
+        reference = {"namespace": "default", "name": "data", "uid": uid_of(claim)}
+        change = {"spec": {"claimRef": {**reference, "uid": "another"}}}
+        await site.lab.client.patch(PERSISTENT_VOLUMES, "pv-data", change, type="merge")
+        await site.pod("db", "a")
+        await asyncio.sleep(30)
+        assert await site.attached() == []
+        await site.lab.client.patch(PERSISTENT_VOLUMES, "pv-data", {"spec": {"claimRef": reference}}, type="merge")
+        await site.until_attached(("a", False))
+        await site.lab.patch(PODS, "db", metadata={"finalizers": ["example.com/held"]})
+        await site.lab.client.delete(PODS, "db", "default")
+        await site.until_attached()
+        assert (await site.lab.get(PODS, "db"))["metadata"]["deletionTimestamp"]
+
+    story(scenario)
+
+
+def test_a_claim_that_is_not_the_pods_own_is_not_attached_for_its_ephemeral_volume() -> None:
+    async def scenario(site: Site) -> None:
+        await site.node("a")
+        await asyncio.sleep(2)
+        await site.claim("db-v")
+        template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+        await site.lab.create(PODS, "db", spec={
+            "containers": [{"name": "c", "image": "i"}], "nodeName": "a",
+            "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": template}}],
+        })
+        await asyncio.sleep(30)
+        assert await site.attached() == []
+
+    story(scenario)
+
+
+@pytest.mark.parametrize("is_disabled", [False, True])
+def test_whether_force_is_used_is_configured(is_disabled) -> None:
+    async def play() -> None:
+        controllers = ControllerManagerConfig(controllers=LOOPS, disable_force_detach_on_timeout=is_disabled)
+        async with SimCluster(21, config=SimConfig((), controllers=controllers)) as cluster:
+            site = Site(Lab(cluster))
+            await site.node("a")
+            await asyncio.sleep(2)
+            await site.claim("data")
+            await site.pod("db", "a")
+            await site.until_attached(("a", False))
+            await site.report(
+                "a", conditions=[{"type": "Ready", "status": "Unknown"}],
+                volumesInUse=[unique_name(volume("pv-data"))],
+            )
+            await asyncio.sleep(5)
+            await site.lab.client.delete(PODS, "db", "default")
+            await asyncio.sleep(400)
+            assert await site.attached() == ([("a", False)] if is_disabled else [])
+
+    run(play())

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from sampan.apimachinery.object import Object, labels_of
 from sampan.controllers.config import ControllerManagerConfig
@@ -23,6 +24,8 @@ from sampan.reconcile.measures import Reading
 LABELS = tuple((f"failure-domain.beta.kubernetes.io/{what}", f"topology.kubernetes.io/{what}")
                for what in ("region", "zone"))
 """Region and zone, each under its older name, which goes first as upstream has it, and its present one."""
+_FORESEEN = 8
+"""For so many of those that wait it is said when their turn comes."""
 EXCLUDED = "node.kubernetes.io/exclude-disruption"
 
 
@@ -132,11 +135,13 @@ class EvictionQueues:
             queue.waiting.pop(node, None)
 
     def wait_s(self, zone: str, node: str, now: float) -> float:
-        """For how long the node has to wait; infinite while others are before it, or nobody may begin."""
+        """For how long the node has to wait, 0 if it may begin; infinite if nobody may, or many are before it."""
         queue = self._zones.get(zone)
-        if queue is None or queue.rate_per_s <= 0 or next(iter(queue.waiting), None) != node:
-            return math.inf
-        return max(queue.next_at - now, 0.0)
+        if queue is not None and queue.rate_per_s > 0:
+            for place, waiting in enumerate(islice(queue.waiting, _FORESEEN)):
+                if waiting == node:
+                    return max(queue.next_at - now, 0.0) + place / queue.rate_per_s
+        return math.inf
 
     def spend(self, zone: str, now: float) -> None:
         """A node of the zone has begun. It stays the first until its taint is seen: nobody begins in the meantime."""

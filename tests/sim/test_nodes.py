@@ -10,6 +10,7 @@ import pytest
 from sampan.api.resources import LEASES, NODES, PODS
 from sampan.apimachinery import errors
 from sampan.apimachinery.object import Object
+from sampan.client.client import Client
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 from sampan.sim.stages import EXIT_CODE, READY_AFTER, RUN_SECONDS, next_stage
@@ -73,6 +74,37 @@ def test_annotations_say_how_long_a_pod_runs_and_how_it_ends() -> None:
             status = (await cluster.client.get(PODS, "bad", "default"))["status"]
             assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
 
+    run(main())
+
+
+def test_of_one_pod_a_node_writes_one_thing_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a kubelet does: else what is told to stop while its end is being written fails after it has succeeded."""
+    original, writing, ended = Client.patch, 0, []
+
+    async def slow(client: Client, resource: Any, name: str, patch: Object, *args: Any, **options: Any) -> Object:
+        nonlocal writing
+        phase = patch.get("status", {}).get("phase")
+        if phase not in ("Succeeded", "Failed"):
+            return await original(client, resource, name, patch, *args, **options)
+        ended.append(phase)
+        writing += 1
+        assert writing == 1
+        await asyncio.sleep(5)
+        writing -= 1
+        return await original(client, resource, name, patch, *args, **options)
+
+    async def main() -> None:
+        async with SimCluster(1, nodes=1) as cluster:
+            held = pod("p", {RUN_SECONDS: "1"}, restartPolicy="Never")
+            held["metadata"]["finalizers"] = ["example.com/held"]
+            await cluster.client.create(PODS, held)
+            while not ended:
+                await asyncio.sleep(0.1)
+            await cluster.client.delete(PODS, "p", "default")
+            await asyncio.sleep(60)
+            assert ended == ["Succeeded"] and await phase(cluster, "p") == "Succeeded"
+
+    monkeypatch.setattr(Client, "patch", slow)
     run(main())
 
 

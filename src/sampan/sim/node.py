@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from sampan import effects
 from sampan.api.resources import LEASES, NODES, PODS
 from sampan.apimachinery import errors
-from sampan.apimachinery.object import Object, key_of, name_of, namespace_of, uid_of
+from sampan.apimachinery.object import Object, key_of, meta, name_of, namespace_of, uid_of
 from sampan.client.client import Client
 from sampan.client.informer import Informer, InformerFactory
 from sampan.sim.stages import RESTART, STAGES, PodPlace, Stage, next_stage
@@ -131,12 +132,14 @@ class Fleet:
         self._stages = stages
         self._due: list[tuple[float, int, str, str, Stage]] = []
         self._planned: dict[str, tuple[str, str]] = {}
+        self._known_from: dict[str, float] = {}
+        """By pod's uid, the version from which on its node looks at it: what it wrote last, none while it writes."""
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     async def run(self, client: Client) -> None:
-        self._due, self._planned = [], {}
+        self._due, self._planned, self._known_from = [], {}, {}
         factory = InformerFactory(client)
         pods = factory.informer(PODS)
         pods.add_handler(self._plan, lambda old, new: self._plan(new), self._gone)
@@ -218,9 +221,9 @@ class Fleet:
     # Pods
 
     def _plan(self, pod: Object) -> None:
-        """Note what happens to the pod next, unless that is planned already."""
+        """Note what happens to the pod next, unless that is planned already, or its node knows more by now."""
         node = self.nodes.get((pod.get("spec") or {}).get("nodeName") or "")
-        if node is None:
+        if node is None or int(meta(pod)["resourceVersion"]) < self._known_from.get(uid_of(pod), 0):
             return
         stage = next_stage(pod, self._stages)
         key = key_of(pod)
@@ -237,6 +240,7 @@ class Fleet:
 
     def _gone(self, pod: Object) -> None:
         self._planned.pop(key_of(pod), None)
+        self._known_from.pop(uid_of(pod), None)
         node = self.nodes.get((pod.get("spec") or {}).get("nodeName") or "")
         if node is not None:
             node.release(pod)
@@ -280,21 +284,28 @@ class Fleet:
                 self._spawn(self._attempt(client, pods, pod, RESTART))
 
     async def _attempt(self, client: Client, pods: Informer, pod: Object, stage: Stage) -> None:
-        """Apply a stage; if that fails, look again in a moment what the pod needs now."""
-        if not await self._try(self._apply(client, pod, stage), f"{stage.name} {key_of(pod)}"):
+        """Apply a stage, and plan the next one from what came of it; if it fails, from what the pod is in a moment."""
+        key, uid = key_of(pod), uid_of(pod)
+        self._known_from[uid] = math.inf
+        if not await self._try(self._apply(client, pod, stage), f"{stage.name} {key}"):
+            self._known_from.pop(uid, None)
             await asyncio.sleep(RETRY_S)
-            current = pods.lister.get_by_key(key_of(pod))
-            if current is not None:
-                self._plan(current)
+        current = pods.lister.get_by_key(key)
+        if current is not None:
+            self._plan(current)
 
     async def _apply(self, client: Client, pod: Object, stage: Stage) -> None:
-        node = self.nodes[pod["spec"]["nodeName"]]
+        node, known_from = self.nodes[pod["spec"]["nodeName"]], 0
         status = stage.effect(pod, node.place(pod))
         if status is None:
             await client.delete(PODS, name_of(pod), namespace_of(pod), grace_period_s=0, uid=uid_of(pod))
         else:
             patch: Object = {"metadata": {"uid": uid_of(pod)}, "status": status}
-            await client.patch(PODS, name_of(pod), patch, namespace_of(pod), type="strategic", subresource="status")
+            written = await client.patch(
+                PODS, name_of(pod), patch, namespace_of(pod), type="strategic", subresource="status"
+            )
+            known_from = int(meta(written)["resourceVersion"])
+        self._known_from[uid_of(pod)] = known_from
 
     async def _try(self, attempt: Coroutine[Any, Any, None], what: str) -> bool:
         """Whether it worked. The pod may be gone or changed by now, the server away; anything else is worth a line."""

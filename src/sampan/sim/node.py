@@ -295,17 +295,15 @@ class Fleet:
             self._plan(current)
 
     async def _apply(self, client: Client, pod: Object, stage: Stage) -> None:
-        node, known_from = self.nodes[pod["spec"]["nodeName"]], 0
-        status = stage.effect(pod, node.place(pod))
-        if status is None:
+        status = stage.effect(pod, self.nodes[pod["spec"]["nodeName"]].place(pod))
+        if status is None:  # that was the last that its node does for it, even if a finalizer holds it
             await client.delete(PODS, name_of(pod), namespace_of(pod), grace_period_s=0, uid=uid_of(pod))
-        else:
-            patch: Object = {"metadata": {"uid": uid_of(pod)}, "status": status}
-            written = await client.patch(
-                PODS, name_of(pod), patch, namespace_of(pod), type="strategic", subresource="status"
-            )
-            known_from = int(meta(written)["resourceVersion"])
-        self._known_from[uid_of(pod)] = known_from
+            return
+        patch: Object = {"metadata": {"uid": uid_of(pod)}, "status": status}
+        written = await client.patch(
+            PODS, name_of(pod), patch, namespace_of(pod), type="strategic", subresource="status"
+        )
+        self._known_from[uid_of(pod)] = int(meta(written)["resourceVersion"])
 
     async def _try(self, attempt: Coroutine[Any, Any, None], what: str) -> bool:
         """Whether it worked. The pod may be gone or changed by now, the server away; anything else is worth a line."""

@@ -68,9 +68,11 @@ class Gangs:
             yield from self._in_one_place(world, group, change)
 
     def _enough(self, world: World, group: str, bind: Change, now_s: float) -> Iterator[str]:
-        life = bind.cause.life
+        life, present = bind.cause.life, world.get(GROUPS, group_key(bind.obj))
         if life.over or bind.cause.lost or is_troubled(world, life.component, now_s):
             return
+        if present is None or uid_of(present) != group:
+            return  # it was dissolved while it was being bound
         began = bind.at_s - BINDING_S
         part = [
             one for one in self._members[group].values()

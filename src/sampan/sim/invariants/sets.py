@@ -15,6 +15,7 @@ from sampan.sim.world import PODS, Change, GroupResource, World, is_active, is_f
 STATEFUL_SETS: Final[GroupResource] = ("apps", "statefulsets")
 DAEMON_SETS: Final[GroupResource] = ("apps", "daemonsets")
 CLAIMS: Final[GroupResource] = ("core", "persistentvolumeclaims")
+BY_SET: Final = "statefulset-controller"
 RETENTION_S: Final = 30.0
 """How long it may take until claims follow a changed policy."""
 
@@ -70,7 +71,7 @@ class StatefulSetOrder:
                 yield f"{title(pod)} was made before {name_of(owner)}-{before} was ready"
 
     def _taken(self, world: World, change: Change, owner: Object, ordinal: int) -> Iterator[str]:
-        if change.cause.by != "statefulset-controller":
+        if change.cause.by != BY_SET:
             return
         uid, informed = uid_of(owner), world.informed_until_s(change.cause)
         ordered = dig(owner, "spec", "podManagementPolicy") != "Parallel"
@@ -177,6 +178,8 @@ class ClaimsOfSets:
             world.note(change.key, "claim", new is not None)
             yield from self._collected(world, change)
             return
+        if change.old is not None:
+            self._note_taken(world, change, change.old)
         if new is None or change.old is not None or is_finished(new):
             return
         owner = world.owner(new, STATEFUL_SETS)
@@ -199,6 +202,15 @@ class ClaimsOfSets:
         for ordinal in range(start + size(new), start + size(old)):
             if (pod := f"{name_of(new)}-{ordinal}") not in living:
                 world.note(uid_of(new), "gone before", pod)
+
+    def _note_taken(self, world: World, change: Change, old: Object) -> None:
+        """The same for one that somebody else takes after its set shrank, and before the set's controller knows."""
+        owner, is_going = world.owner(old, STATEFUL_SETS), change.new is None or is_being_deleted(change.new)
+        if owner is None or not is_going or is_being_deleted(old) or change.cause.by == BY_SET:
+            return
+        start = dig(owner, "spec", "ordinals", "start", default=0)
+        if ordinal_of(old) not in range(start, start + size(owner)):
+            world.note(uid_of(owner), "gone before", name_of(old))
 
     def _collected(self, world: World, change: Change) -> Iterator[str]:
         old, new = change.old, change.new

@@ -169,14 +169,14 @@ def replace_node() -> Action:
 
 
 def lose_zone() -> Action:
-    """All nodes of a zone, or some of them, fall silent for a while."""
+    """All nodes of a zone fall silent for a while, or all but one, or one, or all that there are."""
 
     async def act(stage: Stage) -> None:
         fleet = stage.cluster.fleet
         zones = sorted({node.spec.labels["topology.kubernetes.io/zone"] for node in fleet.nodes.values()})
         zone = stage.rng.choice(zones)
         nodes = [name for name, node in fleet.nodes.items() if node.spec.labels["topology.kubernetes.io/zone"] == zone]
-        lost = nodes if stage.rng.random() < 0.6 else nodes[:1]
+        lost = stage.rng.choices((nodes, nodes[1:], nodes[:1], list(fleet.nodes)), (4, 2, 3, 1))[0]
         for name in lost:
             fleet.stop_node(name)
         await asyncio.sleep(stage.rng.uniform(10.0, 150.0))

@@ -12,8 +12,9 @@ from typing import Any, Final
 from sampan import effects
 from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, meta, namespace_of, uid_of
 from sampan.apimachinery.selectors import from_labels
+from sampan.sim.invariants import nodes as node_invariants
 from sampan.sim.invariants.jobs import is_over, lives_until_s
-from sampan.sim.invariants.pods import amount
+from sampan.sim.invariants.pods import NODES, amount
 from sampan.sim.invariants.policies import BUDGETS, quota_usage, selects
 from sampan.sim.invariants.replicas import size
 from sampan.sim.world import (
@@ -33,7 +34,7 @@ UNSETTLED: Final = "sim.sampan/unsettled"
 """A label: this object need not come to rest."""
 LATE_S: Final = 30.0
 SETTLING_KINDS: Final = frozenset({
-    PODS, ("apps", "deployments"), ("apps", "replicasets"), ("apps", "statefulsets"), ("apps", "daemonsets"),
+    PODS, NODES, ("apps", "deployments"), ("apps", "replicasets"), ("apps", "statefulsets"), ("apps", "daemonsets"),
     ("batch", "jobs"), ("batch", "cronjobs"), ("core", "persistentvolumeclaims"), ("core", "persistentvolumes"),
     ("core", "namespaces"), ("core", "configmaps"), ("core", "services"), ("discovery.k8s.io", "endpointslices"),
     ("policy", "poddisruptionbudgets"), ("core", "resourcequotas"), ("core", "replicationcontrollers"),
@@ -235,6 +236,7 @@ def _quota(world: World, obj: Object) -> Iterator[str]:
 
 CHECKS: Final[dict[GroupResource, Callable[[World, Object], Iterator[str]]]] = {
     PODS: _pod,
+    NODES: lambda world, node: node_invariants.unsettled(node),
     ("apps", "deployments"): _deployment,
     ("apps", "replicasets"): _replicas,
     ("core", "replicationcontrollers"): _replicas,

@@ -24,6 +24,7 @@ SCHEDULER_DIES_WITH_ITS_BINDING_UNDER_WAY = FaultPlan((
 NEW_NODES_ARE_NOT_SEEN = FaultPlan(tuple(
     StaleWatch(at, 30.0, "pod-garbage-collector-controller", "/nodes") for at in (1.0, 40.0, 80.0)
 ))
+THE_CLOCK_JUMPS_ONCE = FaultPlan((ClockJump(15.0, 12.0, 3600.0),))
 CLOCKS_JUMP = FaultPlan(tuple(ClockJump(15.0 + 30 * n, 12.0, 3600.0) for n in range(15)))
 
 
@@ -247,7 +248,24 @@ MUTANTS = (
            "if ends_at > now:", "if False:", "jobs"),
     Mutant("a job that has ended stays", "controllers.jobs.ttl_after_finished:expires_at",
            "if ttl_s is None:", "if True:", "jobs"),
-    # Endpoints, budgets, quotas, volumes, daemons, nodes
+    # Nodes and zones that are lost
+    Mutant("lost nodes do not take turns", "controllers.nodes.node_zones:EvictionQueues.spend",
+           "if queue.rate_per_s > 0:", "if False:", "zones", minutes=8.0),
+    Mutant("when all is lost, all is emptied", "controllers.nodes.node_zones:all_lost",
+           "return bool(zones) and all(", "return False and all(", "zones", 6, minutes=8.0),
+    Mutant("what is left of a zone is emptied", "controllers.nodes.node_zones:rate_of",
+           "if zone.is_lost or not partly:", "if True:", "zones", 6, minutes=8.0),
+    Mutant("tolerations have no time", "controllers.nodes.taint_eviction:eviction_time",
+           'max(used["tolerationSeconds"], 0)', "0", "zones", minutes=8.0),
+    Mutant("a Lease of an earlier time is none", "controllers.nodes.node_lifecycle:next_health",
+           "if (renewed, heartbeat) == (known.renewed, known.heartbeat):",
+           "if renewed <= known.renewed and heartbeat == known.heartbeat:", "zones", plan=THE_CLOCK_JUMPS_ONCE),
+    Mutant("a node that is back keeps its taint", "controllers.nodes.node_lifecycle:wanted_taints",
+           "if effect == taints.NO_EXECUTE and key in taints.MANAGED_NO_EXECUTE and key != no_execute:", "if False:",
+           "zones", minutes=8.0),
+    Mutant("a node that has no taint is emptied", "controllers.nodes.taint_eviction:waits",
+           'if taint.get("effect") == taints.NO_EXECUTE]', "]", "zones", minutes=8.0),
+    # Endpoints, budgets, quotas, volumes, daemons
     Mutant("who is going is sent to", "controllers.services.endpointslice:endpoint_of",
            "(serving and not terminating)", "serving", "deployments"),
     Mutant("who is going is not said to be", "controllers.services.endpointslice:endpoint_of",

@@ -1,4 +1,4 @@
-"""Nodes and whole zones fall silent: pods leave single nodes, and stay where a whole zone is lost."""
+"""Nodes and zones fall silent: pods leave them one by one, and stay where most of a zone is lost, or everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCENARIO = Scenario(
     apart=("node-lifecycle-controller", "taint-eviction-controller"),
     objects=((DEPLOYMENTS, deployment("web", 8)), (STATEFUL_SETS, stateful_set("db", 3))),
     actions=((2, lose_zone()), (2, scale(DEPLOYMENTS, "web", 6, 10))),
-    nodes=9,
+    nodes=12,
     every_s=40,
     minutes=8,
 )

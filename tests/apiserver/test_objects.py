@@ -192,12 +192,12 @@ async def test_writes_that_share_parts_with_the_stored_object_leave_it_as_it_was
     store_update = WritePath._store_update
     seen = []
 
-    async def checked(path, request, new, old, revision):
+    async def checked(path, request, new, old, revision, **how):
         found = await path._store.get(path._key(request))
         assert old == codec.decode_stored(found.value, revision)
         assert new["metadata"] is not old["metadata"]
         seen.append(request.shares)
-        return await store_update(path, request, new, old, revision)
+        return await store_update(path, request, new, old, revision, **how)
 
     monkeypatch.setattr(WritePath, "_store_update", checked)
     async with serving() as (_, client):

@@ -266,10 +266,13 @@ class Spared:
         return not any(priority_of(world, pod) > above and may_preempt(world, pod) for pod in others)
 
     def _counts(self, world: World, pod: Object, node: str, taken: Sequence[_Taken]) -> bool:
-        """Who waits counts only if it may have been on its way here when the victims were chosen."""
+        """Who waits counts only if it may have been on its way here when the victims were chosen, or one was for it."""
         if node_of(pod):
             return True
-        return world.known[uid_of(pod)].born_at_s < taken[0].at_s
+        born_at_s, priority = world.known[uid_of(pod)].born_at_s, priority_of(world, pod)
+        return born_at_s < taken[0].at_s or any(
+            born_at_s < one.at_s and priority_of(world, one.pod) < priority for one in taken
+        )
 
     def _is_unclear(self, world: World, taken: Sequence[_Taken], limit: int) -> bool:
         """Some of them went for somebody else, or with their groups."""

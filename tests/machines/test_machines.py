@@ -120,16 +120,19 @@ def test_a_function_runs_inside_and_the_process_stays_outside(tmp_path: Path) ->
 
 async def test_sweep_ends_processes_by_namespace_marker_and_cgroup_and_no_others(layout: Layout) -> None:
     (node,) = nodes(layout, 1)
-    sleep = [sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"]
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+    sleep = [sys.executable, "-c", stubborn]
     group = Path("/sys/fs/cgroup/pids") if Path("/sys/fs/cgroup/pids").is_dir() else Path("/sys/fs/cgroup")
     group = group / layout.cgroup / "pod" / "container"
     group.mkdir(parents=True)
-    inside = subprocess.Popen(exec_in(node.namespace, sleep))
-    marked = subprocess.Popen(sleep, env={CLUSTER_VARIABLE: layout.name})
-    grouped = subprocess.Popen(sleep)
+    inside = subprocess.Popen(exec_in(node.namespace, sleep), stdout=subprocess.PIPE)
+    marked = subprocess.Popen(sleep, env={CLUSTER_VARIABLE: layout.name}, stdout=subprocess.PIPE)
+    grouped = subprocess.Popen(sleep, stdout=subprocess.PIPE)
     (group / "cgroup.procs").write_text(str(grouped.pid))
-    bystander = subprocess.Popen(sleep, env={CLUSTER_VARIABLE: layout.name + "x"})
+    bystander = subprocess.Popen(sleep, env={CLUSTER_VARIABLE: layout.name + "x"}, stdout=subprocess.PIPE)
     try:
+        for process in (inside, marked, grouped, bystander):
+            assert process.stdout is not None and process.stdout.readline() == b"\n"  # it is where it is to be
         assert {inside.pid, marked.pid, grouped.pid} <= {p.pid for p in leftovers(layout.name, layout).processes}
         await sweep(layout.name, layout, grace_s=0.3)
         assert [p.wait(60) for p in (inside, marked, grouped)] == [-signal.SIGKILL] * 3
@@ -138,7 +141,7 @@ async def test_sweep_ends_processes_by_namespace_marker_and_cgroup_and_no_others
     finally:
         for process in (inside, marked, grouped, bystander):
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 async def test_a_pid_file_names_a_process_only_together_with_its_start(layout: Layout) -> None:

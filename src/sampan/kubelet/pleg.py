@@ -156,14 +156,14 @@ class PLEG:
         """Compare with what is known of the pod; ask for details of what is new."""
         boxes, items = list(sandboxes), list(containers)
         fingerprint = _fingerprint(boxes, items)
-        if fingerprint == self._seen.get(uid) and not self._unexplained(uid):
+        unexplained = self._unexplained(uid)
+        if fingerprint == self._seen.get(uid) and not unexplained:
             return
         if not boxes and not items:
             self._forget(uid)
             self._on_change(uid)
             return
         before = self.state(uid)
-        unexplained = self._unexplained(uid)
         known_runs = {run.id: run for run in before.containers if run.has_exited and run.id not in unexplained}
         known_boxes = {box.sandbox.id: box for box in before.sandboxes if box.ips}
         try:

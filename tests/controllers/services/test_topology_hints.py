@@ -119,7 +119,7 @@ def test_wrong_hints_are_put_right_and_others_taken_away(make, distribution, hin
     pods = (make.pod("p", ready=True, ip="10.244.0.1", node="n1"), make.pod("q", ip="10.244.0.2", node="n2"))
     service = make.service(trafficDistribution="PreferClose")
     [create] = plan(Observed(service, pods, (), nodes), make.now).steps
-    wrong = {**create.obj, "metadata": make.meta("web-1", labels=create.obj["metadata"]["labels"])}
+    wrong = {**create.obj, "metadata": make.meta("web-1", service, labels=create.obj["metadata"]["labels"])}
     wrong["endpoints"] = [{**one, "hints": {"forZones": [{"name": "c"}]}} for one in create.obj["endpoints"]]
     asked = make.service(**({"trafficDistribution": distribution} if distribution else {}))
     [update] = plan(Observed(asked, pods, (wrong,), nodes), make.now).steps
@@ -131,7 +131,7 @@ def test_that_hints_are_given_is_told_once_and_that_they_are_not_each_time(make)
     nodes = Topology.of([zoned(make, "n1", "a"), zoned(make, "n2", "b")])
     pods = tuple(make.pod(f"p{n}", ready=True, ip=f"10.244.0.{n}", node=f"n{n}") for n in (1, 2))
     [create] = plan(Observed(automatic(make), pods, (), nodes), make.now).steps
-    known = {**create.obj, "metadata": make.meta("web-1", labels=create.obj["metadata"]["labels"])}
+    known = {**create.obj, "metadata": make.meta("web-1", automatic(make), labels=create.obj["metadata"]["labels"])}
     more = (*pods, *(make.pod(f"q{n}", ready=True, ip=f"10.244.1.{n}", node=f"n{n}") for n in (1, 2)))
     grown = plan(Observed(automatic(make), more, (known,), nodes), make.now)
     assert grown.steps and not grown.notes

@@ -1,9 +1,10 @@
 """Endpoints: the older form of EndpointSlices, one object of the Service's own name, for clients that still read it.
 
 Observed: a Service with a selector, the pods it selects, its Endpoints. Desired: pods with the same ports share a
-subset; in it, ready pods are `addresses` and the others `notReadyAddresses`. A pod that is being deleted is in neither,
-unless the Service publishes not-ready addresses. Beyond 1000 addresses the rest is left out and an annotation says so.
-The object is made, changed, or deleted with its Service.
+subset (`subsets`); in it, ready pods are `addresses` and the others `notReadyAddresses`. A pod that is being deleted is
+in neither, unless the Service publishes not-ready addresses. Beyond 1000 addresses the rest is left out, of each subset
+its share, and an annotation says so. The object is made, changed, or deleted with its Service; locks of old leader
+election are left alone.
 """
 
 from __future__ import annotations
@@ -38,23 +39,23 @@ from sampan.controllers.services.service_backends import (
     services_of_pod,
     target_of,
 )
+from sampan.controllers.services.subsets import NOT_READY, READY, PortKey, port_key, repacked
 from sampan.controllers.services.trigger_times import TriggerTimes, stamped
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Update
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
+LEADER = "control-plane.alpha.kubernetes.io/leader"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 CAPACITY = 1000
-
-PortKey = tuple[tuple[str, str, int, str], ...]
 
 
 def plan(
     service: Object, pods: tuple[Object, ...], existing: Object | None, trigger: datetime | None = None
 ) -> Plan:
     """Make the Service's Endpoints list `pods`. `trigger` is the moment that a change goes back to."""
-    subsets, cut = _within_capacity(subsets_of(service, pods))
+    subsets, cut = within_capacity(subsets_of(service, pods))
     labels = {**labels_of(service), MANAGED_BY: MANAGER}
     labels.pop(HEADLESS_LABEL, None)
     if is_headless(service):
@@ -81,9 +82,9 @@ def plan(
 
 
 def subsets_of(service: Object, pods: tuple[Object, ...]) -> list[Object]:
-    """The subsets, in the order of their ports; addresses in the order of IP and uid."""
+    """The pods' addresses, by the ports that they have in common."""
     family = families_of(service)[0]
-    groups: dict[PortKey, tuple[list[Object], list[Object]]] = {}
+    groups: dict[tuple[PortKey, ...], Object] = {}
     ports_of = ports_by_pod(service)
     for pod in pods:
         if not belongs(pod, terminating=publishes_all(service)) or not addresses_of(pod, family):
@@ -91,10 +92,10 @@ def subsets_of(service: Object, pods: tuple[Object, ...]) -> list[Object]:
         ports = ports_of(pod)
         if not ports and not (is_headless(service) and not dig(service, "spec", "ports")):
             continue
-        key = tuple((p["name"], p["protocol"], p["port"], p.get("appProtocol", "")) for p in ports)
-        ready, not_ready = groups.setdefault(key, ([], []))
-        (ready if publishes_all(service) or is_ready(pod) else not_ready).append(_address(pod, service, family))
-    return [_subset(key, *groups[key]) for key in sorted(groups)]
+        group = groups.setdefault(tuple(map(port_key, ports)), {READY: [], NOT_READY: [], "ports": ports})
+        field = READY if publishes_all(service) or is_ready(pod) else NOT_READY
+        group[field].append(_address(pod, service, family))
+    return repacked(groups.values())
 
 
 def _address(pod: Object, service: Object, family: str) -> Object:
@@ -106,65 +107,55 @@ def _address(pod: Object, service: Object, family: str) -> Object:
     return address
 
 
-def _subset(key: PortKey, ready: list[Object], not_ready: list[Object]) -> Object:
-    def order(address: Object) -> tuple[str, str]:
-        return address["ip"], address["targetRef"]["uid"]
-
-    subset: Object = {}
-    if ready:
-        subset["addresses"] = sorted(ready, key=order)
-    if not_ready:
-        subset["notReadyAddresses"] = sorted(not_ready, key=order)
-    if key:
-        subset["ports"] = [_port(*port) for port in key]
-    return subset
-
-
-def _port(name: str, protocol: str, number: int, application: str) -> Object:
-    port: Object = {"name": name} if name else {}
-    port |= {"port": number, "protocol": protocol}
-    return {**port, "appProtocol": application} if application else port
-
-
-def _within_capacity(subsets: list[Object]) -> tuple[list[Object], bool]:
-    """At most 1000 addresses, ready ones first; and whether any were left out."""
-    room, cut = CAPACITY, False
-    kept: list[dict[str, list[Object]]] = [{} for _ in subsets]
-    for field in ("addresses", "notReadyAddresses"):
-        for subset, target in zip(subsets, kept, strict=True):
-            found = subset.get(field, [])
-            target[field] = found[:room]
-            cut = cut or len(found) > room
-            room -= len(target[field])
-    if not cut:
+def within_capacity(subsets: list[Object]) -> tuple[list[Object], bool]:
+    """At most 1000 addresses, ready ones first, each subset about its share of them; and whether any were left out."""
+    counts = {field: sum(len(one.get(field, ())) for one in subsets) for field in (READY, NOT_READY)}
+    if counts[READY] + counts[NOT_READY] <= CAPACITY:
         return subsets, False
-    result = []
-    for subset, target in zip(subsets, kept, strict=True):
-        limited = {**subset, **target}
-        if target["addresses"] or target["notReadyAddresses"]:
-            result.append({key: value for key, value in limited.items() if value})
-    return result, True
+    cut, other = (READY, NOT_READY) if counts[READY] > CAPACITY else (NOT_READY, READY)
+    room = left = CAPACITY if cut == READY else CAPACITY - counts[READY]
+    kept = []
+    for subset in subsets:
+        found = subset.get(cut, [])
+        share = min(-(-len(found) * room // counts[cut]), left)
+        left -= share
+        limited = {**subset, cut: found[:share]} | ({other: []} if cut == READY else {})
+        if limited.get(READY) or limited.get(NOT_READY):
+            kept.append({field: value for field, value in limited.items() if value})
+    return kept, True
 
 
 class EndpointsReconciler:
-    """Keys are Services. Endpoints whose Service is gone are deleted if this controller made them."""
+    """Keys are Services. Endpoints of a Service that is gone are deleted, also if somebody wrote them by hand; those
+    that were there without a Service before this loop began only if this controller made them."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._services = wiring.watch(SERVICES)
         self._pods = wiring.watch(PODS, services_of_pod(self._services))
         self._endpoints = wiring.watch(ENDPOINTS)
         self._triggers = TriggerTimes()
+        self._seen: set[str] = set()
+        """The Services that were there."""
 
     async def reconcile(self, key: str) -> Plan:
         namespace, name = split_key(key)
         service, existing = self._services.get(name, namespace), self._endpoints.get(name, namespace)
         if service is None:
             self._triggers.forget(key)
-            made_here = existing is not None and labels_of(existing).get(MANAGED_BY) == MANAGER
-            if existing is None or not made_here:
-                return NOTHING
-            return Plan((Delete(ENDPOINTS, name, namespace, uid=uid_of(existing)),))
+            deleted = key in self._seen
+            self._seen.discard(key)
+            return leftover(existing, deleted=deleted)
+        self._seen.add(key)
         if not is_ours(service):
             return NOTHING
         pods = selected_by(service, self._pods)
         return plan(service, pods, existing, self._triggers.of(key, service, pods))
+
+
+def leftover(existing: Object | None, *, deleted: bool) -> Plan:
+    """What becomes of Endpoints without a Service. `deleted`: there was one."""
+    if existing is None or LEADER in annotations_of(existing):
+        return NOTHING
+    if not deleted and labels_of(existing).get(MANAGED_BY) != MANAGER:
+        return NOTHING
+    return Plan((Delete(ENDPOINTS, name_of(existing), namespace_of(existing), uid=uid_of(existing)),))

@@ -4,14 +4,14 @@ Observed: a Service, the pods it selects, the slices made for it, the nodes. Des
 (on a node that exists, unless addresses are published in any case) is in exactly one slice of its address family and
 port numbers, with conditions `ready` (use it), `serving` (it is ready, whatever else) and `terminating` (it is being
 deleted). A slice holds at most 100 endpoints. As few slices change as possible, even if they are not full then. A
-Service without pods has one empty slice, so that readers can tell "none" from "not yet known". Hints say whom an
-endpoint is near (`topology_hints`).
+Service without pods has one empty slice without ports, so that readers can tell "none" from "not yet known". Hints say
+whom an endpoint is near (`topology_hints`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sampan.api.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
@@ -65,6 +65,15 @@ PortKey = tuple[tuple[str, str, int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a Service found that is told only when it is new: whether zones were to get their shares, and
+    which pods were on nodes that are not there."""
+
+    shared: bool = False
+    lost: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """A Service, the pods it selects, its slices, and what is known of the nodes (None: nothing matters)."""
 
@@ -72,30 +81,61 @@ class Observed:
     pods: tuple[Object, ...]
     slices: tuple[Object, ...]
     topology: Topology | None = None
+    before: Look = Look()
 
     @property
     def placed(self) -> tuple[Object, ...]:
-        """The pods without those whose node is not there (yet)."""
+        """The pods that are endpoints."""
+        return tuple(pod for pod in self.pods if belongs(pod, terminating=True) and not self.is_lost(pod))
+
+    @property
+    def lost(self) -> tuple[Object, ...]:
+        """The pods that would be endpoints but for their node, which is not there (yet)."""
+        return tuple(pod for pod in self.pods if belongs(pod, terminating=True) and self.is_lost(pod))
+
+    def is_lost(self, pod: Object) -> bool:
         if self.topology is None or publishes_all(self.service):
-            return self.pods
-        return tuple(pod for pod in self.pods if dig(pod, "spec", "nodeName") in self.topology.zones)
+            return False
+        return dig(pod, "spec", "nodeName") not in self.topology.zones
+
+    @property
+    def look(self) -> Look:
+        return Look(is_automatic(self.service), frozenset(uid_of(pod) for pod in self.lost))
 
 
 def plan(observed: Observed, trigger: datetime | None = None) -> Plan:
-    """What to write so that the Service's slices tell the truth. `trigger` is the moment that changes go back to."""
-    families = families_of(observed.service)
-    steps: list[Step] = [_deletion(one) for one in observed.slices if one.get("addressType") not in families]
+    """What to write so that the Service's slices tell the truth. `trigger` is the moment that changes go back to.
+
+    Slices that are being deleted do not count, and those of an earlier Service of the name go. For a Service that is
+    being deleted no slice is made: the garbage collector takes them away.
+    """
+    service = observed.service
+    families = families_of(service)
+    kept = [one for one in observed.slices if not is_being_deleted(one)]
+    ours = tuple(one for one in kept if one.get("addressType") in families and _is_of(one, service))
+    steps: list[Step] = []
     notes: list[Note] = []
-    is_enabled = any(one.get("hints") for each in observed.slices for one in each.get("endpoints") or ())
+    is_enabled = any(one.get("hints") for each in ours for one in each.get("endpoints") or ())
     for family in families:
-        found, why = _family(observed, family, trigger)
+        found, why = _family(replace(observed, slices=ours), family, trigger)
         steps += found
-        if found and is_automatic(observed.service) and (why or not is_enabled):
-            notes.append(_told(observed.service, family, why))
-            is_enabled = not why
-    lost = len(observed.placed) < len(observed.pods)
-    again = LOST_NODE_RETRY_S if lost else TOPOLOGY_RESYNC_S if is_automatic(observed.service) else None
+        if is_automatic(service):
+            if found and (why or not is_enabled):
+                notes.append(_told(service, family, why))
+                is_enabled = not why
+        elif is_enabled and observed.before.shared:
+            notes.append(_told(service, family, "Topology Aware Hints has been disabled"))
+    if is_being_deleted(service):
+        steps = [step for step in steps if not isinstance(step, Create)]
+    steps += [_deletion(one) for one in kept if one not in ours]
+    notes += [_missing_node(service, pod) for pod in observed.lost if uid_of(pod) not in observed.before.lost]
+    again = LOST_NODE_RETRY_S if observed.lost else TOPOLOGY_RESYNC_S if is_automatic(service) else None
     return Plan(tuple(steps), tuple(notes), again)
+
+
+def _is_of(one: Object, service: Object) -> bool:
+    owners = meta(one).get("ownerReferences") or ()
+    return any(owner.get("kind") == "Service" and owner.get("uid") == uid_of(service) for owner in owners)
 
 
 def _told(service: Object, family: str, why: str) -> Note:
@@ -104,13 +144,20 @@ def _told(service: Object, family: str, why: str) -> Note:
     return Note(service, NORMAL, ENABLED, f"Topology Aware Hints has been enabled, addressType: {family}")
 
 
+def _missing_node(service: Object, pod: Object) -> Note:
+    who = f"{namespace_of(service)}/{name_of(service)}"
+    return _problem(
+        service, f"skipping Pod {name_of(pod)} for Service {who}: Node {dig(pod, 'spec', 'nodeName')} Not Found"
+    )
+
+
 def _family(observed: Observed, family: str, trigger: datetime | None) -> tuple[list[Step], str]:
     """What to write for one family, and why endpoints have no hints if they should."""
     topology = observed.topology or Topology()
     wanted: dict[PortKey, dict[str, Object]] = {}
     ports_of = ports_by_pod(observed.service)
     for pod in observed.placed:
-        if belongs(pod, terminating=True) and addresses_of(pod, family):
+        if addresses_of(pod, family):
             ports = _port_key(ports_of(pod))
             endpoint = endpoint_of(pod, observed.service, family, topology.zones)
             wanted.setdefault(ports, {})[uid_of(pod)] = endpoint
@@ -120,22 +167,25 @@ def _family(observed: Observed, family: str, trigger: datetime | None) -> tuple[
         if one.get("addressType") == family:
             there.setdefault(_port_key(one.get("ports") or []), []).append(one)
     if not wanted:
-        ports = next(iter(there), ())
-        wanted[ports] = {}
+        wanted[()] = {}
     steps: list[Step] = []
     for ports in sorted(wanted.keys() | there.keys()):
         placed = _place(there.get(ports, []), wanted.get(ports), keep_one=len(wanted) == 1 and ports in wanted)
         steps += _writes(observed.service, family, ports, placed, trigger)
-    return _recycled(steps, {name_of(one): one for one in observed.slices}, trigger), why
+    return _recycled(observed, steps, trigger), why
 
 
-def _recycled(steps: list[Step], slices: Mapping[str, Object], trigger: datetime | None) -> list[Step]:
+def _recycled(observed: Observed, steps: list[Step], trigger: datetime | None) -> list[Step]:
     """A slice that would go becomes one that would come, whatever its ports were: one write instead of two."""
+    slices = {name_of(one): one for one in observed.slices}
     going = [step for step in steps if isinstance(step, Delete)]
     coming = [step for step in steps if isinstance(step, Create)]
     pairs = list(zip(going, coming, strict=False))
     done = {id(step) for pair in pairs for step in pair}
-    updates = [_update(slices[gone.name], come.obj, trigger, come.failed) for gone, come in pairs]
+    updates = [
+        _update(slices[gone.name], come.obj, trigger, _failed(observed.service, f"update {gone.name}"))
+        for gone, come in pairs
+    ]
     return [*updates, *(step for step in steps if id(step) not in done)]
 
 
@@ -211,7 +261,11 @@ def _writes(
 
 def _failed(service: Object, what: str) -> Note:
     who = f"{namespace_of(service)}/{name_of(service)}"
-    problem = f"failed to {what} EndpointSlice for Service {who}: {{error}}"
+    return _problem(service, f"failed to {what} EndpointSlice for Service {who}: {{error}}")
+
+
+def _problem(service: Object, problem: str) -> Note:
+    who = f"{namespace_of(service)}/{name_of(service)}"
     return Note(
         service, WARNING, "FailedToUpdateEndpointSlices", f"Error updating Endpoint Slices for Service {who}: {problem}"
     )
@@ -317,6 +371,7 @@ class EndpointSliceReconciler:
         self._nodes = wiring.watch(NODES, self._node_changed, node_facts)
         self._topology: Topology | None = None
         self._triggers = TriggerTimes()
+        self._looks: dict[str, Look] = {}
         changes, readings = slice_measures(
             "endpoint_slice_controller", lambda: [one for one in self._slices.list() if _service_of_slice(one)]
         )
@@ -328,13 +383,17 @@ class EndpointSliceReconciler:
         service = self._services.get(name, namespace)
         if service is None:
             self._triggers.forget(key)
-        if service is None or not is_ours(service) or is_being_deleted(service):
+            self._looks.pop(key, None)
+        if service is None or not is_ours(service):
             return NOTHING
         slices = tuple(sorted(self._slices.by_index("service", key), key=key_of))
         if self._topology is None:
             self._topology = Topology.of(self._nodes.list())
         pods = selected_by(service, self._pods)
-        return plan(Observed(service, pods, slices, self._topology), self._triggers.of(key, service, pods))
+        observed = Observed(service, pods, slices, self._topology, self._looks.pop(key, Look()))
+        if observed.look != Look():
+            self._looks[key] = observed.look
+        return plan(observed, self._triggers.of(key, service, pods))
 
     def _node_changed(self, node: Object) -> tuple[str, ...]:
         """What is known of the nodes is worked out anew with the next Service; none is looked at because of it."""

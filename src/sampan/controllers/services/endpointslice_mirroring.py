@@ -3,15 +3,15 @@
 Observed: Endpoints, the Service of their name, the slices made from them. Desired: a slice for each family and set of
 ports, with the Endpoints' labels and annotations, so that whoever still writes Endpoints for a Service without a
 selector is heard by those who read slices. Nothing is mirrored that says `endpointslice.kubernetes.io/skip-mirror:
-"true"`, that is a lock of old leader election, or whose Service has a selector or is missing. Of each subset at most
-1000 addresses are taken; an Event on the Endpoints says how many were left out.
+"true"`, that is a lock of old leader election, or whose Service has a selector or is missing. Subsets are put in their
+usual form first (`subsets`), so that an address with several ports is in one slice. Of each subset at most 1000
+addresses are taken; an Event on the Endpoints says how many were left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TypeAlias
 
 from sampan.api.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
@@ -31,59 +31,78 @@ from sampan.apimachinery.object import (
 from sampan.client.events import WARNING
 from sampan.controllers.ownership import reference_to
 from sampan.controllers.services import trigger_times
+from sampan.controllers.services.endpoints import LEADER
 from sampan.controllers.services.endpointslice import MANAGED_BY, SERVICE_NAME, counting, slice_measures
-from sampan.controllers.services.service_backends import without_reserved
+from sampan.controllers.services.service_backends import address_of, without_reserved
+from sampan.controllers.services.subsets import NOT_READY, READY, PortKey, port_key, repacked
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Create, Delete, Note, Plan, Step, Update
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
-LEADER = "control-plane.alpha.kubernetes.io/leader"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _NOT_COPIED = (trigger_times.ANNOTATION, LAST_APPLIED)
 LIMIT = 1000
 
-Shape: TypeAlias = tuple[str, tuple[tuple[str, int, str], ...]]
+Shape: TypeAlias = tuple[str, tuple[PortKey, ...]]
 """A family and ports: what all endpoints of a slice share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The endpoints of one shape, by address."""
+    """The endpoints of one shape, by what they are told apart by."""
 
     family: str
     ports: list[Object]
-    endpoints: dict[str, Object]
+    endpoints: dict[tuple[str, ...], Object]
 
 
 def plan(endpoints: Object | None, service: Object | None, slices: Sequence[Object]) -> Plan:
-    """Make the mirrored slices say what the Endpoints say."""
+    """Make the mirrored slices say what the Endpoints say. A slice that nobody needs any more becomes one that is
+    missing, if it is of the same family. Slices that are being deleted do not count."""
+    free = [one for one in slices if not is_being_deleted(one)]
     if endpoints is None or service is None or not is_mirrored(endpoints, service):
-        return Plan(tuple(_deletion(one) for one in slices))
-    free = list(slices)
+        return Plan(tuple(_deletion(one) for one in free))
     steps: list[Step] = []
     groups, notes = sorted_out(endpoints)
+    missing = []
     for wanted in mirrored(endpoints, groups):
         same = next((one for one in free if _shape(one) == _shape(wanted)), None)
         if same is None:
-            steps.append(Create(ENDPOINT_SLICES, wanted))
+            missing.append(wanted)
             continue
         free.remove(same)
         if _says(same) != _says(wanted):
-            metadata = {**meta(same), "labels": labels_of(wanted), "annotations": annotations_of(wanted)}
-            steps.append(Update(ENDPOINT_SLICES, {**same, "metadata": metadata, "endpoints": wanted["endpoints"]}))
+            steps.append(_update(same, wanted))
+    for wanted in missing:
+        other = next((one for one in free if one.get("addressType") == wanted["addressType"]), None)
+        if other is not None:
+            free.remove(other)
+            steps.append(_update(other, wanted))
+        elif not is_being_deleted(endpoints):
+            steps.append(Create(ENDPOINT_SLICES, wanted))
     return Plan((*steps, *(_deletion(one) for one in free)), notes)
 
 
+def _update(known: Object, wanted: Object) -> Update:
+    """Let a slice say what is wanted."""
+    metadata = {
+        **meta(known), "labels": labels_of(wanted), "annotations": annotations_of(wanted),
+        "ownerReferences": meta(wanted)["ownerReferences"],
+    }
+    changed = {**known, "metadata": metadata, "endpoints": wanted["endpoints"], "ports": wanted["ports"]}
+    return Update(ENDPOINT_SLICES, changed)
+
+
 def _says(one: Object) -> tuple[object, ...]:
-    return one.get("endpoints") or [], labels_of(one), annotations_of(one)
+    owners = [owner.get("uid") for owner in meta(one).get("ownerReferences") or ()]
+    return one.get("endpoints") or [], labels_of(one), annotations_of(one), owners
 
 
 def is_mirrored(endpoints: Object, service: Object) -> bool:
     return (
         not dig(service, "spec", "selector") and labels_of(endpoints).get(SKIP) != "true"
         and LEADER not in annotations_of(endpoints)
-        and not is_being_deleted(endpoints) and not is_being_deleted(service)
     )
 
 
@@ -91,21 +110,21 @@ def sorted_out(endpoints: Object) -> tuple[dict[Shape, Group], tuple[Note, ...]]
     """The endpoints of all subsets by family and ports; Events about those that were left out."""
     groups: dict[Shape, Group] = {}
     invalid = too_many = 0
-    for subset in endpoints.get("subsets") or ():
+    for subset in repacked(endpoints.get("subsets") or ()):
         room = LIMIT
         for address, ready in _addresses(subset):
             if not room:
                 too_many += 1
                 continue
-            try:
-                family = f"IPv{ip_address(address['ip']).version}"
-            except ValueError:
+            found = address_of(address["ip"])
+            if found is None:
                 invalid += 1
                 continue
             room -= 1
-            ports = list(subset.get("ports") or ())
-            group = groups.setdefault(_shape({"addressType": family, "ports": ports}), Group(family, ports, {}))
-            group.endpoints.setdefault(address["ip"], _endpoint(address, ready=ready))
+            ports = [{"name": "", **port} for port in subset.get("ports") or ()]
+            shape = _shape({"addressType": found.family, "ports": ports})
+            group = groups.setdefault(shape, Group(found.family, ports, {}))
+            group.endpoints[_identity(found.text, address)] = _endpoint(found.text, address, ready=ready)
     notes = []
     about = {"apiVersion": "v1", "kind": "Endpoints", **endpoints}
     if invalid:
@@ -121,9 +140,9 @@ def sorted_out(endpoints: Object) -> tuple[dict[Shape, Group], tuple[Note, ...]]
 
 
 def _addresses(subset: Object) -> Iterator[tuple[Object, bool]]:
-    for field, ready in (("addresses", True), ("notReadyAddresses", False)):
+    for field in (READY, NOT_READY):
         for address in subset.get(field) or ():
-            yield address, ready
+            yield address, field == READY
 
 
 def mirrored(endpoints: Object, groups: Mapping[Shape, Group]) -> Iterator[Object]:
@@ -145,15 +164,18 @@ def mirrored(endpoints: Object, groups: Mapping[Shape, Group]) -> Iterator[Objec
         }
 
 
-def _endpoint(address: Object, *, ready: bool) -> Object:
-    found: Object = {"addresses": [address["ip"]], "conditions": {"ready": ready}}
+def _identity(ip: str, address: Object) -> tuple[str, ...]:
+    target = address.get("targetRef") or {}
+    return ip, address.get("hostname", ""), target.get("namespace", ""), target.get("name", ""), target.get("uid", "")
+
+
+def _endpoint(ip: str, address: Object, *, ready: bool) -> Object:
+    found: Object = {"addresses": [ip], "conditions": {"ready": ready}}
     return found | {field: address[field] for field in ("hostname", "nodeName", "targetRef") if address.get(field)}
 
 
 def _shape(one: Object) -> Shape:
-    found = one.get("ports") or ()
-    ports = [(port.get("name", ""), port.get("port", 0), port.get("protocol", "TCP")) for port in found]
-    return str(one.get("addressType")), tuple(sorted(ports))
+    return str(one.get("addressType")), tuple(sorted(map(port_key, one.get("ports") or ())))
 
 
 def _deletion(one: Object) -> Delete:

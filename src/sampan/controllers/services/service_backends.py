@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, name_of, namespace_of, uid_of
@@ -35,16 +36,31 @@ def publishes_all(service: Object) -> bool:
 
 
 def addresses_of(pod: Object, family: str) -> list[str]:
-    """The pod's addresses of one family: IPv4 or IPv6."""
+    """The pod's addresses of one family, IPv4 or IPv6, in their usual form."""
     listed = [entry.get("ip") for entry in dig(pod, "status", "podIPs", default=())]
-    found = [text for text in (listed or [dig(pod, "status", "podIP")]) if text]
-    return [text for text in found if _family_of(text) == family]
+    found = [address_of(text) for text in (listed or [dig(pod, "status", "podIP")]) if text]
+    return [one.text for one in found if one is not None and one.family == family]
+
+
+class Address(NamedTuple):
+    """An address in its usual form, and the family it is of: IPv4 or IPv6."""
+
+    family: str
+    text: str
 
 
 @functools.lru_cache(maxsize=4096)
-def _family_of(address: str) -> str:
-    """Parsing an address takes longer than all else that is asked of a pod, and it stays the same."""
-    return f"IPv{ipaddress.ip_address(address).version}"
+def address_of(text: str) -> Address | None:
+    """What an address means however it is written: with zeros in front, in capitals, IPv4 inside of IPv6. None if it
+    is no address. Reading one takes longer than all else that is asked of a pod, and it stays the same."""
+    plain = text if ":" in text else ".".join(part.lstrip("0") or part[:1] for part in text.split("."))
+    try:
+        found = ipaddress.ip_address(plain)
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return Address(f"IPv{found.version}", str(found))
 
 
 def families_of(service: Object) -> tuple[str, ...]:

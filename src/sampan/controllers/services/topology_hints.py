@@ -58,7 +58,7 @@ def node_facts(node: Object) -> object:
 def is_automatic(service: Object) -> bool:
     """Whether zones are to get endpoints by their share."""
     found = annotations_of(service)
-    return str(found.get(OLD_MODE, found.get(MODE, ""))).lower() == "auto"
+    return found.get(OLD_MODE, found.get(MODE)) in ("Auto", "auto")
 
 
 def add_hints(service: Object, endpoints: Sequence[Object], topology: Topology) -> str:

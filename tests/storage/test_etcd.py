@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import grpc
 import pytest
 from aetcd import rpc
 from tests.ports import free_port
@@ -23,8 +24,8 @@ class LosingConnection(Connection):
 
     lose = 0
 
-    async def call(self, method, request):  # type: ignore[no-untyped-def]
-        answer = await super().call(method, request)
+    async def call(self, method, request, timeout):  # type: ignore[no-untyped-def]
+        answer = await super().call(method, request, timeout)
         if isinstance(request, rpc.TxnRequest) and self.lose:
             self.lose -= 1
             raise Unreachable("the answer is lost")
@@ -81,6 +82,7 @@ async def test_the_loss_of_any_member_is_noticed_by_nobody(tmp_path: Path) -> No
         assert written == 30
         async with asyncio.timeout(60):
             while len(seen) < 30:
+                assert not following.done(), following
                 await asyncio.sleep(0.02)
         assert seen == list(range(1, 31))
     finally:
@@ -93,6 +95,54 @@ async def test_an_etcd_that_is_away_is_reported_as_such(monkeypatch: pytest.Monk
     monkeypatch.setattr("sampan.storage.etcd.connection.REPEAT_WITHIN_S", 0.2)
     error = await raises(StoreUnavailable, EtcdStore.open(EtcdConfig((f"http://127.0.0.1:{free_port()}",))))
     assert "etcd does not answer" in str(error)
+
+
+async def test_a_watch_outlives_an_etcd_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sampan.storage.etcd.connection.REPEAT_WITHIN_S", 0.2)
+    store = await OwningEtcdStore.on(members(tmp_path))
+    try:
+        async with store.watch("/", after=0) as watch:
+            await store.create("/a", b"1")
+            assert [event.kv.key for event in await anext(watch)] == ["/a"]
+            coming = asyncio.ensure_future(anext(watch))
+            store.owned[0].kill()
+            for _ in range(3):
+                await raises(StoreUnavailable, store.revision())
+            assert not coming.done(), coming
+            store.owned[0].start()
+            while await unavailable(store):
+                assert not coming.done(), coming
+            await store.create("/b", b"2")
+            async with asyncio.timeout(60):
+                assert [event.kv.key for event in await coming] == ["/b"]
+    finally:
+        await store.close()
+
+
+async def unavailable(store: EtcdStore) -> bool:
+    try:
+        await store.revision()
+    except StoreUnavailable:
+        return True
+    return False
+
+
+async def test_a_member_without_a_leader_ends_its_watches(tmp_path: Path) -> None:
+    store = await OwningEtcdStore.on(members(tmp_path, 3))
+    alone, *others = store.owned
+    connection = Connection(EtcdConfig((alone.url,)))
+    try:
+        stream = connection.open_watch()
+        await stream.write(rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=b"/a")))
+        assert (await stream.read()).created
+        for member in others:
+            member.kill()
+        with pytest.raises(grpc.aio.AioRpcError, match="no leader"):
+            async with asyncio.timeout(60):
+                await stream.read()
+    finally:
+        await connection.close()
+        await store.close()
 
 
 async def test_two_stores_on_one_etcd_see_one_history(tmp_path: Path) -> None:

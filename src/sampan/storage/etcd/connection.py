@@ -1,15 +1,16 @@
 """A connection to an etcd cluster: its address, its credentials, and etcd's errors in the store's words.
 
 gRPC balances over the endpoints and reconnects by itself. A call that could not be delivered, or whose answer was lost,
-raises `Unreachable`; whoever knows that its call may be repeated goes through `Connection.repeat`.
+raises `Unreachable`; whoever knows that its call may be repeated goes through `Connection.repeat`. A member that passed
+a request on to a leader that is gone says nothing until it gives up by itself, after seconds; so the first attempt
+waits for less than those that follow.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import grpc
 from aetcd import rpc
@@ -18,16 +19,20 @@ from sampan import effects
 from sampan.storage.etcd.config import EtcdConfig
 from sampan.storage.store import StoreError, StoreUnavailable
 
-T = TypeVar("T")
 _Credentials: TypeAlias = tuple[bytes | None, bytes | None, bytes | None]
 
+FIRST_TIMEOUT_S = 1.5
 CALL_TIMEOUT_S = 5.0
 REPEAT_WITHIN_S = 15.0
 PAUSE_S = 0.1
 
 _COMPACTED = "required revision has been compacted"
 _FUTURE = "required revision is a future revision"
-_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+_FULL = "database space exceeded"
+_LOST = {
+    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL,  # what etcd itself has no name for, as its own deadlines
+}
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -35,7 +40,7 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),  # which is how long gRPC lets one attempt to connect take
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 
@@ -62,33 +67,40 @@ class Connection:
     def _connect(self, credentials: _Credentials) -> None:
         self._credentials = credentials
         self._channel = _channel(self._config, credentials)
-        self.kv = rpc.KVStub(self._channel)
-        self.watching = rpc.WatchStub(self._channel)
+        self._kv = rpc.KVStub(self._channel)
+        self._watching = rpc.WatchStub(self._channel)
 
-    async def call(self, method: Callable[..., Awaitable[T]], request: Any) -> T:
-        """One attempt. Raises Unreachable, RevisionCompacted, RevisionInFuture, StoreError."""
+    def open_watch(self) -> Any:
+        """A stream of watches, ended by a member that has lost its leader: it would never tell anything again."""
+        return self._watching.Watch(metadata=(("hasleader", "true"),))
+
+    async def call(self, method: str, request: Any, timeout: float) -> Any:
+        """One call of etcd's KV service. Raises Unreachable, RevisionCompacted, RevisionInFuture, StoreError."""
         try:
-            return await method(request, timeout=CALL_TIMEOUT_S)
+            return await getattr(self._kv, method)(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise translated(error) from error
         except grpc.aio.UsageError as error:
             raise StoreUnavailable(f"etcd: {error}") from error
 
-    async def repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Attempt until an answer comes; StoreUnavailable when none has come for REPEAT_WITHIN_S."""
+    async def repeat(self, method: str, request: Any) -> tuple[Any, bool]:
+        """Call until an answer comes: it, and whether one got lost before. StoreUnavailable after REPEAT_WITHIN_S."""
         began = effects.monotonic()
+        lost = False
         while True:
             try:
-                return await attempt()
+                return await self.call(method, request, CALL_TIMEOUT_S if lost else FIRST_TIMEOUT_S), lost
             except Unreachable as error:
                 if effects.monotonic() - began > REPEAT_WITHIN_S:
                     raise StoreUnavailable(f"etcd does not answer: {error}") from error
+                lost = True
                 await asyncio.sleep(PAUSE_S)
                 await self._renew()
 
     async def read(self, request: rpc.RangeRequest) -> rpc.RangeResponse:
         """A range, however often it takes to get it."""
-        return await self.repeat(lambda: self.call(self.kv.Range, request))
+        answer: rpc.RangeResponse = (await self.repeat("Range", request))[0]
+        return answer
 
     async def _renew(self) -> None:
         """Connect anew if the certificates were rotated: a channel shows for ever what it was made with."""
@@ -112,7 +124,7 @@ def translated(error: grpc.aio.AioRpcError) -> Exception:
     if error.code() in _LOST:
         return Unreachable(details)
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return StoreUnavailable(f"etcd is full: {details}")
+        return StoreUnavailable(f"etcd is full: {details}" if _FULL in details else f"etcd: {details}")
     return StoreError(f"etcd: {details} ({error.code().name})")
 
 

@@ -17,7 +17,7 @@ from aetcd import rpc
 
 from sampan.storage import snapshot
 from sampan.storage.etcd.config import EtcdConfig
-from sampan.storage.etcd.connection import Connection, RevisionCompacted, RevisionInFuture, Unreachable
+from sampan.storage.etcd.connection import Connection, RevisionCompacted, RevisionInFuture
 from sampan.storage.etcd.convert import from_etcd, key_range, key_value, to_etcd
 from sampan.storage.etcd.watch import EtcdWatch, oldest
 from sampan.storage.snapshot import Header, Version
@@ -95,7 +95,7 @@ class EtcdStore:
     async def compact(self, revision: int) -> None:
         request = rpc.CompactionRequest(revision=to_etcd(revision))
         try:
-            await self._etcd.repeat(lambda: self._etcd.call(self._etcd.kv.Compact, request))
+            await self._etcd.repeat("Compact", request)
         except RevisionCompacted:
             return
         except RevisionInFuture:
@@ -147,17 +147,7 @@ class EtcdStore:
                                  mod_revision=expected)],
             success=[change], failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key.encode()))],
         )
-        lost = False
-
-        async def attempt() -> rpc.TxnResponse:
-            nonlocal lost
-            try:
-                return await self._etcd.call(self._etcd.kv.Txn, transaction)
-            except Unreachable:
-                lost = True
-                raise
-
-        answer = await self._etcd.repeat(attempt)
+        answer, lost = await self._etcd.repeat("Txn", transaction)
         if answer.succeeded:
             return from_etcd(answer.header.revision)
         found = answer.responses[0].response_range.kvs

@@ -15,7 +15,7 @@ from aetcd import rpc
 
 from sampan.storage.etcd.connection import PAUSE_S, Connection, RevisionCompacted, RevisionInFuture, translated
 from sampan.storage.etcd.convert import event, from_etcd, key_range, to_etcd
-from sampan.storage.store import Compacted, Event, StoreError
+from sampan.storage.store import Compacted, Event, StoreError, StoreUnavailable
 
 
 class EtcdWatch:
@@ -38,12 +38,12 @@ class EtcdWatch:
         while not self._ended:
             try:
                 batch = await self._until_ended(self._next())
-            except grpc.aio.AioRpcError as error:
+            except (StoreUnavailable, grpc.aio.AioRpcError) as error:
                 self._stream = None
-                failure = translated(error)
-                if isinstance(failure, StoreError):
+                failure = translated(error) if isinstance(error, grpc.aio.AioRpcError) else error
+                if isinstance(failure, StoreError) and not isinstance(failure, StoreUnavailable):
                     raise failure from error
-                await asyncio.sleep(PAUSE_S)  # the member is away: go on at another after the last event
+                await asyncio.sleep(PAUSE_S)  # a member is away, or all are: go on after the last event
                 continue
             if batch:
                 self._cursor = batch[-1].kv.mod_revision
@@ -106,7 +106,7 @@ class EtcdWatch:
     async def _open(self) -> None:
         await self._check_readable()
         first, end = key_range(self._prefix)
-        self._stream = self._etcd.watching.Watch()
+        self._stream = self._etcd.open_watch()
         await self._stream.write(rpc.WatchRequest(create_request=rpc.WatchCreateRequest(
             key=first, range_end=end, start_revision=to_etcd(self._cursor) + 1, prev_kv=True, fragment=True,
             progress_notify=True,
@@ -123,7 +123,7 @@ class EtcdWatch:
 
 async def oldest(etcd: Connection) -> int:
     """The oldest revision that is still readable: what etcd answers to a watch from the beginning."""
-    stream = etcd.watching.Watch()
+    stream = etcd.open_watch()
     try:
         first, end = key_range("")
         everything = rpc.WatchCreateRequest(key=first, range_end=end, start_revision=1, fragment=True)

@@ -97,18 +97,18 @@ async def test_commands_in_pods_with_input_and_exit_codes(space: Space) -> None:
 
 @case
 async def test_files_go_there_and_back(space: Space) -> None:
-    script = "mkdir -p /root/foo; echo foobar > /root/foo/foo.bar; touch /written; exec sleep 1000"
+    script = "mkdir -p /data/foo; echo foobar > /data/foo/foo.bar; touch /written; exec sleep 1000"
     written = {"exec": {"command": ["cat", "/written"]}, "periodSeconds": 1, "timeoutSeconds": 10}
     await space.start(pod("box", container(script, readinessProbe=written)))
     with tempfile.TemporaryDirectory() as directory:
         here = Path(directory, "copied")
         # the image has no tar, which `kubectl cp` asks for by name; busybox is one
         await space.run("box", "busybox", "ln", "-s", "/bin/busybox", "/bin/tar")
-        await space.kubectl("cp", "box:/root/foo/foo.bar", str(here))
+        await space.kubectl("cp", "box:/data/foo/foo.bar", str(here))
         assert here.read_text() == "foobar\n"
         here.write_text("back\n")
-        await space.kubectl("cp", str(here), "box:/root/foo/back")
-    assert await space.kubectl("exec", "box", "--", "cat", "/root/foo/back") == "back\n"
+        await space.kubectl("cp", str(here), "box:/data/foo/back")
+    assert await space.kubectl("exec", "box", "--", "cat", "/data/foo/back") == "back\n"
 
 
 @case

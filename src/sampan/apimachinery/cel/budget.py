@@ -6,6 +6,7 @@ limit, that is certain to be enough; then those that were taken on trust are cou
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from sampan.apimachinery.cel.activation import Activation
@@ -33,12 +34,16 @@ class Budget:
         """Nothing is left."""
         return self._spent >= self._limit
 
-    def evaluate(self, program: Program, activation: Activation) -> Any:
-        """Its value. Raises EvaluationError, and that is BudgetExceeded when there is no more."""
+    def evaluate(self, program: Program, activation: Activation, pending: Collection[object] = ()) -> Any:
+        """Its value. Raises EvaluationError, and that is BudgetExceeded when there is no more.
+
+        A failure that leaves something in `pending` costs nothing: it will be evaluated again.
+        """
         try:
             value = program.evaluate(activation)
         except EvaluationError:
-            self.spend(program, activation)
+            if not pending:
+                self.spend(program, activation)
             raise
         self.spend(program, activation)
         return value

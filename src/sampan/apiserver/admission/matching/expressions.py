@@ -85,7 +85,7 @@ class Expressions:
             self._decisions.wanted.clear()
             token = authorizer.decisions.set(self._decisions)
             try:
-                return self._evaluated(program, activation, budget)
+                return budget.evaluate(program, activation, self._decisions.wanted)
             except EvaluationError:
                 if not self._decisions.wanted:
                     raise
@@ -95,17 +95,6 @@ class Expressions:
             for question in dict.fromkeys(self._decisions.wanted):
                 self._decisions.known[question] = await self._decide(json.loads(question))
         raise EvaluationError("too many authorization checks")
-
-    def _evaluated(self, program: Program, activation: Activation, budget: Budget) -> Any:
-        """What it costs counts once it has all permissions that it asks for."""
-        try:
-            value = program.evaluate(activation)
-        except EvaluationError:
-            if not self._decisions.wanted:
-                budget.spend(program, activation)
-            raise
-        budget.spend(program, activation)
-        return value
 
     async def _decide(self, asked: Mapping[str, str]) -> tuple[bool, str]:
         user = self._attributes.user

@@ -280,3 +280,20 @@ def test_a_claim_is_in_the_scope_of_every_class_that_it_has_to_do_with(
     assert {one for one in ("c1", "c2", "c3", "c4") if matches("In", one)} == names
     assert matches("In", "c4", *names) == bool(names)
     assert matches("NotIn", "c4")
+    assert matches("NotIn", "c1") == (names != {"c1"}), "one that is not listed is enough"
+
+
+@pytest.mark.parametrize(("annotation", "name", "wanted"), [
+    (None, None, None), (None, "gold", "gold"), ("old", None, "old"), ("old", "gold", "old"), ("", "gold", None),
+])
+def test_the_older_annotation_names_a_claims_class_too(
+    annotation: str | None, name: str | None, wanted: str | None
+) -> None:
+    found: Object = {"metadata": {"annotations": {}}, "spec": {}}
+    if annotation is not None:
+        found["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"] = annotation
+    if name is not None:
+        found["spec"]["storageClassName"] = name
+    used = usage(PERSISTENT_VOLUME_CLAIMS, found)
+    classes = [one.partition(".")[0] for one in used if "storageclass" in one]
+    assert classes == ([wanted] if wanted else [])

@@ -15,17 +15,23 @@ from sampan.apimachinery.object import Object, dig
 from sampan.apimachinery.resource import Resource
 
 
+def scopes_of(quota: Object) -> list[Object]:
+    """The scopes of a quota as it may state them in its `scopeSelector`."""
+    listed = [{"scopeName": scope, "operator": "Exists"} for scope in dig(quota, "spec", "scopes", default=())]
+    return listed + list(dig(quota, "spec", "scopeSelector", "matchExpressions", default=()))
+
+
 def in_scope(quota: Object, resource: Resource, obj: Object) -> bool:
     """Whether a quota counts this object: one with scopes counts only pods, or claims, that are in all of them."""
-    scopes = list(dig(quota, "spec", "scopes", default=()))
-    selector = dig(quota, "spec", "scopeSelector", "matchExpressions", default=())
-    if not scopes and not selector:
-        return True
-    asked = [*((scope, "Exists", ()) for scope in scopes),
-             *((one.get("scopeName", ""), one.get("operator", ""), one.get("values") or ()) for one in selector)]
+    return all(matches(scope, resource, obj) for scope in scopes_of(quota))
+
+
+def matches(scope: Object, resource: Resource, obj: Object) -> bool:
+    """Whether an object is in one scope."""
+    name, operator, values = scope.get("scopeName", ""), scope.get("operator", ""), scope.get("values") or ()
     if (resource.group, resource.plural) == ("", "persistentvolumeclaims"):
-        return all(_claim_in(*one, obj) for one in asked)
-    return (resource.group, resource.plural) == ("", "pods") and all(_in(*one, obj) for one in asked)
+        return _claim_in(name, operator, values, obj)
+    return (resource.group, resource.plural) == ("", "pods") and _in(name, operator, values, obj)
 
 
 def _in(scope: str, operator: str, values: Collection[str], pod: Object) -> bool:
@@ -35,7 +41,7 @@ def _in(scope: str, operator: str, values: Collection[str], pod: Object) -> bool
     if scope in ("BestEffort", "NotBestEffort"):
         return (qos_class(pod) == "BestEffort") == (scope == "BestEffort")
     if scope == "PriorityClass":
-        return _matches({spec["priorityClassName"]} if spec.get("priorityClassName") else set(), operator, values)
+        return _asked_for({spec["priorityClassName"]} if spec.get("priorityClassName") else set(), operator, values)
     return scope == "CrossNamespacePodAffinity" and _looks_elsewhere(spec)
 
 
@@ -44,12 +50,13 @@ def _claim_in(scope: str, operator: str, values: Collection[str], claim: Object)
         dig(claim, "spec", "volumeAttributesClassName"), dig(claim, "status", "currentVolumeAttributesClassName"),
         dig(claim, "status", "modifyVolumeStatus", "targetVolumeAttributesClassName"),
     )
-    return scope == "VolumeAttributesClass" and _matches({name for name in names if name}, operator, values)
+    return scope == "VolumeAttributesClass" and _asked_for({name for name in names if name}, operator, values)
 
 
-def _matches(names: set[str], operator: str, values: Collection[str]) -> bool:
-    listed = not names.isdisjoint(values)
-    return {"Exists": bool(names), "DoesNotExist": not names, "In": listed, "NotIn": not listed}.get(operator, False)
+def _asked_for(names: set[str], operator: str, values: Collection[str]) -> bool:
+    """Whether one of the names is asked for; none is in no list."""
+    listed, others = not names.isdisjoint(values), not names or not names <= set(values)
+    return {"Exists": bool(names), "DoesNotExist": not names, "In": listed, "NotIn": others}.get(operator, False)
 
 
 def _looks_elsewhere(spec: Object) -> bool:

@@ -23,6 +23,7 @@ _OWN_NAMES: Final = frozenset({
 })
 _COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
 _STORAGE_CLASS: Final = ".storageclass.storage.k8s.io/"
+_OLD_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
 _DEVICE_CLASS: Final = ".deviceclass.resource.k8s.io/devices"
 _IMPLICIT_DEVICES: Final = "deviceclass.resource.kubernetes.io/"
 MOST_DEVICES: Final = 32
@@ -176,7 +177,9 @@ def _claim(claim: Object) -> Usage:
     granted = dig(claim, "status", "allocatedResources", "storage")
     if size is not None and granted is not None:  # a smaller size does not count before it is reached
         size = max(size, granted, key=Quantity.parse)
-    storage_class = dig(claim, "spec", "storageClassName", default="")
+    storage_class = dig(claim, "metadata", "annotations", _OLD_CLASS)
+    if storage_class is None:
+        storage_class = dig(claim, "spec", "storageClassName")
     if size is not None:
         found["requests.storage"] = Quantity.parse(size).rounded_up(0)
     if storage_class:

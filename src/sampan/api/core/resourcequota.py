@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sampan.api.columns import AGE, NAME
@@ -9,7 +10,7 @@ from sampan.api.core.resource_lists import canonicalise, parse
 from sampan.api.kind import Column, Kind
 from sampan.api.resources import RESOURCE_QUOTAS
 from sampan.api.strategy import drop_status, keep_status, status_subresource
-from sampan.apimachinery.field import FieldError, Path, invalid, not_supported
+from sampan.apimachinery.field import FieldError, Path, invalid, required
 from sampan.apimachinery.metadata import immutable
 from sampan.apimachinery.names import qualified_name
 from sampan.apimachinery.object import Object, dig
@@ -37,6 +38,12 @@ _SCOPED = {
                     _POD_RESOURCES),
 }
 """What a scope can be counted for."""
+_PLAIN = ("BestEffort", "NotBestEffort", "Terminating", "NotTerminating", "CrossNamespacePodAffinity")
+_MISAPPLIED = "unsupported scope applied to resource"
+_ONLY_EXISTS = (
+    "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+    "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
+)
 _EXCLUSIVE = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 
 
@@ -53,17 +60,44 @@ def validate(obj: Object) -> list[FieldError]:
     for scope in scopes:
         if scope not in _SCOPES:
             errors.append(invalid(path.child("scopes"), scopes, "unsupported scope"))
-    hard = spec.get("hard") or {}
-    if any(name not in _SCOPED[scope] for scope in scopes if scope in _SCOPED for name in hard):
-        errors.append(invalid(path.child("scopes"), scopes, "unsupported scope applied to resource"))
-    errors += [invalid(path.child("scopes"), scopes, "conflicting scopes")
-               for pair in _EXCLUSIVE if set(pair) <= set(scopes)]
-    for position, rule in enumerate(dig(spec, "scopeSelector", "matchExpressions", default=())):
-        if rule.get("operator") not in ("DoesNotExist", "Exists", "In", "NotIn"):
-            errors.append(not_supported(path.child("scopeSelector", "matchExpressions").index(position)
-                                        .child("operator"), rule.get("operator", ""),
-                                        ("DoesNotExist", "Exists", "In", "NotIn")))
+        errors += [invalid(path.child("scopes"), scopes, _MISAPPLIED) for _ in _not_for(scope, spec)]
+    errors += _conflicts(scopes, path.child("scopes"), scopes)
+    errors += _selector(spec, path.child("scopeSelector", "matchExpressions"))
+    for field in ("hard", "used"):
+        errors += _amounts(dig(obj, "status", field, default={}), Path("status").child(field))
     return errors
+
+
+def _not_for(scope: str, spec: Object) -> list[str]:
+    """What of the limits a scope cannot be counted for. Names of somebody else's resources and counts are in any."""
+    wrong = _STANDARD - _SCOPED.get(scope, _STANDARD)
+    return sorted(wrong.intersection(spec.get("hard") or {}))
+
+
+def _conflicts(scopes: Iterable[str], path: Path, shown: object) -> list[FieldError]:
+    return [invalid(path, shown, "conflicting scopes") for pair in _EXCLUSIVE if set(pair) <= set(scopes)]
+
+
+def _selector(spec: Object, path: Path) -> list[FieldError]:
+    rules = dig(spec, "scopeSelector", "matchExpressions", default=())
+    errors: list[FieldError] = []
+    for rule in rules:
+        scope, operator, values = rule.get("scopeName", ""), rule.get("operator", ""), rule.get("values") or []
+        if scope not in _SCOPES:
+            errors.append(invalid(path.child("scopeName"), scope, "unsupported scope"))
+        errors += [invalid(path, spec["scopeSelector"], _MISAPPLIED) for _ in _not_for(scope, spec)]
+        if scope in _PLAIN and operator != "Exists":
+            errors.append(invalid(path.child("operator"), operator, _ONLY_EXISTS))
+        if operator in ("In", "NotIn"):
+            if not values:
+                text = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+                errors.append(required(path.child("values"), text))
+        elif operator not in ("Exists", "DoesNotExist"):
+            errors.append(invalid(path.child("operator"), operator, "not a valid selector operator"))
+        elif values:
+            text = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+            errors.append(invalid(path.child("values"), values, text))
+    return errors + _conflicts([rule.get("scopeName", "") for rule in rules], path, spec.get("scopes"))
 
 
 def _amounts(amounts: Object, path: Path) -> list[FieldError]:

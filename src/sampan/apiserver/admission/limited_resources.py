@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sampan.api.core.quota_scopes import in_scope
+from sampan.api.core.quota_scopes import matches, scopes_of
 from sampan.apimachinery.field import FieldError, Path, required
 from sampan.apimachinery.object import Object, dig
 from sampan.apimachinery.resource import Resource
@@ -64,7 +64,7 @@ def load(config: APIServerConfig) -> tuple[Limited, ...]:
 
 
 def uncovered_names(limited: Iterable[Limited], wanted: Iterable[str], quotas: Iterable[Object]) -> list[str]:
-    """Which of the names that a write uses no quota is about, though one has to be."""
+    """Which of the names that an object uses no quota is about, though one has to be."""
     parts = [part for one in limited for part in one.contains]
     covered = {name for quota in quotas for name in dig(quota, "spec", "hard", default={})}
     return sorted(name for name in wanted if name not in covered and any(part in name for part in parts))
@@ -73,20 +73,15 @@ def uncovered_names(limited: Iterable[Limited], wanted: Iterable[str], quotas: I
 def uncovered_scopes(
     limited: Iterable[Limited], resource: Resource, obj: Object, quotas: Iterable[Object]
 ) -> Iterator[str]:
-    """Scopes that the object is in and that no quota is about, as upstream shows them."""
-    covered = {scope for quota in quotas for scope in _scopes(quota)}
+    """Scopes that the object is in and that no quota of its namespace is about, as upstream shows them. A quota is
+    about a scope if it states one of that name that the object is in."""
+    covered = {
+        scope.get("scopeName") for quota in quotas for scope in scopes_of(quota) if matches(scope, resource, obj)
+    }
     for one in limited:
         for scope in one.scopes:
-            alone: Object = {"spec": {"scopeSelector": {"matchExpressions": [scope]}}}
-            if _shown(scope) not in covered and in_scope(alone, resource, obj):
+            if scope.get("scopeName") not in covered and matches(scope, resource, obj):
                 yield _shown(scope)
-
-
-def _scopes(quota: Object) -> Iterator[str]:
-    for name in dig(quota, "spec", "scopes", default=()):
-        yield _shown({"scopeName": name, "operator": "Exists"})
-    for scope in dig(quota, "spec", "scopeSelector", "matchExpressions", default=()):
-        yield _shown(scope)
 
 
 def _shown(scope: Object) -> str:

@@ -174,19 +174,21 @@ class WritePath:
             kind.prepare_update(new, old)
         hook = self._hooks.get((kind.resource.group, kind.resource.plural)) if view is None else None
         reserved = await hook.prepare(new, old, dry_run=request.dry_run) if hook else None
+        admitted = request.attributes("UPDATE", new, old)
         written = False
         try:
             self._refuse(kind, request.name, self._update_errors(request, new, old))
             if view is None or view.name == "scale":
                 request.warn(kind.warnings(new, old))
             if not request.admitted:
-                await self._admission.validate(request.attributes("UPDATE", new, old))
+                await self._admission.validate(admitted)
             if hook and not request.dry_run:
                 await hook.secure(reserved, new)
             result = await self._store_update(request, new, old, revision, anew=is_outdated)
             written = True
             return result
         finally:
+            admitted.settle()
             if hook:
                 hook.finish(reserved, written=written and not request.dry_run)
 

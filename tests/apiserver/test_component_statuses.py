@@ -28,7 +28,7 @@ async def ask(name: str = "", accept: str = "application/json") -> Any:
 
 
 @pytest.fixture
-async def scheduler(monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> Any:
+async def scheduler(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A scheduler that is well, without TLS, and no controller manager."""
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -36,9 +36,10 @@ async def scheduler(monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> An
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", unused_tcp_port)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     monkeypatch.setattr(component_statuses.upstream, "insecure_tls", lambda: None)
-    monkeypatch.setattr(component_statuses, "PORTS", {"controller-manager": 1, "scheduler": unused_tcp_port})
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setattr(component_statuses, "PORTS", {"controller-manager": 1, "scheduler": port})
     yield
     server.close()
 

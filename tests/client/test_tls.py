@@ -59,7 +59,7 @@ def port(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[int]:
     stopping = asyncio.Event()
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
-    loop, number = found.get(timeout=10)
+    loop, number = found.get(timeout=60)
     yield number
     loop.call_soon_threadsafe(stopping.set)
     thread.join()
@@ -76,7 +76,7 @@ async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
 
 
 async def test_requests_are_answered(contexts: Any, port: int) -> None:
-    connection = await http1.connect("127.0.0.1", port, contexts[1], "", 5)
+    connection = await http1.connect("127.0.0.1", port, contexts[1], "", 60)
     for _ in range(3):
         assert (await connection.exchange(b"GET / HTTP/1.1\r\n\r\n")).body == b"ok"
     connection.close()
@@ -97,7 +97,7 @@ async def test_giving_up_at_any_moment_of_the_handshake(
 ) -> None:
     ended = {"before": 0, "after": 0}
     for attempt in range(300):
-        connecting = asyncio.create_task(http1.connect("127.0.0.1", port, contexts[1], "", 5))
+        connecting = asyncio.create_task(http1.connect("127.0.0.1", port, contexts[1], "", 60))
         await asyncio.sleep(attempt % 50 * 0.0001)
         connecting.cancel()
         try:

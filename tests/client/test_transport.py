@@ -12,6 +12,7 @@ import orjson
 import pytest
 import yaml
 from aiohttp import web
+from tests.ports import free_port
 
 from sampan.api.resources import PODS
 from sampan.apimachinery import errors
@@ -167,8 +168,8 @@ async def test_a_stream_that_breaks_is_service_unavailable(served: Served) -> No
     await api.close()
 
 
-async def test_nobody_listening_is_service_unavailable(unused_tcp_port: int) -> None:
-    api = Client(HTTPTransport(f"http://127.0.0.1:{unused_tcp_port}"))
+async def test_nobody_listening_is_service_unavailable() -> None:
+    api = Client(HTTPTransport(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(errors.ServiceUnavailable):
         await api.list(PODS)
     await api.close()

@@ -10,6 +10,7 @@ import pytest
 from kubernetes_asyncio import client, config, watch
 from kubernetes_asyncio.client import ApiException
 from kubernetes_asyncio.dynamic import DynamicClient
+from tests.meanwhile import meanwhile
 
 
 @pytest.fixture
@@ -52,18 +53,17 @@ async def test_a_watch_sees_each_change_in_order(connected, namespace):
                 if event["type"] == "DELETED":
                     return
 
-    looking = asyncio.ensure_future(look())
     container = {"name": "main", "image": "busybox"}
     annotations = {"sim.sampan/run-seconds": "0.2"}
-    await core.create_namespaced_pod(namespace, {
-        "metadata": {"name": "p", "annotations": annotations},
-        "spec": {"containers": [container], "restartPolicy": "Never"},
-    })
-    async with asyncio.timeout(90):
+    async with meanwhile(look()) as looking, asyncio.timeout(90):
+        await core.create_namespaced_pod(namespace, {
+            "metadata": {"name": "p", "annotations": annotations},
+            "spec": {"containers": [container], "restartPolicy": "Never"},
+        })
         while ("MODIFIED", "Succeeded") not in seen:
             await asyncio.sleep(0.02)
-    await core.delete_namespaced_pod("p", namespace, grace_period_seconds=0)
-    await asyncio.wait_for(looking, 90)
+        await core.delete_namespaced_pod("p", namespace, grace_period_seconds=0)
+        await looking
     assert seen == [
         ("ADDED", "Pending"), ("MODIFIED", "Pending"), ("MODIFIED", "Running"), ("MODIFIED", "Succeeded"),
         ("DELETED", "Succeeded"),

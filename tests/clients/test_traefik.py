@@ -37,7 +37,7 @@ class Traefik:
         return sorted(server["url"] for one in found for server in one["loadBalancer"].get("servers", []))
 
     def _get(self, what: str) -> Any:
-        with urllib.request.urlopen(self._url + what, timeout=5) as answer:
+        with urllib.request.urlopen(self._url + what, timeout=30) as answer:
             return json.load(answer)
 
 
@@ -60,7 +60,7 @@ def traefik(kubeconfig: Path, namespace: str, tmp_path: Path) -> Iterator[Traefi
         yield Traefik(admin)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         log.seek(0)
         text = log.read()
         log.close()

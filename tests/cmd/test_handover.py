@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.meanwhile import meanwhile
 
 from sampan.cmd import handover
 
@@ -27,14 +28,13 @@ def sockets() -> Iterator[dict[str, socket.socket]]:
 async def door(tmp_path: Path, sockets: dict[str, socket.socket]) -> AsyncIterator[tuple[Path, Taken]]:
     taken: Taken = []
     path = tmp_path / "run" / "door.sock"
-    serving = asyncio.create_task(
-        handover.serve(path, sockets, lambda name, pid, listeners: taken.append((name, pid, listeners)))
-    )
-    while not path.exists():
-        await asyncio.sleep(0)
-    yield path, taken
-    serving.cancel()
-    await asyncio.gather(serving, return_exceptions=True)
+    def take(name: str, pid: int, listeners: dict[str, int]) -> None:
+        taken.append((name, pid, listeners))
+
+    async with meanwhile(handover.serve(path, sockets, take)):
+        while not path.exists():
+            await asyncio.sleep(0)
+        yield path, taken
 
 
 async def test_the_sockets_come_over_and_it_is_on_record_who_has_them(

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.meanwhile import meanwhile
 from tests.ports import free_port
 
 from sampan.cmd import layout, supervisor, topology
@@ -57,11 +58,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 
 @pytest.fixture
 async def running(cluster: ClusterLayout) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(supervisor.supervise(cluster))
-    await eventually(lambda: supervisor.running_pid(cluster, "server") != 0)
-    yield task
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with meanwhile(supervisor.supervise(cluster)) as task:
+        await eventually(lambda: supervisor.running_pid(cluster, "server") != 0)
+        yield task
 
 
 def _port(cluster: ClusterLayout) -> int:
@@ -98,14 +97,10 @@ async def test_the_next_supervisor_adopts_processes_and_their_sockets(
     first = await _served_by(port)
     running.cancel()  # as SIGKILL would: nothing is stopped in an orderly way
     await asyncio.gather(running, return_exceptions=True)
-    successor = asyncio.create_task(supervisor.supervise(cluster))
-    try:
+    async with meanwhile(supervisor.supervise(cluster)):
         assert await _served_by(port) == first
         os.kill(first, signal.SIGKILL)
         assert await _served_by(port) != first
-    finally:
-        successor.cancel()
-        await asyncio.gather(successor, return_exceptions=True)
 
 
 def test_a_pid_that_was_given_to_another_process_is_not_taken_for_ours(cluster: ClusterLayout) -> None:
@@ -147,7 +142,5 @@ async def test_what_cannot_be_started_is_tried_again(
     monkeypatch.setattr(namespace, "exec_in", exec_in)
     specs = (ProcessSpec("server", ("x",), "", ()),)
     monkeypatch.setattr(topology, "processes", lambda _: specs)
-    task = asyncio.create_task(supervisor.supervise(cluster))
-    await eventually(lambda: supervisor.running_pid(cluster, "server") != 0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with meanwhile(supervisor.supervise(cluster)):
+        await eventually(lambda: supervisor.running_pid(cluster, "server") != 0)

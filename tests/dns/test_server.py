@@ -14,6 +14,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from tests.meanwhile import meanwhile
 from tests.ports import free_port
 
 from sampan.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
@@ -26,15 +27,10 @@ HERE = "127.0.0.1"
 @contextlib.asynccontextmanager
 async def serving(api: Any, **options: Any) -> AsyncIterator[DNSServer]:
     server = DNSServer(Client(api), DNSConfig(addresses=(HERE,), port=free_port(), **options))
-    task = asyncio.create_task(server.run())
-    try:
+    async with meanwhile(server.run()):
         async with asyncio.timeout(60):
             await server.ready.wait()
         yield server
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture

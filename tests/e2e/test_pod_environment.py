@@ -214,7 +214,7 @@ def test_namespaces_that_are_shared(kubectl: Kubectl) -> None:
         pod("on-host", hostNetwork=True, hostPID=True),
     )
     ready(kubectl, "shared-pids", "own-pids", "on-host")
-    assert "sleep 4321" in kubectl("exec", "shared-pids", "-c", "other", "--", "busybox", "ps")
+    eventually(lambda: "sleep 4321" in kubectl("exec", "shared-pids", "-c", "other", "--", "busybox", "ps"))
     assert "sleep 4321" not in kubectl("exec", "own-pids", "-c", "other", "--", "busybox", "ps")
     shown = get(kubectl, "on-host")["status"]
     assert shown["podIP"] == shown["hostIP"]

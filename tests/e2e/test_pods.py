@@ -152,7 +152,8 @@ def test_probes(kubectl: Kubectl) -> None:
                                   startupProbe=quick | {"exec": {"command": ["id"]}})),
         pod("slow-start", container(
             "touch /tmp/alive; sleep 2; touch /tmp/up; sleep 3600",
-            startupProbe={"periodSeconds": 1, "failureThreshold": 30, "exec": {"command": ["cat", "/tmp/up"]}},
+            startupProbe={"periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 10,
+                          "exec": {"command": ["cat", "/tmp/up"]}},
             livenessProbe=quick | {"exec": {"command": ["cat", "/tmp/up"]}})),
     )
     ready(kubectl, "by-http", "by-tcp", "by-grpc", "slow-start")

@@ -88,7 +88,7 @@ def test_a_cluster_address_spreads_calls_and_keeps_sessions(kubectl: Kubectl, ca
     pods = {"one", "two", "three"}
     eventually(lambda: set(caller.who("web", 20)) == pods, what="calls reach all three pods")
     eventually(lambda: len(found := set(caller.who("sticky", 12))) == 1 and found <= pods, what="one keeps the session")
-    assert set(caller.who(f"web.{kubectl.namespace}.svc.cluster.local", 2)) <= pods
+    eventually(lambda: set(caller.who(f"web.{kubectl.namespace}.svc.cluster.local", 2)) <= pods, what="the long name")
     node_port = kubectl.json("get", "service", "outside")["spec"]["ports"][0]["nodePort"]
     assert 30000 <= node_port <= 32767
     node = get(kubectl, "one")["status"]["hostIP"]

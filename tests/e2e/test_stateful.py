@@ -114,6 +114,7 @@ def test_a_claim_in_use_is_kept_and_its_volume_released_afterwards(kubectl: Kube
     eventually(lambda: "not found" in events(kubectl, "data").get("ProvisioningFailed", ""))
     apply(kubectl, disk)
     kubectl("wait", "pod/user", "--for=condition=Ready", "--timeout=140s")
+    eventually(lambda: (directory / "disk-7" / "x").read_text() == "kept\n")
     kubectl("delete", "pvc", "data", "--wait=false")
     assert "Terminating" in kubectl("get", "pvc", "data")
     kubectl("delete", "pod", "user")

@@ -77,4 +77,4 @@ def test_pods_services_and_names_cross_the_nodes(two: Kubectl) -> None:
         for server in servers.values():
             assert "Welcome to nginx!" in eventually(lambda n=node, h=server["ip"]: fetched(n, h))
         assert "Welcome to nginx!" in eventually(lambda n=node: fetched(n, "web.default.svc.cluster.local"))
-        assert two("logs", clients[node]["name"]).strip() == "here"
+        eventually(lambda n=node: two("logs", clients[n]["name"]).strip() == "here", what="its log")

@@ -114,6 +114,7 @@ def test_a_bad_image_exceeds_the_deadline_and_undo_brings_the_old_back(kubectl: 
     assert (progressing["status"], progressing["reason"]) == ("False", "ProgressDeadlineExceeded")
     assert progressing["message"].endswith('" has timed out progressing.')
     assert shown["status"]["availableReplicas"] == 2, "25 % of 2, rounded down, may be unavailable"
+    kubectl("patch", "deployment", "app", "-p", '{"spec":{"progressDeadlineSeconds":600}}')
     kubectl("rollout", "undo", "deployment/app")
     kubectl("rollout", "status", "deployment/app", "--timeout=140s")
     live = kubectl.json("get", "pods", "-l", f"pod-template-hash={before}")["items"]

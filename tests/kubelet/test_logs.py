@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.meanwhile import meanwhile
 
 from sampan.kubelet import logs
 from sampan.kubelet.logs import LogOptions
@@ -72,16 +73,16 @@ def test_following_goes_on_into_the_new_file_and_ends_with_the_container(tmp_pat
                 while len(b"".join(got).splitlines()) < count:
                     await asyncio.sleep(0.01)
 
-        task = asyncio.create_task(read())
-        await until(1)
-        with path.open("a") as file:
-            file.write(line(2, "two"))
-        await until(2)
-        path.rename(tmp_path / "0.log.20260101-000000")
-        path.write_text(line(3, "three"))
-        await until(3)
-        running = False
-        await asyncio.wait_for(task, 60)
+        async with meanwhile(read()) as reading:
+            await until(1)
+            with path.open("a") as file:
+                file.write(line(2, "two"))
+            await until(2)
+            path.rename(tmp_path / "0.log.20260101-000000")
+            path.write_text(line(3, "three"))
+            await until(3)
+            running = False
+            await asyncio.wait_for(reading, 60)
         return b"".join(got).decode()
 
     assert asyncio.run(story()) == "one\ntwo\nthree\n"

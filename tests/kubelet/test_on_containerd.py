@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.kubelet.fake_api import FakeAPI
 from tests.kubelet.world import NO_EVICTION
+from tests.meanwhile import meanwhile
 
 from sampan.cri import containerd, images
 from sampan.cri.client import CRIClient
@@ -110,7 +111,7 @@ def remove_cgroups() -> None:
                 os.rmdir(child)
 
 
-async def until(condition: Callable[[], object], deadline_s: float = 30.0) -> None:
+async def until(condition: Callable[[], object], deadline_s: float = 120.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not condition():
             await asyncio.sleep(0.02)
@@ -162,19 +163,17 @@ class Node:
         self.config = KubeletConfig(
             "n1", "192.168.0.1", str(socket), root, cgroup_root=f"/{NAME}/kubepods", eviction=NO_EVICTION
         )
-        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Node:
-        self._task = asyncio.create_task(run(self.api.client(), self.config))
+        self._running = meanwhile(run(self.api.client(), self.config))
+        await self._running.__aenter__()
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    async def __aexit__(self, *exc: Any) -> None:
+        await self._running.__aexit__(*exc)
 
     async def restart(self) -> None:
-        await self.__aexit__()
+        await self.__aexit__(None, None, None)
         await self.__aenter__()
 
     def status(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import ENDPOINT_SLICES, NODES, SERVICES
 from sampan.client.client import Client
@@ -122,7 +123,7 @@ def world() -> Iterator[World]:
         made.close()
 
 
-def talk(address: str, port: int, timeout_s: float = 3) -> list[str]:
+def talk(address: str, port: int, timeout_s: float = 60) -> list[str]:
     """The server's name and the address it sees."""
     with socket.create_connection((address, port), timeout_s) as connection:
         connection.sendall(b"?")
@@ -147,15 +148,10 @@ def slices(*numbers: int, **conditions: bool) -> dict[str, Any]:
 async def proxying(world: World, api: Any) -> AsyncIterator[Proxy]:
     config = ProxyConfig("n", health_port=0, metrics_port=0, enter=lambda: namespace.enter(world.node))
     proxy = Proxy(Client(api), config)
-    task = asyncio.create_task(proxy.run())
-    try:
+    async with meanwhile(proxy.run()):
         async with asyncio.timeout(60):
             await proxy.ready.wait()
         yield proxy
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture
@@ -219,7 +215,7 @@ async def test_a_new_proxy_keeps_connections_and_affinity(world: World, proxy: P
         return ",".join(sorted(found["name"] for found in sets if "10.244.0.13" in str(found.get("elem"))))
 
     await publish(proxy, fake_api, service(sessionAffinity="ClientIP"), 11, 12)
-    connection = await inside(world.pods[2], lambda: socket.create_connection((SERVICE_IP, 80), 3))
+    connection = await inside(world.pods[2], lambda: socket.create_connection((SERVICE_IP, 80), 60))
     with connection:
         connection.sendall(b"?")
         first = connection.recv(100)
@@ -277,7 +273,7 @@ async def test_a_udp_client_that_keeps_its_port_follows_the_endpoints(
     await publish(proxy, fake_api, spec, 11)
     client = await inside(world.pods[2], lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     with client:
-        client.settimeout(3)
+        client.settimeout(60)
         client.connect((SERVICE_IP, 53))
 
         def ask() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.apiserver.serving import serving
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import NODES, PODS
 from sampan.apimachinery.object import Object
@@ -73,12 +74,8 @@ async def cluster(settings: SchedulerConfig, nodes: int = 3, cpu: str = "4") -> 
         for number in range(nodes):
             await api.create(NODES, {"metadata": {"name": f"n{number}"}, "status": {"allocatable": offered}})
             await api.patch(NODES, f"n{number}", {"spec": {"taints": None}})
-        task = asyncio.create_task(scheduler.run(api, settings))
-        try:
+        async with meanwhile(scheduler.run(api, settings)):
             yield api
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 async def create(api: Client, name: str, *, requests: dict[str, str] | None = None, **spec: Any) -> None:
@@ -164,12 +161,20 @@ async def test_one_that_fails_ends_the_attempt_and_is_asked_again() -> None:
     answers: list[Answer] = [
         lambda body: web.Response(status=500), lambda body: {"Error": "cannot"}, lambda body: {"NodeNames": ["n1"]},
     ]
-    service = Service(filter=lambda body: answers.pop(0)(body))
+    read = asyncio.Event()
+
+    async def answer(body: Object) -> Any:
+        if len(answers) < 3:
+            await read.wait()  # what the first attempt left in the pod's status
+        return answers.pop(0)(body)
+
+    service = Service(filter=answer)
     extender = {"filterVerb": "filter", "nodeCacheCapable": True}
     async with service.running() as url, cluster(config({"urlPrefix": url, **extender})) as api:
         await create(api, "a")
         pod = await until(api, "a", message)
         assert message(pod) == f"failed filter with extender at URL {url}/filter, code 500"
+        read.set()
         assert await placed(api, "a") == "n1"
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from tests.apiserver.serving import serving
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import NODES, PODS, PRIORITY_CLASSES
 from sampan.apimachinery.http import Request, Response
@@ -66,14 +67,12 @@ async def placed_by_force(failing: str = "") -> tuple[Slow, list[str]]:
             for place in range(4):
                 await api.create(PODS, pod(f"cheap-{number}-{place}", "900m", "cheap", nodeName=f"n{number}"))
         slow = Slow(server.transport(ITSELF), failing)
-        task = asyncio.create_task(scheduler.run(Client(slow), SchedulerConfig()))
-        for number in range(NODE_COUNT):
-            await api.create(PODS, pod(f"important-{number}", "3", "important"))
-        async with asyncio.timeout(60):
-            while (await api.list(PODS, "default", field_selector="spec.nodeName="))["items"]:
-                await asyncio.sleep(0.02)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with meanwhile(scheduler.run(Client(slow), SchedulerConfig())):
+            for number in range(NODE_COUNT):
+                await api.create(PODS, pod(f"important-{number}", "3", "important"))
+            async with asyncio.timeout(60):
+                while (await api.list(PODS, "default", field_selector="spec.nodeName="))["items"]:
+                    await asyncio.sleep(0.02)
         return slow, [one["metadata"]["name"] for one in (await api.list(PODS, "default"))["items"]]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from tests.apiserver.serving import serving
+from tests.meanwhile import meanwhile
 
 from sampan.addons.metrics import objects
 from sampan.addons.metrics.samples import Point, Window, parse, used
@@ -91,17 +92,13 @@ async def test_a_new_pod_is_measured_before_the_next_round_is_due() -> None:
     server = MetricsServer(client, MetricsConfig("", 0, "", "", "", interval_s=3600, first_interval_s=0.001))
     server._nodes.replace([{"metadata": {"name": "n1"}}])
     server._pods.replace([])
-    rounds = asyncio.create_task(server.rounds())
-    try:
-        async with asyncio.timeout(60):
-            while not server._window.is_complete("n1"):
-                await asyncio.sleep(0)
-            known = client.rounds
-            server._pods.apply(WatchEvent("ADDED", {"metadata": {"name": "other", "namespace": "ns"}}))
-            while client.rounds == known:
-                await asyncio.sleep(0)
-    finally:
-        rounds.cancel()
+    async with meanwhile(server.rounds()), asyncio.timeout(60):
+        while not server._window.is_complete("n1"):
+            await asyncio.sleep(0)
+        known = client.rounds
+        server._pods.apply(WatchEvent("ADDED", {"metadata": {"name": "other", "namespace": "ns"}}))
+        while client.rounds == known:
+            await asyncio.sleep(0)
 
 
 async def test_a_large_cluster_is_not_asked_for_every_new_pod() -> None:

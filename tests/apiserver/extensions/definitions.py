@@ -54,7 +54,7 @@ def crontab(name: str = "a", *, api_version: str = "stable.example.com/v1", **sp
     }
 
 
-async def until(check: Any, deadline_s: float = 5.0) -> Any:
+async def until(check: Any, deadline_s: float = 60.0) -> Any:
     """The first true answer of an async function."""
     async with asyncio.timeout(deadline_s):
         while not (found := await check()):

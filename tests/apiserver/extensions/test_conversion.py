@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import ssl
@@ -11,6 +10,7 @@ import pytest
 from aiohttp import web
 from tests.apiserver.extensions.definitions import CRONTABS, NAME, crontab, establish, of, until, version
 from tests.apiserver.serving import call, document, serving
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import CUSTOM_RESOURCE_DEFINITIONS as CRDS
 from sampan.apimachinery import errors
@@ -111,7 +111,7 @@ async def test_a_watch_shows_the_watched_version(tmp_path):
             seen.append((event.type, event.object["spec"]))
 
         async def follow():
-            async for event in client.watch(OLD, "default", timeout_s=5, bookmarks=False):
+            async for event in client.watch(OLD, "default", timeout_s=120, bookmarks=False):
                 note(event)
 
         async def saw(count):
@@ -120,11 +120,10 @@ async def test_a_watch_shows_the_watched_version(tmp_path):
 
             await until(check)
 
-        task = asyncio.create_task(follow())
-        await saw(1)
-        await client.delete(CRONTABS, "a", "default")
-        await saw(2)
-        task.cancel()
+        async with meanwhile(follow()):
+            await saw(1)
+            await client.delete(CRONTABS, "a", "default")
+            await saw(2)
         assert seen == [("ADDED", {"hostPort": "a:1"}), ("DELETED", {"hostPort": "a:1"})]
 
 

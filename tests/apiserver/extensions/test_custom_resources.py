@@ -18,6 +18,7 @@ from tests.apiserver.extensions.definitions import (
     version,
 )
 from tests.apiserver.serving import call, document, serving
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import CUSTOM_RESOURCE_DEFINITIONS as CRDS
 from sampan.apimachinery import errors
@@ -245,17 +246,17 @@ async def test_a_watch_sees_changes_and_ends_with_the_definition():
 
             await until(check)
 
-        task = asyncio.create_task(follow())
-        await client.create(CRONTABS, crontab("a"))
-        await saw(1)
-        await client.patch(CRONTABS, "a", {"spec": {"replicas": 3}}, "default", type="merge")
-        await saw(2)
-        await client.delete(CRONTABS, "a", "default")
-        await saw(3)
-        assert seen == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
-        await client.delete(CRDS, NAME)
-        async with asyncio.timeout(60):
-            await task
+        async with meanwhile(follow()) as following:
+            await client.create(CRONTABS, crontab("a"))
+            await saw(1)
+            await client.patch(CRONTABS, "a", {"spec": {"replicas": 3}}, "default", type="merge")
+            await saw(2)
+            await client.delete(CRONTABS, "a", "default")
+            await saw(3)
+            assert seen == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+            await client.delete(CRDS, NAME)
+            async with asyncio.timeout(60):
+                await following
 
 
 async def test_a_server_that_starts_again_serves_custom_resources_at_once():

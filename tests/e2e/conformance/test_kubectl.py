@@ -44,16 +44,26 @@ async def test_a_replication_controller_is_created_scaled_exposed_and_stopped(sp
     for one in await replicas(space, 2):
         name = one["metadata"]["name"]
         assert json.loads(await space.proxy(f"pods/{name}:8080/proxy/data.json"))["path"] == "/data.json"
-        described = await space.kubectl("describe", "pod", name)
-        for words in ("Controlled By:  ReplicationController/update-demo", "State:          Running",
-                      "QoS Class:                   BestEffort", "Node:", "Started"):
-            assert words in described, described
+
+        async def described_pod(name: str = name) -> bool:
+            described = await space.kubectl("describe", "pod", name)
+            for words in ("Controlled By:  ReplicationController/update-demo", "State:          Running",
+                          "QoS Class:                   BestEffort", "Node:", "Started"):
+                assert words in described, described
+            return True
+
+        await space.eventually(described_pod, "its description, whose events come later")
     for count in (1, 2):
         await space.kubectl("scale", "rc", "update-demo", f"--replicas={count}", "--timeout=5m")
         await replicas(space, count)
-    shown = await space.kubectl("describe", "rc", "update-demo")
-    assert "Replicas:     2 current / 2 desired" in shown
-    assert "Pods Status:  2 Running / 0 Waiting / 0 Succeeded / 0 Failed" in shown and "SuccessfulCreate" in shown
+
+    async def described_whole() -> bool:
+        shown = await space.kubectl("describe", "rc", "update-demo")
+        assert "Replicas:     2 current / 2 desired" in shown, shown
+        assert "Pods Status:  2 Running / 0 Waiting / 0 Succeeded / 0 Failed" in shown, shown
+        return "SuccessfulCreate" in shown
+
+    await space.eventually(described_whole, "its description")
     await space.kubectl("expose", "rc", "update-demo", "--name=rm2", "--port=1234", "--target-port=8080")
     await space.kubectl("expose", "service", "rm2", "--name=rm3", "--port=2345", "--target-port=8080")
     for name, port in (("rm2", 1234), ("rm3", 2345)):

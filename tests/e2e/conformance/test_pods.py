@@ -18,6 +18,7 @@ from tests.e2e.conformance.space import (
     status,
     waiting,
 )
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import CORE_EVENTS, PODS, RUNTIME_CLASSES
 from sampan.apimachinery import errors
@@ -98,7 +99,8 @@ async def test_sidecars(space: Space) -> None:
     sidecar = container(
         "echo up >/v/log; trap 'echo side >>/v/log; exit 0' TERM; while true; do sleep 0.1; done", name="side",
         restartPolicy="Always", volumeMounts=[{"name": "v", "mountPath": "/v"}],
-        startupProbe={"exec": {"command": ["cat", "/v/log"]}, "periodSeconds": 1},
+        startupProbe={"exec": {"command": ["cat", "/v/log"]}, "periodSeconds": 1, "timeoutSeconds": 10,
+                      "failureThreshold": 60},
     )
     main = container("cat /v/log; sleep 1", volumeMounts=[{"name": "v", "mountPath": "/v"}])
     await space.create(PODS, once("job", main, initContainers=[sidecar], volumes=[{"name": "v", "emptyDir": {}}]))
@@ -117,7 +119,8 @@ async def test_sidecars(space: Space) -> None:
 @case
 async def test_hooks(space: Space) -> None:
     """Lifecycle hooks, exec and HTTP; PreStop is called when a pod is killed."""
-    (server,) = await space.start(pod("server", program("netexec")))
+    listens = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10}
+    (server,) = await space.start(pod("server", program("netexec", readinessProbe=listens)))
     ip = server["status"]["podIP"]
     curl = ["curl", "-s", f"http://{ip}:8080/write"]
     http = {"httpGet": {"host": ip, "port": 8080, "path": "/write"}}
@@ -136,7 +139,7 @@ async def test_hooks(space: Space) -> None:
 @case
 async def test_liveness(space: Space) -> None:
     """Probing container: restarted when it must be, and not otherwise."""
-    every = {"periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 4, "timeoutSeconds": 5}
+    every = {"periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 4, "timeoutSeconds": 10}
     # Every failure is an event, and a pod has 25 of them at once: others would not be written.
     listens = {"tcpSocket": {"port": 8080}, "periodSeconds": 5, "failureThreshold": 20}
     dies = program("liveness", "6", startupProbe=listens)
@@ -188,9 +191,9 @@ async def test_readiness_and_startup(space: Space) -> None:
     await asyncio.sleep(3)  # liveness would have struck by now, were it not held back
     assert status(await space.get(PODS, "startup"))["restartCount"] == 0
     # Watched from before: what has started is soon restarted, and then has not.
-    started = asyncio.create_task(space.until(PODS, "startup", lambda p: status(p).get("started"), "its start"))
-    await space.says("startup", "touch /tmp/started")
-    await started
+    async with meanwhile(space.until(PODS, "startup", lambda p: status(p).get("started"), "its start")) as started:
+        await space.says("startup", "touch /tmp/started")
+        await started
     await space.until(PODS, "startup", lambda p: status(p)["restartCount"] >= 1, "liveness after startup")
     await space.until(PODS, "hopeless", lambda p: status(p).get("restartCount", 0) >= 1, "a failed startup")
     never = await space.until(PODS, "never", lambda p: status(p).get("started"))
@@ -206,11 +209,13 @@ def _plus(time: str, seconds: int) -> str:
 @case
 async def test_readiness_while_ending(space: Space) -> None:
     """A terminating pod goes on being probed for readiness, not for liveness."""
-    ready = {"exec": {"command": ["cat", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1}
+    ready = {"exec": {"command": ["cat", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1,
+             "timeoutSeconds": 10}
     waits = "until test -e /tmp/over; do sleep 0.1; done"
     script = f"trap 'rm /tmp/ready; {waits}; exit 0' TERM; touch /tmp/ready; while true; do sleep 0.1; done"
     alive = {**ready, "failureThreshold": 2}
-    await space.start(pod("web", container(script, readinessProbe=ready, livenessProbe=alive)))
+    starts = {**ready, "failureThreshold": 60}
+    await space.start(pod("web", container(script, readinessProbe=ready, livenessProbe=alive, startupProbe=starts)))
     await space.delete(PODS, "web", grace_period_s=200)
     shown = await space.until(PODS, "web", lambda p: not is_ready(p), "unreadiness")
     assert shown and shown["metadata"]["deletionTimestamp"] and status(shown)["restartCount"] == 0
@@ -316,14 +321,12 @@ async def test_statuses_never_go_back(space: Space) -> None:
         await space.delete(PODS, name)
         await space.gone(name)
 
-    watching = asyncio.create_task(watch())
-    await asyncio.gather(*(live(number) for number in range(count)))
-
     async def complete() -> bool:
         return len(seen) == count and all(states[-1]["event"] == "DELETED" for states in seen.values())
 
-    await space.eventually(complete, "the last events")
-    watching.cancel()
+    async with meanwhile(watch()):
+        await asyncio.gather(*(live(number) for number in range(count)))
+        await space.eventually(complete, "the last events")
     for name, states in seen.items():
         ended = False
         for shown in states:

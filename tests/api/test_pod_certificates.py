@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from tests.standing import Standing
 
 from sampan import effects
 from sampan.api.certificates.podcertificaterequest import POD_CERTIFICATE_REQUEST
@@ -21,19 +22,13 @@ from sampan.apimachinery.object import Object
 
 P256 = ec.generate_private_key(ec.SECP256R1())
 NO_NAME = x509.Name([])
-COLLECTED = effects.now()
-
-
-class Standing(effects.SystemSource):
-    """The time at which the tests were collected and their certificates made, which may be minutes ago."""
-
-    def now(self) -> datetime:
-        return COLLECTED
+COLLECTED = Standing()
+"""The time at which the tests were collected and their certificates made, which may be minutes ago."""
 
 
 @pytest.fixture(autouse=True)
 def clock() -> Iterator[None]:
-    with effects.use(Standing()):
+    with effects.use(COLLECTED):
         yield
 
 

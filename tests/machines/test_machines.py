@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import json
 import os
 import signal
@@ -142,6 +143,24 @@ async def test_sweep_ends_processes_by_namespace_marker_and_cgroup_and_no_others
         for process in (inside, marked, grouped, bystander):
             process.kill()
             process.communicate()
+
+
+async def test_a_sweep_that_was_held_up_kills_before_it_gives_up(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", stubborn], env={CLUSTER_VARIABLE: layout.name}, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"\n"
+        times = itertools.chain([0.0], itertools.repeat(1000.0))  # nothing ran for a quarter of an hour
+        monkeypatch.setattr("sampan.machines.sweep.monotonic", lambda: next(times))
+        await sweep(layout.name, layout, grace_s=0.3)
+        assert process.wait(60) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.communicate()
 
 
 async def test_a_pid_file_names_a_process_only_together_with_its_start(layout: Layout) -> None:

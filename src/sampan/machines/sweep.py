@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 from pathlib import Path
@@ -22,7 +23,9 @@ from sampan.machines.removal import remove_tree
 log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
-"""How long processes have between SIGTERM and SIGKILL, and then to be gone."""
+"""How long processes have between SIGTERM and SIGKILL."""
+GONE_S = 30.0
+"""How long what was killed or taken away may take to be gone: on a busy machine, or one with a slow disk."""
 
 
 class StillThere(Exception):
@@ -49,7 +52,7 @@ async def sweep(
         with contextlib.suppress(OSError):  # a dying process may hold it for a moment more; looked at again below
             directory.rmdir()
     _remove_files(place, keep_state)
-    await _wait_until_gone(place, keep_state, grace_s)
+    await _wait_until_gone(place, keep_state)
     return found
 
 
@@ -57,15 +60,18 @@ async def end_processes(layout: Layout, grace_s: float = GRACE_S) -> None:
     """SIGTERM to the cluster's processes, SIGKILL to those that stay; also to what they start meanwhile.
 
     Containers are killed at once, and so are their shims: most programs that run as a container's first process ignore
-    SIGTERM, and nobody will need their state.
+    SIGTERM, and nobody will need their state. Who is given up has been killed before, however long this process was
+    itself held up.
     """
     inodes = set(traces.inodes(traces.network_namespaces(layout)).values())
-    deadline = monotonic() + grace_s
+    late_at, given_up_at = monotonic() + grace_s, math.inf
     asked: set[traces.Process] = set()
     while running := traces.processes(layout, inodes):
-        late = monotonic() > deadline
-        if monotonic() > deadline + grace_s:
+        late = (now := monotonic()) > late_at
+        if now > given_up_at:
             raise StillThere("\n".join(f"process {p.pid} {p.command}" for p in running))
+        if late:
+            given_up_at = min(given_up_at, now + GONE_S)
         for process in running:
             force = late or not process.own or "containerd-shim" in process.command.partition(" ")[0]
             if force or process not in asked:
@@ -98,8 +104,8 @@ def _remove_files(layout: Layout, keep_state: bool) -> None:
             root.rmdir()
 
 
-async def _wait_until_gone(layout: Layout, keep_state: bool, grace_s: float) -> None:
-    deadline = monotonic() + grace_s
+async def _wait_until_gone(layout: Layout, keep_state: bool) -> None:
+    deadline = monotonic() + GONE_S
     while True:
         for directory in traces.cgroups(layout):
             with contextlib.suppress(OSError):

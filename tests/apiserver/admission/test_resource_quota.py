@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,6 +97,34 @@ async def test_what_came_and_went_leaves_its_place_at_once(reader: Any) -> None:
     second = await create(plugin, PODS, pod("b"))
     second.settle()  # refused by a later plugin, so it never came
     await create(plugin, PODS, pod("c"))
+
+
+async def test_a_place_is_held_though_its_holder_came_while_another_write_looked(
+    reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a write saw settled may be gone when it goes on, and what is held since may lie at the same address."""
+    plugin, _ = quota(reader, pods="40")
+    for number in range(20):
+        done = await create(plugin, PODS, pod(f"done-{number}"))
+        reader.put(PODS, pod(f"done-{number}"))
+        done.settle()
+    del done
+    looks, go_on, fresh = asyncio.Event(), asyncio.Event(), reader.fresh
+
+    async def slowly(resource: Resource) -> None:
+        looks.set()
+        await go_on.wait()
+        await fresh(resource)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reader, "fresh", slowly)
+        late = asyncio.create_task(create(plugin, PODS, pod("late")))
+        await looks.wait()
+    for number in range(20):
+        await create(plugin, PODS, pod(f"new-{number}"))
+    go_on.set()
+    with pytest.raises(Forbidden, match="used: pods=40, limited: pods=40"):
+        await late
 
 
 async def test_compute_must_be_stated_and_adds_up(reader: Any) -> None:

@@ -89,9 +89,9 @@ class ResourceQuota(Plugin):
         self._insist_on_quotas(attributes, obj, concerned)
         if not growth:
             return
-        settled = {id(one) for one in self._reserved if one.settled}
+        settled = {one for one in self._reserved if one.settled}
         await self._parts.reader.fresh(resource)
-        self._reserved = [one for one in self._reserved if id(one) not in settled]
+        self._reserved = [one for one in self._reserved if one not in settled]
         changes = [(quota, self._checked(attributes, quota, wanted)) for quota, wanted in growth]
         if attributes.dry_run:
             return

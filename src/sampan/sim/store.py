@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from sampan.effects.seeded import Generator, generator
 from sampan.sim.cause import CAUSE, Cause
 from sampan.storage.memory import MemoryStore
-from sampan.storage.store import Event, EventKind, KeyValue, Listing, RevisionMismatch, StoreUnavailable, Watch
+from sampan.storage.store import Event, KeyValue, Listing, RevisionMismatch, StoreUnavailable, Watch
 
 OnCommit: TypeAlias = Callable[[Event, Cause], None]
 
@@ -64,11 +64,11 @@ class _LateWatch:
         await self._inner.__aexit__(*exc)
 
 
-class SimStore:
+class SimStore(MemoryStore):
     """See `sampan.storage.store.Store`."""
 
-    def __init__(self, seed: int = 0, inner: MemoryStore | None = None) -> None:
-        self.inner = inner or MemoryStore()
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
         self.listeners: list[OnCommit] = []
         self.troubles: list[Trouble] = []
         self.writes = 0
@@ -82,55 +82,29 @@ class SimStore:
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         if self.troubles:
             await self._suffer()
-        return await self.inner.get(key, revision=revision)
+        return await super().get(key, revision=revision)
 
     async def list(self, prefix: str, *, start_after: str = "", limit: int = 0, revision: int = 0) -> Listing:
         if self.troubles:
             await self._suffer()
-        return await self.inner.list(prefix, start_after=start_after, limit=limit, revision=revision)
+        return await super().list(prefix, start_after=start_after, limit=limit, revision=revision)
 
     async def create(self, key: str, value: bytes) -> int:
         if self.troubles:
             await self._suffer()
-        revision = await self.inner.create(key, value)
-        self._committed(Event(EventKind.PUT, KeyValue(key, value, revision, revision), None))
-        return revision
+        return await super().create(key, value)
 
     async def update(self, key: str, value: bytes, *, expected: int) -> int:
         if self.troubles:
             await self._suffer()
             await self._conflict(key)
-        previous = await self.inner.get(key)
-        revision = await self.inner.update(key, value, expected=expected)
-        assert previous is not None
-        self._committed(Event(EventKind.PUT, KeyValue(key, value, previous.create_revision, revision), previous))
-        return revision
+        return await super().update(key, value, expected=expected)
 
     async def delete(self, key: str, *, expected: int) -> int:
         if self.troubles:
             await self._suffer()
             await self._conflict(key)
-        previous = await self.inner.get(key)
-        revision = await self.inner.delete(key, expected=expected)
-        assert previous is not None
-        last = KeyValue(key, previous.value, previous.create_revision, revision)
-        self._committed(Event(EventKind.DELETE, last, previous))
-        return revision
-
-    def watch(self, prefix: str, *, after: int) -> Watch:
-        return self.inner.watch(prefix, after=after)
-
-    async def revision(self) -> int:
-        return await self.inner.revision()
-
-    async def compact(self, revision: int) -> None:
-        await self.inner.compact(revision)
-
-    def snapshot(self) -> AsyncIterator[bytes]:
-        return self.inner.snapshot()
-
-    async def close(self) -> None:
-        await self.inner.close()
+        return await super().delete(key, expected=expected)
 
     async def _suffer(self) -> None:
         """Wait as long as the store takes now. Raises StoreUnavailable."""
@@ -142,11 +116,12 @@ class SimStore:
 
     async def _conflict(self, key: str) -> None:
         if any(trouble.finds_conflict(self._rng) for trouble in self.troubles):
-            current = await self.inner.get(key)
+            current = await super().get(key)
             if current is not None:
                 raise RevisionMismatch(current)
 
-    def _committed(self, event: Event) -> None:
+    def _commit(self, event: Event) -> None:
+        super()._commit(event)
         kv = event.kv
         self.writes += 1
         self._fingerprint.update(f"{kv.mod_revision} {event.kind.value} {kv.key} {len(kv.value)}\n".encode())

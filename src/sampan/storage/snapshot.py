@@ -11,6 +11,7 @@ import hashlib
 import struct
 from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sampan.storage.store import KeyValue, StoreError
 
@@ -32,8 +33,7 @@ class Header:
     oldest: int
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """A state that a key had from `kv.mod_revision` on. Deleted: `kv.value` is the last value."""
 
     kv: KeyValue

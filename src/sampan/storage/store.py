@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class StoreError(Exception):
@@ -61,8 +61,7 @@ class StoreUnavailable(StoreError):
     """The backend cannot serve now: disk full, in use by another process, closed. A write left no trace."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(NamedTuple):
     """A key's value with the revisions that created it and last changed it."""
 
     key: str
@@ -85,8 +84,7 @@ class EventKind(enum.Enum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A change. For DELETE, `kv` carries the last value and the deletion's revision as `mod_revision`.
 
     `previous` is the state before the change, None for a creation.

@@ -115,7 +115,7 @@ class EncryptedStore:
         if not providers and not value.startswith(MARK):
             return found
         try:
-            return dataclasses.replace(found, value=opened(providers, found.key, value))
+            return found._replace(value=opened(providers, found.key, value))
         except CannotOpen as error:
             raise StoreUnavailable(f"encryption at rest: {error}") from error
 

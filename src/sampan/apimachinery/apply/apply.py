@@ -12,8 +12,7 @@ not matter; a field given up by its only owner disappears. After sigs.k8s.io/str
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sampan.apimachinery.apply import fieldset, footprint, values
 from sampan.apimachinery.apply import managers as owners
@@ -41,8 +40,7 @@ class ApplyConflict(Conflict):
         self.conflicts = conflicts
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Who writes through what, when. `resets` are the fields of the root that this endpoint does not write."""
 
     manager: str
@@ -94,12 +92,13 @@ def update_managers(
     stays without.
     """
     brought = meta(new).get("managedFields")
+    stored: list[Object] | None = meta(old or {}).get("managedFields")
     me = Manager(write.manager, UPDATE, new.get("apiVersion", ""), write.subresource)
     if brought is None and old is None:
         return _creation(me, new, write, schema)
     if brought == [{}]:
         brought = []  # the documented way to clear them
-    if old is not None and not brought and (brought == [] or not meta(old).get("managedFields")):
+    if old is not None and not brought and (brought == [] or not stored):
         return []
     managers = owners.read(new) if brought else owners.read(old or {})
     if old is None and not managers:
@@ -109,10 +108,13 @@ def update_managers(
     except BadRequest:
         return owners.write(managers)  # items without their keys; validation will have its say
     changed, removed = _owned_by_write(difference.changed, write), difference.removed
-    managers = owners.without(managers, changed | removed, keep=me)
+    left = owners.without(managers, changed | removed, keep=me)
     known = managers.get(me, NOTHING)
     add = [path for path in changed if not known.owns(path)] if known.trie else changed
     lost = [path for path in removed if known.owns(path)] if known.trie else ()
+    if not add and not lost and left is managers and stored and (not brought or brought == stored):
+        return stored  # most writes give what their writer has long owned another value
+    managers = left
     if add or lost:
         managers[me] = Owned(fieldset.changed(known.trie, add=add, remove=lost), write.now, me.api_version)
     return owners.write(managers)

@@ -87,14 +87,16 @@ def others(managers: Mapping[Manager, Owned], who: Manager) -> FieldSet:
     return EMPTY.union(*(owned.fields for manager, owned in managers.items() if manager != who))
 
 
-def without(managers: Mapping[Manager, Owned], fields: Collection[FieldPath], *, keep: Manager) -> Managers:
-    """The managers after all but `keep` lost these fields."""
-    left: Managers = {}
+def without(managers: Managers, fields: Collection[FieldPath], *, keep: Manager) -> Managers:
+    """The managers after all but `keep` lost these fields; the very same when nobody does."""
+    left = managers
     roots = {path[0] for path in fields}
     for who, owned in managers.items():
-        may_lose = not roots.isdisjoint(owned.trie) and who != keep
-        lost = [path for path in fields if owned.owns(path)] if may_lose else []
-        left[who] = Owned(fieldset.changed(owned.trie, remove=lost), owned.time, owned.api_version) if lost else owned
+        may_lose = who != keep and not roots.isdisjoint(owned.trie)
+        lost = [path for path in fields if owned.owns(path)] if may_lose else ()
+        if lost:
+            left = managers.copy() if left is managers else left
+            left[who] = Owned(fieldset.changed(owned.trie, remove=lost), owned.time, owned.api_version)
     return left
 
 

@@ -27,9 +27,9 @@ def parse_time(text: str) -> datetime:
     if match is None:
         raise ValueError(f"{text!r} is not an RFC 3339 time")
     day, clock, fraction, zone = match.groups()
-    parsed = datetime.fromisoformat(f"{day}T{clock}{zone or '+00:00'}")
+    parsed = datetime.fromisoformat(f"{day}T{clock}.{fraction or 0}{zone or '+00:00'}")
     try:
-        return parsed.astimezone(UTC) + timedelta(microseconds=int((fraction or "0")[:6].ljust(6, "0")))
+        return parsed if zone is None else parsed.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{text!r} is outside of the years 1 to 9999") from None
 

@@ -141,3 +141,23 @@ def test_floods_are_cut_off_and_the_bucket_refills() -> None:
     assert sum(decision is None for decision in decisions) == 5
     assert correlator.correlate(_event("m"), 299.0) is None
     assert correlator.correlate(_event("m"), 301.0) is not None
+
+
+def test_what_a_flood_drops_has_been_counted_when_the_next_is_written() -> None:
+    correlator = Correlator()
+    first = correlator.correlate(_event("m"), 0.0)
+    assert first and first.previous is None
+    correlator.written(first.key, first.event)
+    assert [correlator.correlate(_event("m"), 1.0) for _ in range(40)].count(None) == 16
+    after = correlator.correlate(_event("m"), 302.0)
+    assert after and after.previous and after.event["count"] == 42
+
+
+def test_an_event_whose_first_was_dropped_is_made_with_its_count_and_its_beginning() -> None:
+    correlator = Correlator()
+    for _ in range(25):
+        correlator.correlate(_event("m"), 0.0)
+    assert correlator.correlate(_event("other", "Killing"), 1.0) is None
+    after = correlator.correlate({**_event("other", "Killing"), "firstTimestamp": "later"}, 302.0)
+    assert after and after.previous is None
+    assert (after.event["count"], after.event["firstTimestamp"]) == (2, "t")

@@ -11,6 +11,7 @@ from sampan.cli.operations import OperationError, UpOptions
 from sampan.cmd import layout, local_cluster
 from sampan.cmd.layout import ClusterLayout
 from sampan.cmd.local_cluster import LocalClusters
+from sampan.controllers.names import WITH_BOOTSTRAP
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ async def test_a_cluster_keeps_the_shape_it_was_made_with_unless_it_grows() -> N
     ClusterLayout("t-shape", 1, 2, "separate").save()
     assert await refusal(UpOptions("t-shape", nodes=1)) == "t-shape has 2 nodes, and nodes are not taken away"
     assert await refusal(UpOptions("t-shape", store="etcd")) == "t-shape keeps its state in sqlite"
-    assert await refusal(UpOptions("t-shape", controllers="*,-job")) == "t-shape runs the controllers *"
+    assert await refusal(UpOptions("t-shape", controllers="*,-job")) == f"t-shape runs the controllers {WITH_BOOTSTRAP}"
     assert await refusal(UpOptions("t-shape", processes="combined")) == "t-shape runs with separate processes"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sampan.controllers.config import ControllerManagerConfig
-from sampan.controllers.names import ALIASES, QUEUES, queue_of
+from sampan.controllers.names import ALIASES, FORMER_NOT_RUN, NOT_RUN, QUEUES, WITH_BOOTSTRAP, queue_of
 from sampan.controllers.table import CONTROLLERS, selected
 
 
@@ -16,7 +16,27 @@ def names(controllers: str, **config) -> list[str]:
 
 
 def test_all_are_on_by_default_in_the_tables_order() -> None:
-    assert names("*") == [loop.name for loop in CONTROLLERS]
+    assert ControllerManagerConfig().controllers == WITH_BOOTSTRAP
+    assert names(WITH_BOOTSTRAP) == [loop.name for loop in CONTROLLERS]
+
+
+def test_a_star_leaves_out_what_upstream_leaves_out() -> None:
+    left_out = set(names(WITH_BOOTSTRAP)) - set(names("*"))
+    assert left_out == {"bootstrap-signer-controller", "token-cleaner-controller"}
+    assert "token-cleaner-controller" in names("*,tokencleaner")
+
+
+def test_the_first_word_about_a_loop_counts() -> None:
+    assert "job-controller" not in names("*,-job,job-controller")
+    assert "job-controller" in names("job,-job")
+    assert "job-controller" not in names("-job,*")
+    assert names("") == []
+
+
+def test_names_of_upstream_that_nothing_here_has_are_no_mistake() -> None:
+    assert names("*,-selinux-warning-controller,-service") == names("*")
+    assert names("storage-version-gc") == []
+    assert not NOT_RUN.keys() & {loop.name for loop in CONTROLLERS} and set(FORMER_NOT_RUN.values()) <= NOT_RUN.keys()
 
 
 def test_names_are_unique_and_upstreams() -> None:

@@ -110,7 +110,7 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
             StoreKind | None, typer.Option(help="Where the API server keeps its state.", show_default="sqlite")
         ] = None,
         controllers: Annotated[
-            str | None, typer.Option(help="Which control loops run, e.g. '*,-cronjob'.", show_default="*")
+            str | None, typer.Option(help="Which control loops run, e.g. '*,-cronjob'.", show_default="all")
         ] = None,
         output: Output = "",
     ) -> None:

@@ -29,8 +29,7 @@ class CoreEvents:
         if found.previous is None:
             return Decision(found.event, found.key)
         patch = {key: found.event[key] for key in ("count", "lastTimestamp", "message")}
-        anew = {**found.event, "firstTimestamp": found.previous.first_timestamp}
-        return Decision(anew, found.key, patch, found.previous.name)
+        return Decision(found.event, found.key, patch, found.previous.name)
 
     def written(self, decision: Decision, answer: Object) -> None:
         self._correlator.written(str(decision.key), answer)

@@ -1,10 +1,10 @@
 """Correlator: keeps a component's events from flooding the cluster, by the rules of client-go's EventCorrelator.
 
-1. Spam filter: each (source, object) has a bucket of 25 events that refills by one every five minutes; beyond it,
-   events are dropped.
-2. Aggregation: from the tenth different message on within ten minutes for one (source, object, type, reason), events
+1. Aggregation: from the tenth different message on within ten minutes for one (source, object, type, reason), events
    are combined into one whose message begins with "(combined from similar events): ".
-3. Counting: an event equal to one already written (time apart) raises that one's count instead of making a new one.
+2. Counting: an event equal to an earlier one (time apart) raises that one's count instead of making a new one.
+3. Spam filter: each (source, object) has a bucket of 25 events that refills by one every five minutes; beyond it,
+   events are dropped. They have been counted: the next one that is written tells of them too.
 
 Pure but for its own memory: time comes in as an argument. Memory is bounded: 4096 keys of each sort, oldest forgotten.
 """
@@ -29,11 +29,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What is known of an Event on the server."""
+    """What is known of an Event that was observed; `stored` if it is on the server."""
 
     name: str
     count: int
     first_timestamp: str
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,17 @@ class Correlator:
 
     def correlate(self, event: Object, now: float) -> Decision | None:
         """What to write for `event` at monotonic time `now`; None to drop it."""
-        if self._is_spam(event, now):
-            return None
         message, key = self._aggregate(event, now)
         previous = self._written.get(key)
-        if previous is None:
-            return Decision({**event, "message": message}, None, key)
-        counted = {**event, "message": message, "count": previous.count + event["count"]}
-        return Decision(counted, previous, key)
+        found = {**event, "message": message}
+        if previous is not None:
+            found |= {"count": previous.count + event["count"], "firstTimestamp": previous.first_timestamp}
+        stored = previous is not None and previous.stored
+        name = previous.name if previous is not None else event["metadata"]["name"]
+        self._written.remember(key, Written(name, found["count"], found["firstTimestamp"], stored))
+        if self._is_spam(event, now):
+            return None
+        return Decision(found, previous if stored else None, key)
 
     def written(self, key: str, event: Object) -> None:
         """The server has stored `event` for a decision's `key`."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from sampan.controllers.names import WITH_BOOTSTRAP
 from sampan.machines import layout as machines
 
 STATE_ROOT = Path(os.environ.get("SAMPAN_STATE_ROOT", "/var/lib/sampan"))
@@ -109,7 +110,7 @@ class ClusterLayout:
     pod_range: str = "10.244.0.0/16"
     service_range: str = "10.96.0.0/16"
     domain: str = "cluster.local"
-    controllers: str = "*"
+    controllers: str = WITH_BOOTSTRAP
     """Which control loops run, as `--controllers` of upstream's controller manager says it."""
     node_port: int = 6443
     """The API server's port on the first node's address."""

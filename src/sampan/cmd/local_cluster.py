@@ -40,6 +40,7 @@ from sampan.cmd import (
 )
 from sampan.cmd.layout import ClusterLayout, NodeLayout
 from sampan.cmd.process import ask_health
+from sampan.controllers.names import WITH_BOOTSTRAP
 from sampan.machines.layout import CLUSTER_VARIABLE
 
 _FIRST_PORT, _LAST_PORT = 6443, 6543
@@ -332,7 +333,7 @@ def _new(options: UpOptions) -> ClusterLayout:
     processes = _processes(options.processes)
     kept_in = options.store or ("etcd" if processes == "static-pods" else "sqlite")
     store: layout.StoreKind = "etcd" if kept_in == "etcd" else "sqlite"
-    controllers = _checked_controllers(options.controllers) if options.controllers else "*"
+    controllers = WITH_BOOTSTRAP if options.controllers is None else _checked_controllers(options.controllers)
     return ClusterLayout(
         layout.checked_name(options.name), port, options.nodes or 1, processes, store=store, controllers=controllers,
     )

@@ -15,12 +15,12 @@ def add(app: typer.Typer) -> None:
     @app.command()
     def sim(
         *,
-        seed: Annotated[int, typer.Option(help="What everything at random is drawn from.")] = 1,
+        seed: Annotated[int, typer.Option(min=0, help="What everything at random is drawn from.")] = 1,
         seeds: Annotated[str, typer.Option(help="Several: A-B, both included.", metavar="A-B")] = "",
         scenario: Annotated[str, typer.Option(help="Its name, or all.")] = "all",
-        hours: Annotated[float, typer.Option(help="Of virtual time under faults; 0: as the scenario says.")] = 0.0,
+        hours: Annotated[float, typer.Option(min=0, help="Of virtual time under faults; 0: as it says.")] = 0.0,
         faults: Annotated[str, typer.Option(help="none, light, heavy, or mixed by seed.")] = "light",
-        jobs: Annotated[int, typer.Option(help="Processes at once; 0: one a processor.")] = 1,
+        jobs: Annotated[int, typer.Option(min=0, help="Processes at once; 0: one a processor.")] = 1,
         list_: Annotated[bool, typer.Option("--list", help="Name the scenarios.")] = False,
         keep_going: Annotated[bool, typer.Option("--keep-going", help="Do not end with the first violation.")] = False,
         save_test: Annotated[bool, typer.Option("--save-test", help="Keep a violation as a test.")] = False,

@@ -8,17 +8,18 @@ from pathlib import Path
 
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
+from sampan.controllers.names import WITH_BOOTSTRAP
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerManagerConfig:
     """Settings of all controllers.
 
-    `controllers` selects loops as upstream's flag does: `*` all that are on by default, `name` on, `-name` off; a name
-    may leave out its ending `-controller`.
+    `controllers` selects loops as upstream's flag does: `*` all that are on by default, `name` on, `-name` off, the
+    first that speaks of a loop counts; a name may leave out its ending `-controller`.
     """
 
-    controllers: str = "*"
+    controllers: str = WITH_BOOTSTRAP
     leader_elect: bool = False
     identity: str = "sampan"
     leader_namespace: str = "kube-system"

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+WITH_BOOTSTRAP = "*,bootstrap-signer-controller,token-cleaner-controller"
+"""All, and the two that `*` leaves out, for clusters whose nodes may join with bootstrap tokens; as kubeadm has it."""
+
 ALIASES: Mapping[str, str] = {
     "attachdetach": "persistentvolume-attach-detach-controller",
     "bootstrapsigner": "bootstrap-signer-controller",
@@ -24,6 +27,22 @@ ALIASES: Mapping[str, str] = {
     "resource-claim-controller": "resourceclaim-controller",
     "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
     "tokencleaner": "token-cleaner-controller",
+}
+
+NOT_RUN: Mapping[str, str] = {
+    "cloud-node-lifecycle-controller": "a cloud's own manager runs it",
+    "node-route-controller": "a cloud's own manager runs it",
+    "selinux-warning-controller": "no volume is mounted with a label of SELinux",
+    "service-lb-controller": "a cloud's own manager runs it",
+    "storageversion-garbage-collector-controller": "the API StorageVersion is not served",
+}
+"""Names that upstream's flag takes and that no loop here has, with the reason: naming them is no mistake."""
+
+FORMER_NOT_RUN: Mapping[str, str] = {
+    "cloud-node-lifecycle": "cloud-node-lifecycle-controller",
+    "route": "node-route-controller",
+    "service": "service-lb-controller",
+    "storage-version-gc": "storageversion-garbage-collector-controller",
 }
 
 QUEUES: Mapping[str, str] = {

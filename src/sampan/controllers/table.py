@@ -27,7 +27,7 @@ from sampan.controllers.devices.resource_claim import ResourceClaimReconciler
 from sampan.controllers.jobs.cronjob import CronJobReconciler
 from sampan.controllers.jobs.job import JobReconciler
 from sampan.controllers.jobs.ttl_after_finished import TTLAfterFinishedReconciler
-from sampan.controllers.names import ALIASES
+from sampan.controllers.names import ALIASES, FORMER_NOT_RUN, NOT_RUN
 from sampan.controllers.nodes.node_ipam import NodeIPAMReconciler
 from sampan.controllers.nodes.node_lifecycle import NodeLifecycleReconciler
 from sampan.controllers.nodes.node_ttl import NodeTTLReconciler
@@ -64,7 +64,8 @@ class Loop:
     """One entry: its name, the ServiceAccount it acts as (which decides its RBAC role), how to build it.
 
     Without an account it acts as the controller manager, as upstream's loop that makes the accounts' tokens does.
-    `workers` keys are worked on at a time; `component` is what its Events name, if not the loop.
+    `workers` keys are worked on at a time; `component` is what its Events name, if not the loop. `*` means all that
+    are `by_default`.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Loop:
     build: Callable[[Wiring, ControllerManagerConfig], Reconciler]
     workers: int = 5
     component: str = ""
+    by_default: bool = True
     wanted: Callable[[ControllerManagerConfig], bool] = lambda config: True
 
 
@@ -219,11 +221,11 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "bootstrap-signer-controller", "bootstrap-signer",
-        lambda wiring, config: BootstrapSigner(wiring), workers=1,
+        lambda wiring, config: BootstrapSigner(wiring), workers=1, by_default=False,
     ),
     Loop(
         "token-cleaner-controller", "token-cleaner",
-        lambda wiring, config: BootstrapTokenCleaner(wiring), workers=1,
+        lambda wiring, config: BootstrapTokenCleaner(wiring), workers=1, by_default=False,
     ),
     Loop(
         "legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner",
@@ -261,7 +263,7 @@ CONTROLLERS: tuple[Loop, ...] = (
 def selected(config: ControllerManagerConfig) -> tuple[Loop, ...]:
     """The loops that `config` asks for. Raises ValueError for an unknown name."""
     words = [word.strip() for word in config.controllers.split(",") if word.strip()]
-    known = {name for loop in CONTROLLERS for name in _names(loop)}
+    known = {name for loop in CONTROLLERS for name in _names(loop)} | NOT_RUN.keys() | FORMER_NOT_RUN.keys()
     for word in words:
         if word != "*" and word.removeprefix("-") not in known:
             raise ValueError(f"{word.removeprefix('-')!r} is not in the list of known controllers")
@@ -269,12 +271,12 @@ def selected(config: ControllerManagerConfig) -> tuple[Loop, ...]:
 
 
 def _is_selected(loop: Loop, words: list[str]) -> bool:
+    """As the first word says that speaks of it; `*` speaks of nobody by name."""
     names = _names(loop)
-    if any(name in words for name in names):
-        return True
-    if any(f"-{name}" in words for name in names):
-        return False
-    return "*" in words
+    named = next((word for word in words if word.removeprefix("-") in names), None)
+    if named is not None:
+        return not named.startswith("-")
+    return loop.by_default and "*" in words
 
 
 def _names(loop: Loop) -> tuple[str, ...]:

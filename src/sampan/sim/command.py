@@ -5,6 +5,7 @@ A few trials are told one by one; of many, how far they are, how long the rest w
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -68,7 +69,7 @@ def list_scenarios() -> None:
 
 def batch_of(scenario: str, seeds: str, level: str, minutes: float) -> Batch:
     """From what a person typed. Raises ValueError."""
-    return Batch(_scenarios(scenario), _seeds(seeds), _level(level), minutes)
+    return Batch(_scenarios(scenario), _seeds(seeds), _level(level), _minutes(minutes))
 
 
 def _results(batch: Batch, jobs: int) -> Iterator[Result]:
@@ -128,6 +129,13 @@ def _seeds(text: str) -> range:
     if not first.isdigit() or not last.isdigit() or int(last) < int(first):
         raise ValueError(f'seeds "{text}" are not of the form A-B')
     return range(int(first), int(last) + 1)
+
+
+def _minutes(minutes: float) -> float:
+    """Of virtual time. A time that is none would pass without a fault, and look like a proof."""
+    if not math.isfinite(minutes) or minutes < 0:
+        raise ValueError(f"hours {minutes / 60:g} are no length of time")
+    return minutes
 
 
 def _level(text: str) -> str:

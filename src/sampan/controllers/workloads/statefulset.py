@@ -9,8 +9,9 @@ finished pods are replaced under the same name, after they are gone: the name is
 of one ordinal.
 
 When nothing has to be waited for, RollingUpdate replaces pods of an old revision, highest ordinal first and never below
-`partition`, while fewer than `maxUnavailable` are unavailable; OnDelete leaves that to whoever deletes pods. Pods below
-the partition that must be made again are made from the revision the set had before (`status.currentRevision`).
+`partition`, while fewer than `maxUnavailable` are unavailable; those of them that are unavailable anyway go at once.
+OnDelete leaves that to whoever deletes pods. Pods below the partition that must be made again are made from the
+revision that the set had before (`status.currentRevision`).
 """
 
 from __future__ import annotations
@@ -93,7 +94,11 @@ def plan(observed: Observed, now: datetime) -> Plan:
     claimed = claim(owner, STATEFUL_SETS, PODS, members, selector.matches)
     history = history_of(owner, STATEFUL_SETS, observed.revisions)
     revisions = _revisions(owner, history, observed.revisions)
-    steps = [*claimed.steps, *history.steps]
+    prefix = f"{name_of(owner)}-"
+    in_use = {labels_of(pod).get(HASH_LABEL, "") for pod in claimed.objects} | {revisions.current, revisions.update}
+    hashes = frozenset(name.removeprefix(prefix) for name in in_use)
+    forgotten = surplus(history.old, hashes, int(dig(owner, "spec", "revisionHistoryLimit", default=10)))
+    steps = [*claimed.steps, *history.steps, *forgotten]  # also of a set whose pods are refused again and again
     notes: list[Note] = []
     pods = {identity.ordinal_of(owner, pod) or 0: pod for pod in claimed.objects}
     again: float | None = None
@@ -102,10 +107,6 @@ def plan(observed: Observed, now: datetime) -> Plan:
         work.decide()
         steps += work.steps
         notes, again = work.notes, work.again_s
-    prefix = f"{name_of(owner)}-"
-    in_use = {labels_of(pod).get(HASH_LABEL, "") for pod in claimed.objects} | {revisions.current, revisions.update}
-    hashes = frozenset(name.removeprefix(prefix) for name in in_use)
-    steps += surplus(history.old, hashes, int(dig(owner, "spec", "revisionHistoryLimit", default=10)))
 
     def report(outcome: Outcome) -> tuple[Step, ...]:
         status = status_of(owner, pods, revisions, now)
@@ -198,7 +199,11 @@ class _Work:
                 waits = True
                 if identity.has_stale_claim(self.owner, self.claims, ordinal):
                     self.again_s = STALE_CLAIM_RETRY_S
+                elif going := identity.claims_being_deleted(self.owner, self.claims, ordinal):
+                    self.again_s = STALE_CLAIM_RETRY_S
+                    self.notes.append(going)
                 else:
+                    self.notes += identity.conflicting_controllers(self.owner, self.claims, ordinal)
                     revision, template = self.revisions.for_new_pod(self.owner, ordinal)
                     missing = identity.missing_claims(self.owner, self.claims, ordinal)
                     pod_comes = identity.new_pod(self.owner, template, revision, ordinal)
@@ -248,26 +253,25 @@ class _Work:
         return self._ordered and bool(self._condemned)
 
     def _roll(self) -> None:
-        """Pods of an old revision, highest first, as many as may be unavailable."""
+        """Pods of an old revision: all that are unavailable, and of the others, highest first, as many as may be."""
         rolling = dig(self.owner, "spec", "updateStrategy", "rollingUpdate", default={})
         limit = max(resolve(rolling.get("maxUnavailable", 1), len(self._wanted), up=False), 1)
         first = identity.start_ordinal(self.owner) + int(rolling.get("partition") or 0)
         unavailable = {
             one for one in self._wanted if one not in self.pods or not self._healthy(self.pods[one])
         }
-        in_the_way = 0
+        may_go = limit - len(unavailable)
         for ordinal in reversed(self._wanted):
-            if ordinal < first or in_the_way >= limit:
-                return
             pod = self.pods.get(ordinal)
-            old = (
-                pod is not None and labels_of(pod).get(HASH_LABEL) != self.revisions.update
-                and not is_being_deleted(pod) and not is_finished(pod)
-            )
-            if old and (ordinal in unavailable or len(unavailable) < limit):
-                unavailable.add(ordinal)
-                self._delete(self.pods[ordinal])
-            in_the_way += ordinal in unavailable
+            if ordinal < first or pod is None or labels_of(pod).get(HASH_LABEL) == self.revisions.update:
+                continue
+            if is_being_deleted(pod) or is_finished(pod):
+                continue
+            if ordinal not in unavailable:
+                may_go -= 1
+                if may_go < 0:
+                    continue
+            self._delete(pod)
 
     def _healthy(self, pod: Object) -> bool:
         return _runs(pod) and not is_being_deleted(pod) and is_available(pod, self._min_ready_s, self.now)

@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sampan.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
-from sampan.apimachinery.object import Object, dig, labels_of, meta, name_of, namespace_of, uid_of
+from sampan.apimachinery.object import (
+    Object,
+    dig,
+    is_being_deleted,
+    labels_of,
+    meta,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from sampan.client.events import NORMAL, WARNING
 from sampan.controllers.ownership import reference_to
 from sampan.controllers.workloads import pod_template
@@ -117,32 +126,84 @@ def has_stale_claim(owner: Object, claims: Mapping[str, Object], ordinal: int) -
     )
 
 
+def claims_being_deleted(owner: Object, claims: Mapping[str, Object], ordinal: int) -> Note | None:
+    """Why pod `ordinal` cannot be made yet: claims that go would hold it, and it them."""
+    names = [claim_name(owner, template, ordinal) for template in claim_templates(owner)]
+    going = [f"pvc {name} is being deleted" for name in names if name in claims and is_being_deleted(claims[name])]
+    if not going:
+        return None
+    reason = going[0] if len(going) == 1 else f"[{', '.join(going)}]"
+    text = f"create Pod {pod_name(owner, ordinal)} in StatefulSet {name_of(owner)} failed error: {reason}"
+    return Note(owner, WARNING, "FailedCreate", text)
+
+
+def conflicting_controllers(owner: Object, claims: Mapping[str, Object], ordinal: int) -> list[Note]:
+    """Of claims of pod `ordinal` that somebody else controls, so that the retention policy cannot hold."""
+    if not {"Delete"} & set(dig(owner, "spec", "persistentVolumeClaimRetentionPolicy", default={}).values()):
+        return []
+    names = [claim_name(owner, template, ordinal) for template in claim_templates(owner)]
+    return [
+        _conflict(owner, name) for name in names
+        if name in claims and any(
+            one.get("controller") for one in _references_of_others(owner, pod_name(owner, ordinal), claims[name])
+        )
+    ]
+
+
+def _conflict(owner: Object, claim: str) -> Note:
+    return Note(
+        owner, WARNING, "ConflictingController",
+        f"PersistentVolumeClaim {claim} has a conflicting OwnerReference that acts as a manging controller, "
+        "the retention policy is ignored for this claim",
+    )
+
+
+def _references_of_others(owner: Object, pod: str, claim: Object) -> list[Object]:
+    ours = {(owner["apiVersion"], owner["kind"], name_of(owner)), ("v1", "Pod", pod)}
+    references = meta(claim).get("ownerReferences") or ()
+    return [one for one in references if (one.get("apiVersion"), one.get("kind"), one.get("name")) not in ours]
+
+
 def retention_updates(
-    owner: Object, claims: Mapping[str, Object], ordinal: int, pod: Object | None, *, scaled_down: bool
+    owner: Object, claims: Mapping[str, Object], ordinal: int, pod: Object, *, scaled_down: bool
 ) -> list[Update]:
-    """Give the claims of a pod the owners that the retention policy asks for, and no others of ours."""
+    """Give the claims of a pod the owners that the retention policy asks for, and no others of ours.
+
+    A claim that belongs to a former set or pod of the name is left to the garbage collector; one that somebody else
+    controls loses ours.
+    """
     found = []
     for template in claim_templates(owner):
         claim = claims.get(claim_name(owner, template, ordinal))
-        if claim is None or meta(claim).get("deletionTimestamp"):
+        if claim is None or is_being_deleted(claim):
             continue
-        references = list(meta(claim).get("ownerReferences") or ())
+        others = _references_of_others(owner, name_of(pod), claim)
+        ours = [one for one in meta(claim).get("ownerReferences") or () if one not in others]
+        if any(one.get("uid") not in (uid_of(owner), uid_of(pod)) for one in ours):
+            continue
         wanted = _owner_of_claim(owner, pod, scaled_down=scaled_down)
-        ours = {uid_of(owner), uid_of(pod) if pod is not None else ""}
-        others = [one for one in references if one.get("uid") not in ours]
-        if any(one.get("controller") for one in others):
-            continue  # someone else's claim
-        after = others + ([reference_to(wanted)] if wanted is not None else [])
-        if [one.get("uid") for one in after] != [one.get("uid") for one in references]:
-            metadata = {**meta(claim), "ownerReferences": after}
-            found.append(Update(PERSISTENT_VOLUME_CLAIMS, {**claim, "metadata": metadata}))
+        conflict = any(one.get("controller") for one in others)
+        after = [reference_to(wanted)] if wanted is not None and not conflict else []
+        if _controllers(after) != _controllers(ours):
+            metadata = {**meta(claim), "ownerReferences": [*others, *after]}
+            text = f"update Pod {name_of(pod)} in StatefulSet {name_of(owner)}"
+            done = Note(owner, NORMAL, "SuccessfulUpdate", f"{text} successful")
+            found.append(Update(
+                PERSISTENT_VOLUME_CLAIMS, {**claim, "metadata": metadata},
+                done=_conflict(owner, name_of(claim)) if conflict and wanted is not None else done,
+                failed=Note(owner, WARNING, "FailedUpdate", f"{text} failed error: {{error}}"),
+            ))
     return found
 
 
-def _owner_of_claim(owner: Object, pod: Object | None, *, scaled_down: bool) -> Object | None:
+def _controllers(references: Sequence[Object]) -> list[tuple[str, bool]]:
+    return [(one.get("uid", ""), bool(one.get("controller"))) for one in references]
+
+
+def _owner_of_claim(owner: Object, pod: Object, *, scaled_down: bool) -> Object | None:
     policy = dig(owner, "spec", "persistentVolumeClaimRetentionPolicy", default={})
     if scaled_down and policy.get("whenScaled") == "Delete":
-        return {"apiVersion": "v1", "kind": "Pod", **pod} if pod is not None else None
+        return {"apiVersion": "v1", "kind": "Pod", **pod}
     return owner if policy.get("whenDeleted") == "Delete" else None
 
 

@@ -131,7 +131,7 @@ async def test_a_bookmark_never_names_less_than_its_reader_came_with():
 async def test_the_last_bookmark_comes_after_what_a_slow_reader_has_yet_to_get():
     async with serving() as (server, client):
         start = server.hub.revision
-        target = "/api/v1/namespaces/default/configmaps?watch=true&allowWatchBookmarks=true&timeoutSeconds=1"
+        target = "/api/v1/namespaces/default/configmaps?watch=true&allowWatchBookmarks=true&timeoutSeconds=600"
         response = await call(server, "GET", f"{target}&resourceVersion={start}")
         await client.create(CONFIG_MAPS, config_map("first"))
         (first,) = await events(response, 1)
@@ -140,7 +140,7 @@ async def test_the_last_bookmark_comes_after_what_a_slow_reader_has_yet_to_get()
         await server.hub.fresh()
         with pytest.MonkeyPatch.context() as patch:  # the reader comes back when the watch is over
             now = loop.time()
-            patch.setattr(loop, "time", lambda: now + 5)
+            patch.setattr(loop, "time", lambda: now + 605)
             second, bookmark = await events(response, 2)
         assert [first["object"]["metadata"]["name"], second["object"]["metadata"]["name"]] == ["first", "second"]
         assert bookmark["type"] == "BOOKMARK"

@@ -67,7 +67,7 @@ async def test_what_is_there_and_what_comes_arrive_in_order_at_every_watcher():
 
 
 async def test_bookmarks_and_the_end_come_over_the_same_way():
-    async with listening(bookmark_interval_s=0.05) as (server, _, port):
+    async with listening(bookmark_interval_s=0.005) as (server, _, port):
         version = server.hub.revision
         reader, writer = await watching(
             port, f"&allowWatchBookmarks=true&timeoutSeconds=1&resourceVersion={version}"

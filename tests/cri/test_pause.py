@@ -7,6 +7,7 @@ import platform
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,37 +25,44 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def _child_of(pid: int) -> int:
-    deadline = threading.Event()
+def _eventually(condition: Callable[[], object], what: str) -> None:
+    wait = threading.Event()
     for _ in range(int(DEADLINE_S / 0.02)):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if children:
-            return int(children[0])
-        deadline.wait(0.02)
-    raise AssertionError("no child appeared")
+        if condition():
+            return
+        wait.wait(0.02)
+    raise AssertionError(what)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _waits(pid: int) -> bool:
+    """Whether it is the program by now, and asleep, which it is nowhere but where it waits for signals."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return "Name:\tpause\n" in status and "State:\tS" in status
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
 def test_it_exits_with_zero_when_asked_to(program: Path, asked: signal.Signals) -> None:
     with subprocess.Popen([program]) as process:
-        process.send_signal(asked)
-        assert process.wait(DEADLINE_S) in (0, -asked)  # before the mask is set the default action applies
+        try:
+            # Before it waits for them, signals do what they did in the process that started it: end it, or nothing.
+            _eventually(lambda: _waits(process.pid), "it does not wait")
+            process.send_signal(asked)
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
 
 
 def test_as_pid_1_it_reaps_orphans_and_leaves(program: Path) -> None:
     script = f"(sleep 0.05 &) ; exec {program}"
     with subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script]) as outer:
-        init = _child_of(outer.pid)
         try:
-            wait = threading.Event()
-            for _ in range(int(DEADLINE_S / 0.02)):
-                name = Path(f"/proc/{init}/comm").read_text().strip()
-                children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
-                if name == "pause" and not children:
-                    break
-                wait.wait(0.02)
-            else:
-                raise AssertionError("the orphan was not reaped")
+            _eventually(lambda: _children(outer.pid), "no child appeared")
+            [init] = _children(outer.pid)
+            _eventually(lambda: _waits(init) and not _children(init), "the orphan was not reaped")
             os.kill(init, signal.SIGTERM)
             assert outer.wait(DEADLINE_S) == 0
         finally:

@@ -112,12 +112,19 @@ def _add_lifecycle(app: typer.Typer, clusters: LocalClusters) -> None:
         controllers: Annotated[
             str | None, typer.Option(help="Which control loops run, e.g. '*,-cronjob'.", show_default="all")
         ] = None,
+        controller_manager_arg: Annotated[
+            list[str] | None,
+            typer.Option(metavar="FLAG=VALUE", help="Another flag of the controller manager. Can be repeated."),
+        ] = None,
         output: Output = "",
     ) -> None:
         """Create the cluster, bring it back, or add nodes to it, and wait until it is ready."""
         steps = Steps(quiet=output == "json")
         kept_in = store.value if store else None
-        options = UpOptions(name, nodes, _processes(separate, static_pods), kept_in, controllers, _wait_seconds(wait))
+        arguments = tuple(controller_manager_arg) if controller_manager_arg else None
+        options = UpOptions(
+            name, nodes, _processes(separate, static_pods), kept_in, controllers, arguments, _wait_seconds(wait),
+        )
         status = _do(clusters.up(options, steps.begin))
         steps.finish()
         if output == "json":

@@ -25,7 +25,8 @@ class UpOptions:
     """`wait_s` 0 returns as soon as everything has been started.
 
     None: as the cluster is, or one node, combined, on sqlite, with all controllers. `processes` is "combined",
-    "separate" or "static-pods"; `store` is "sqlite" or "etcd"; `controllers` names control loops as upstream's flag.
+    "separate" or "static-pods"; `store` is "sqlite" or "etcd"; `controllers` names control loops as upstream's flag,
+    `controller_manager_args` are others of its flags as NAME=VALUE.
     """
 
     name: str
@@ -33,6 +34,7 @@ class UpOptions:
     processes: str | None = None
     store: str | None = None
     controllers: str | None = None
+    controller_manager_args: tuple[str, ...] | None = None
     wait_s: float = 120.0
 
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from sampan.apimachinery.object import Object
-from sampan.apimachinery.zpages import flags_of
 from sampan.client.client import Client
 from sampan.cmd.component_server import (
     CONTROLLER_MANAGER_PORT,
@@ -29,7 +28,8 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
 
     async def part() -> None:
         connected = await client()
-        from sampan.controllers.config import ControllerManagerConfig  # after the API serves: it need not wait
+        from sampan.controllers import flags  # after the API serves: it need not wait
+        from sampan.controllers.config import ControllerManagerConfig
         from sampan.controllers.manager import ControllerManager
 
         config = ControllerManagerConfig(
@@ -37,11 +37,12 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
             client_for=client_for, cluster_cidr=cluster.pod_range, service_cidr=cluster.service_range,
             root_ca=(cluster.pki_dir / "ca.crt").read_bytes(),
             signing_cert=cluster.pki_dir / "ca.crt", signing_key=cluster.pki_dir / "ca.key",
-            service_account_key=cluster.pki_dir / "sa.key", check_policy=_type_warnings,
+            service_account_key=cluster.pki_dir / "sa.key", check_policy=type_warnings,
         )
+        config = flags.parsed(cluster.controller_manager_args, config)
         manager = ControllerManager(connected, config)
         shown = Shown(
-            {"controllers": manager.problem}, (manager,), name="kube-controller-manager", flags=flags_of(config)
+            {"controllers": manager.problem}, (manager,), name="kube-controller-manager", flags=flags.shown(config)
         )
         server = ComponentServer(connected, shown)
         async with asyncio.TaskGroup() as group:
@@ -52,7 +53,8 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
     return part
 
 
-def _type_warnings(policy: Object) -> Sequence[Object]:
+def type_warnings(policy: Object) -> Sequence[Object]:
+    """Of a ValidatingAdmissionPolicy's expressions."""
     from sampan.apiserver.admission.policies.type_check import warnings_of  # CEL is loaded with the first policy
 
     return warnings_of(policy)

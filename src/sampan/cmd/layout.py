@@ -24,6 +24,13 @@ RUN_ROOT = Path(os.environ.get("SAMPAN_RUN_ROOT", "/run/sampan"))
 ProcessMode: TypeAlias = Literal["combined", "separate", "static-pods"]
 StoreKind: TypeAlias = Literal["sqlite", "etcd"]
 
+GIVEN_FLAGS = (
+    "controllers", "cluster-cidr", "service-cluster-ip-range", "allocate-node-cidrs", "root-ca-file",
+    "service-account-private-key-file", "cluster-signing-cert-file", "cluster-signing-key-file", "leader-elect",
+    "leader-elect-resource-name", "leader-elect-resource-namespace",
+)
+"""Flags of the controller manager that a local cluster gives itself, and of nobody else."""
+
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
 
 
@@ -112,6 +119,8 @@ class ClusterLayout:
     domain: str = "cluster.local"
     controllers: str = WITH_BOOTSTRAP
     """Which control loops run, as `--controllers` of upstream's controller manager says it."""
+    controller_manager_args: tuple[str, ...] = ()
+    """Other flags of the controller manager, as `--node-monitor-grace-period=20s`."""
     node_port: int = 6443
     """The API server's port on the first node's address."""
     store: StoreKind = "sqlite"
@@ -208,7 +217,9 @@ def load(name: str) -> ClusterLayout | None:
     path = STATE_ROOT / checked_name(name) / "cluster.json"
     if not path.exists():
         return None
-    return ClusterLayout(**json.loads(path.read_text()))
+    fields = json.loads(path.read_text())
+    fields["controller_manager_args"] = tuple(fields.get("controller_manager_args", ()))
+    return ClusterLayout(**fields)
 
 
 def existing() -> list[ClusterLayout]:

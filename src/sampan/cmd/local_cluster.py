@@ -301,6 +301,10 @@ def _check_unchanged(cluster: ClusterLayout, options: UpOptions) -> None:
         raise OperationError(f"{cluster.name} keeps its state in {cluster.store}", again)
     if options.controllers is not None and options.controllers != cluster.controllers:
         raise OperationError(f"{cluster.name} runs the controllers {cluster.controllers}", again)
+    given = options.controller_manager_args
+    if given is not None and _flags(given) != cluster.controller_manager_args:
+        was = " ".join(cluster.controller_manager_args) or "no other flags"
+        raise OperationError(f"{cluster.name} has a controller manager with {was}", again)
     if options.nodes is not None and options.nodes < cluster.node_count:
         raise OperationError(f"{cluster.name} has {cluster.node_count} nodes, and nodes are not taken away", again)
 
@@ -336,11 +340,28 @@ def _new(options: UpOptions) -> ClusterLayout:
     controllers = WITH_BOOTSTRAP if options.controllers is None else _checked_controllers(options.controllers)
     return ClusterLayout(
         layout.checked_name(options.name), port, options.nodes or 1, processes, store=store, controllers=controllers,
+        controller_manager_args=_checked_flags(options.controller_manager_args or ()),
     )
 
 
 def _processes(word: str | None) -> layout.ProcessMode:
     return "separate" if word == "separate" else "static-pods" if word == "static-pods" else "combined"
+
+
+def _flags(words: Sequence[str]) -> tuple[str, ...]:
+    """With or without the dashes before them."""
+    return tuple(f"--{word.lstrip('-')}" for word in words)
+
+
+def _checked_flags(words: Sequence[str]) -> tuple[str, ...]:
+    from sampan.controllers import flags
+    from sampan.controllers.config import ControllerManagerConfig
+
+    try:
+        flags.parsed(_flags(words), ControllerManagerConfig(), layout.GIVEN_FLAGS)
+    except ValueError as error:
+        raise OperationError(f"--controller-manager-arg: {error}", "sampan controller-manager --help") from None
+    return _flags(words)
 
 
 def _checked_controllers(text: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sampan.apimachinery.object import Object
 from sampan.client.client import Client
+from sampan.client.leader_election import DEFAULT_TIMES, LeaseTimes
+from sampan.controllers.autoscaling.hpa_settings import DEFAULTS, AutoscalingSettings
 from sampan.controllers.names import WITH_BOOTSTRAP
 
 
@@ -24,6 +26,10 @@ class ControllerManagerConfig:
     identity: str = "sampan"
     leader_namespace: str = "kube-system"
     leader_name: str = "kube-controller-manager"
+    lease: LeaseTimes = DEFAULT_TIMES
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """How many keys the loop of that name works on at a time, if not as many as the table says."""
+    autoscaling: AutoscalingSettings = DEFAULTS
     client_for: Callable[[str], Client] | None = field(default=None, compare=False)
     """A client that acts as the ServiceAccount of that name in kube-system; without it all loops act as the manager."""
     root_ca: bytes = b""
@@ -31,6 +37,8 @@ class ControllerManagerConfig:
     signing_cert: Path | None = None
     signing_key: Path | None = None
     """PEM files of the CA that signs approved CertificateSigningRequests; without them nothing is signed."""
+    signing_duration_s: float = 365 * 86400.0
+    """How long a certificate holds at most, and if its request does not say."""
     service_account_key: Path | None = None
     """PEM file of the key that signs tokens kept in Secrets; without it none are made."""
     check_policy: Callable[[Object], Sequence[Object]] | None = field(default=None, compare=False)

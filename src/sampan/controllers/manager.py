@@ -54,7 +54,8 @@ class ControllerManager:
             return
         async with EventRecorder(self._client, COMPONENT) as recorder:
             self._elector = LeaderElector(
-                self._client, config.leader_name, config.leader_namespace, config.identity, recorder=recorder
+                self._client, config.leader_name, config.leader_namespace, config.identity, times=config.lease,
+                recorder=recorder,
             )
             await self._elector.run(self._work)
 
@@ -123,7 +124,7 @@ def make_manager(client: Client, config: ControllerManagerConfig) -> Manager:
         Controller(
             loop.name, _build(loop, config),
             config.client_for(loop.account) if config.client_for and loop.account else client, factory,
-            workers=loop.workers, component=loop.component,
+            workers=config.workers.get(loop.name, loop.workers), component=loop.component,
         )
         for loop in selected(config)
     ]

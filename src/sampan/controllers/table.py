@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sampan.controllers.accounts.clusterrole_aggregation import ClusterRoleAggregation
 from sampan.controllers.accounts.legacy_token_cleaner import LegacyTokenCleaner
@@ -170,7 +171,8 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler",
-        lambda wiring, config: HorizontalPodAutoscalerReconciler(wiring), component="horizontal-pod-autoscaler",
+        lambda wiring, config: HorizontalPodAutoscalerReconciler(wiring, config.autoscaling),
+        component="horizontal-pod-autoscaler",
     ),
     Loop(
         "endpoints-controller", "endpoint-controller",
@@ -202,7 +204,9 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "certificatesigningrequest-signing-controller", "certificate-controller",
-        lambda wiring, config: CertificateSigner(wiring, Authority(*config.signing_authority())), workers=1,
+        lambda wiring, config: CertificateSigner(
+            wiring, Authority(*config.signing_authority(), timedelta(seconds=config.signing_duration_s)),
+        ), workers=1,
         wanted=lambda config: config.signing_cert is not None and config.signing_key is not None,
     ),
     Loop(

@@ -147,7 +147,7 @@ class Controller:
         self._build = build
         self._client = client
         self._factory = factory
-        self._workers = workers
+        self.workers = workers
         self._component = component or name
         self.counts = ControllerCounts()
         self.queue: Workqueue | None = None
@@ -169,7 +169,7 @@ class Controller:
                 async with asyncio.TaskGroup() as group:
                     for work in wiring.background:
                         group.create_task(_run(work), name=self.name)
-                    for _ in range(self._workers):
+                    for _ in range(self.workers):
                         group.create_task(self._work(wiring, reconciler), name=self.name)
             finally:
                 self.down_since_s = effects.monotonic()

@@ -10,8 +10,9 @@ from sampan.api.resources import CORE_EVENTS, DEPLOYMENTS, HORIZONTAL_POD_AUTOSC
 from sampan.apimachinery import errors
 from sampan.apimachinery.http import Response
 from sampan.apimachinery.object import Object
+from sampan.controllers import times
 from sampan.controllers.autoscaling.horizontal_pod_autoscaler import decide, status_of
-from sampan.controllers.autoscaling.hpa_behavior import Memory, limit
+from sampan.controllers.autoscaling.hpa_behavior import Memory, limit, tolerance_of
 from sampan.controllers.autoscaling.hpa_metrics import Metrics
 from sampan.controllers.autoscaling.hpa_readings import Reading, Target, read
 from sampan.controllers.autoscaling.hpa_replicas import (
@@ -28,6 +29,7 @@ from sampan.controllers.autoscaling.hpa_replicas import (
     group_pods,
     requests_of,
 )
+from sampan.controllers.autoscaling.hpa_settings import AutoscalingSettings
 from sampan.sim.cluster import SimCluster
 from sampan.sim.loop import run
 
@@ -342,3 +344,33 @@ def test_two_autoscalers_of_the_same_pods_do_nothing_and_say_so() -> None:
         await lab.until(alone)
 
     on_a_cluster(scenario)
+
+
+def test_how_long_a_higher_recommendation_counts_can_be_set_and_the_autoscaler_itself_wins(make) -> None:
+    for owner, soon, late in ((hpa(make), 31, 29), (hpa(make, behavior={"scaleDown": {
+        "stabilizationWindowSeconds": 10, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+    }}), 11, 9)):
+        memory = Memory([(NOW, 8)], calm_s=30.0)
+        assert limit(owner, 8, 2, memory, NOW + timedelta(seconds=late)).replicas == 8
+        assert limit(owner, 8, 2, memory, NOW + timedelta(seconds=soon)).replicas == 2
+
+
+def test_the_tolerance_of_all_can_be_set_and_the_autoscalers_own_wins(make) -> None:
+    settings = AutoscalingSettings(tolerance=0.25)
+    assert tolerance_of(hpa(make), settings) == Tolerance(0.25, 0.25)
+    assert tolerance_of(hpa(make, behavior={"scaleUp": {"tolerance": "50m"}}), settings) == Tolerance(0.05, 0.25)
+
+
+def test_how_long_a_pod_counts_as_starting_can_be_set() -> None:
+    started, unready_at = (times.text(NOW - timedelta(seconds=ago)) for ago in (100, 80))
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": unready_at}
+    status = {"phase": "Running", "startTime": started, "conditions": [condition]}
+    pod = {"metadata": {"name": "web-0"}, "status": status}
+    found = {"web-0": Sample(1, NOW)}
+
+    def unready(**settings: float) -> set[str]:
+        return group_pods([pod], found, NOW, cpu=True, settings=AutoscalingSettings(**settings)).unready
+
+    assert unready() == {"web-0"}
+    assert unready(cpu_initialization_s=50.0) == {"web-0"}, "it became unready within 30 s of its start"
+    assert unready(cpu_initialization_s=50.0, initial_readiness_delay_s=10.0) == set()

@@ -43,11 +43,11 @@ from sampan.controllers import conditions, times
 from sampan.controllers.autoscaling.hpa_behavior import Memory, limit, tolerance_of
 from sampan.controllers.autoscaling.hpa_metrics import Metrics
 from sampan.controllers.autoscaling.hpa_readings import Reading, Target, read
+from sampan.controllers.autoscaling.hpa_settings import DEFAULTS, AutoscalingSettings
 from sampan.controllers.conditions import Condition
 from sampan.reconcile.controller import Wiring
 from sampan.reconcile.plan import NOTHING, Note, Plan, Step, Update
 
-RESYNC_S = 15.0
 CONFLICTS = 5
 """How often a scale is written again because somebody else wrote its target."""
 _KNOWN = {one.kind: one for one in (DEPLOYMENTS, REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS)}
@@ -153,9 +153,10 @@ def _undecided(hpa: Object, event: str, why: str, reason: str, message: str) -> 
 
 
 class HorizontalPodAutoscalerReconciler:
-    """Keys are autoscalers, looked at every 15 seconds."""
+    """Keys are autoscalers, looked at again and again."""
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: Wiring, settings: AutoscalingSettings = DEFAULTS) -> None:
+        self._settings = settings
         self._client = wiring.client
         self._metrics = Metrics(wiring.client)
         self._autoscalers = wiring.watch(HORIZONTAL_POD_AUTOSCALERS, facts=_asked)
@@ -196,7 +197,7 @@ class HorizontalPodAutoscalerReconciler:
             "AbleToScale", True, "SucceededGetScale",
             "the HPA controller was able to get the target's current scale",
         )
-        memory = self._memory.setdefault(key_of(hpa), Memory([(steady, current)]))
+        memory = self._memory.setdefault(key_of(hpa), self._fresh([(steady, current)]))
         if not _asks_metrics(hpa, current):
             decision = decide(hpa, current, [], memory, steady)
             decision.conditions.insert(0, able)
@@ -209,11 +210,15 @@ class HorizontalPodAutoscalerReconciler:
             problem.replicas = current
             return problem
         status = int(dig(scale, "status", "replicas", default=0))
-        target = Target(namespace, selector, current, status, tuple(pods), tolerance_of(hpa))
+        tolerance = tolerance_of(hpa, self._settings)
+        target = Target(namespace, selector, current, status, tuple(pods), tolerance, self._settings)
         readings = [await read(self._metrics, one, target, now) for one in dig(hpa, "spec", "metrics", default=())]
         decision = decide(hpa, current, readings, memory, steady)
         decision.conditions.insert(0, able)
         return decision
+
+    def _fresh(self, recommendations: list[tuple[datetime, int]]) -> Memory:
+        return Memory(recommendations, calm_s=self._settings.downscale_stabilization_s)
 
     def _pods_of(self, hpa: Object, selector: str) -> tuple[list[Object], Decision | None]:
         """The pods that the target's scale selects, or why nobody knows which they are."""
@@ -256,7 +261,7 @@ class HorizontalPodAutoscalerReconciler:
             decision.notes.append(Note(hpa, WARNING, "FailedRescale", f"{size}; error: {error}"))
             decision.replicas, decision.failed = current, True
             return
-        self._memory.setdefault(key_of(hpa), Memory()).changes.append((steady, decision.replicas - current))
+        self._memory.setdefault(key_of(hpa), self._fresh([])).changes.append((steady, decision.replicas - current))
         text = f"the HPA controller was able to update the target scale to {decision.replicas}"
         decision.conditions.append(Condition("AbleToScale", True, "SucceededRescale", text))
         decision.notes.append(Note(hpa, NORMAL, "SuccessfulRescale", size))
@@ -290,4 +295,4 @@ class HorizontalPodAutoscalerReconciler:
         steps: tuple[Step, ...] = ()
         if status != (hpa.get("status") or {}):
             steps = (Update(HORIZONTAL_POD_AUTOSCALERS, {**hpa, "status": status}, subresource="status"),)
-        return Plan(steps, tuple(decision.notes), RESYNC_S)
+        return Plan(steps, tuple(decision.notes), self._settings.sync_period_s)

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from sampan.apimachinery.object import Object, dig
 from sampan.apimachinery.quantity import Quantity
 from sampan.controllers.autoscaling.hpa_replicas import Tolerance
+from sampan.controllers.autoscaling.hpa_settings import DEFAULTS, AutoscalingSettings
 from sampan.controllers.conditions import Condition
 
 _UP: Object = {
@@ -25,17 +26,21 @@ _UP: Object = {
                  {"type": "Percent", "value": 100, "periodSeconds": 15}],
 }
 _DOWN: Object = {
-    "stabilizationWindowSeconds": 300, "selectPolicy": "Max",
+    "selectPolicy": "Max",
     "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
 }
 
 
 @dataclass(slots=True)
 class Memory:
-    """What one autoscaler recommended and did lately, beginning with the size that it found; lost with the process."""
+    """What one autoscaler recommended and did lately, beginning with the size that it found; lost with the process.
+
+    `calm_s` is the window of `scaleDown` if the autoscaler states none.
+    """
 
     recommendations: list[tuple[datetime, int]] = field(default_factory=list)
     changes: list[tuple[datetime, int]] = field(default_factory=list)
+    calm_s: float = DEFAULTS.downscale_stabilization_s
 
     def forget_before(self, moment: datetime) -> None:
         self.recommendations = [one for one in self.recommendations if one[0] >= moment]
@@ -56,14 +61,16 @@ def rules(hpa: Object, direction: str) -> Object:
     return {**(_UP if direction == "scaleUp" else _DOWN), **{key: one for key, one in given.items() if one is not None}}
 
 
-def tolerance_of(hpa: Object) -> Tolerance:
-    up, down = (dig(hpa, "spec", "behavior", one, "tolerance", default="100m") for one in ("scaleUp", "scaleDown"))
-    return Tolerance(float(Quantity.parse(up)), float(Quantity.parse(down)))
+def tolerance_of(hpa: Object, settings: AutoscalingSettings = DEFAULTS) -> Tolerance:
+    up, down = (dig(hpa, "spec", "behavior", one, "tolerance") for one in ("scaleUp", "scaleDown"))
+    return Tolerance(*(
+        settings.tolerance if stated is None else float(Quantity.parse(stated)) for stated in (up, down)
+    ))
 
 
 def limit(hpa: Object, current: int, wanted: int, memory: Memory, now: datetime) -> Limited:
     """What may be done of `wanted`. Notes it as a recommendation."""
-    up, down = rules(hpa, "scaleUp"), rules(hpa, "scaleDown")
+    up, down = rules(hpa, "scaleUp"), {"stabilizationWindowSeconds": memory.calm_s, **rules(hpa, "scaleDown")}
     if dig(hpa, "spec", "behavior") is None:
         stable = max([*_recent(down, memory, now), wanted])
     else:
@@ -90,7 +97,7 @@ def _stabilised(
 
 def _recent(rule: Object, memory: Memory, now: datetime) -> list[int]:
     """What was recommended within a direction's window."""
-    since = now - timedelta(seconds=int(rule["stabilizationWindowSeconds"]))
+    since = now - timedelta(seconds=float(rule["stabilizationWindowSeconds"]))
     return [number for at, number in memory.recommendations if at > since]
 
 

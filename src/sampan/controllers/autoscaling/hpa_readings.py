@@ -27,6 +27,7 @@ from sampan.controllers.autoscaling.hpa_replicas import (
     group_pods,
     requests_of,
 )
+from sampan.controllers.autoscaling.hpa_settings import DEFAULTS, AutoscalingSettings
 from sampan.controllers.pods import is_ready, phase_of
 
 
@@ -40,6 +41,7 @@ class Target:
     status_replicas: int
     pods: tuple[Object, ...]
     tolerance: Tolerance
+    settings: AutoscalingSettings = DEFAULTS
 
     @property
     def ready(self) -> int:
@@ -109,7 +111,7 @@ async def _resource(metrics: Metrics, field: str, source: Object, target: Target
     name, container = str(source.get("name")), str(source.get("container", ""))
     samples = await metrics.of_resource(target.namespace, target.selector, name, container)
     target.expect_pods()
-    groups = group_pods(target.pods, samples, now, cpu=name == "cpu")
+    groups = group_pods(target.pods, samples, now, cpu=name == "cpu", settings=target.settings)
     measured = Measured(target.replicas, samples, groups, target.tolerance)
     wanted = dig(source, "target", "averageUtilization")
     what = f"{name} {'container ' if container else ''}resource"

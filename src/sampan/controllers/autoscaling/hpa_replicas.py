@@ -17,11 +17,10 @@ from typing import TypeAlias
 from sampan.apimachinery.object import Object, dig, is_being_deleted, name_of
 from sampan.apimachinery.quantity import milli_value
 from sampan.controllers import times
+from sampan.controllers.autoscaling.hpa_settings import DEFAULTS, AutoscalingSettings
 from sampan.controllers.pods import condition, phase_of
 
 _Ratio: TypeAlias = Callable[[Mapping[str, int]], float]
-CPU_INITIALIZATION = timedelta(minutes=5)
-INITIAL_READINESS_DELAY = timedelta(seconds=30)
 
 
 class MetricError(Exception):
@@ -67,7 +66,10 @@ class Groups:
     ignored: set[str] = field(default_factory=set)
 
 
-def group_pods(pods: Iterable[Object], samples: Mapping[str, Sample], now: datetime, *, cpu: bool) -> Groups:
+def group_pods(
+    pods: Iterable[Object], samples: Mapping[str, Sample], now: datetime, *, cpu: bool,
+    settings: AutoscalingSettings = DEFAULTS,
+) -> Groups:
     """Sort the pods; only for CPU does a recent start make a number worthless."""
     groups = Groups()
     for pod in pods:
@@ -78,21 +80,22 @@ def group_pods(pods: Iterable[Object], samples: Mapping[str, Sample], now: datet
             groups.unready.add(name)
         elif name not in samples:
             groups.missing.add(name)
-        elif cpu and _starting(pod, samples[name], now):
+        elif cpu and _starting(pod, samples[name], now, settings):
             groups.unready.add(name)
         else:
             groups.ready += 1
     return groups
 
 
-def _starting(pod: Object, sample: Sample, now: datetime) -> bool:
+def _starting(pod: Object, sample: Sample, now: datetime, settings: AutoscalingSettings) -> bool:
     ready, started = condition(pod, "Ready"), times.parse_or_none(dig(pod, "status", "startTime"))
     if ready is None or started is None:
         return True
     changed = times.parse_or_none(ready.get("lastTransitionTime")) or started
-    if started <= now < started + CPU_INITIALIZATION:  # ahead of now: the clock was set back since, it is not young
+    young = timedelta(seconds=settings.cpu_initialization_s)
+    if started <= now < started + young:  # ahead of now: the clock was set back since, it is not young
         return ready.get("status") == "False" or sample.at < changed + sample.window
-    return ready.get("status") == "False" and started + INITIAL_READINESS_DELAY > changed
+    return ready.get("status") == "False" and started + timedelta(seconds=settings.initial_readiness_delay_s) > changed
 
 
 def requests_of(pods: Iterable[Object], resource: str, container: str = "") -> dict[str, int]:

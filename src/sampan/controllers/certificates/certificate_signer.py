@@ -61,10 +61,14 @@ _EXTENDED = {
 
 
 class Authority:
-    """The CA's certificate and key, read again for each signature: both may be replaced while this runs."""
+    """The CA's certificate and key, read again for each signature: both may be replaced while this runs.
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    What it signs holds for `longest` at most.
+    """
+
+    def __init__(self, certificate: Path, key: Path, longest: timedelta = DURATION) -> None:
         self._certificate, self._key = certificate, key
+        self.longest = longest
 
     def sign(self, asked: Asked, usages: list[str], lifetime: timedelta, now: datetime) -> bytes:
         """A certificate, PEM. Raises OSError, ValueError; this too if the CA has expired."""
@@ -137,10 +141,10 @@ def problem_of(signer: str, asked: Asked, usages: list[str]) -> str:
     return api_client_problem(usages) if signer == API_CLIENT else ""
 
 
-def lifetime(request: Object) -> timedelta:
+def lifetime(request: Object, longest: timedelta = DURATION) -> timedelta:
     """From the beginning, which is in the past, to the end of the certificate."""
     seconds = dig(request, "spec", "expirationSeconds")
-    wanted = DURATION if seconds is None else min(max(timedelta(seconds=int(seconds)), SHORTEST), DURATION)
+    wanted = longest if seconds is None else min(max(timedelta(seconds=int(seconds)), SHORTEST), longest)
     return wanted + BACKDATE if wanted < SHORT else wanted
 
 
@@ -162,7 +166,8 @@ def plan(request: Object, authority: Authority, now: datetime) -> Plan:
         failed = condition("Failed", "SignerValidationFailure", problem, now)
         status["conditions"] = [*status.get("conditions", ()), failed]
     else:
-        status["certificate"] = base64.b64encode(authority.sign(asked, usages, lifetime(request), now)).decode()
+        signed = authority.sign(asked, usages, lifetime(request, authority.longest), now)
+        status["certificate"] = base64.b64encode(signed).decode()
     return Plan((Update(CERTIFICATE_SIGNING_REQUESTS, {**request, "status": status}, subresource="status"),))
 
 

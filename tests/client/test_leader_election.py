@@ -133,3 +133,54 @@ def test_a_short_cut_changes_nothing() -> None:
         assert len(candidates.log) == 1
 
     played(scenario)
+
+
+def test_the_clock_of_a_dead_holder_counts_for_nothing() -> None:
+    async def scenario(candidates: Candidates) -> None:
+        client = Client(candidates.server.transport(UserInfo("admin", groups=("system:masters",))))
+        await client.create(LEASES, {
+            "metadata": {"name": "test", "namespace": "kube-system"},
+            "spec": {
+                "holderIdentity": "dead", "leaseDurationSeconds": 15, "leaseTransitions": 3,
+                "renewTime": "2099-01-01T00:00:00.000000Z", "acquireTime": "2099-01-01T00:00:00.000000Z",
+            },
+        })
+        candidates.start("a")
+        await asyncio.sleep(14)
+        assert not candidates.working
+        await asyncio.sleep(6)
+        assert candidates.working == ["a"]
+        assert (await candidates.lease())["leaseTransitions"] == 4
+
+    played(scenario)
+
+
+def test_a_leader_whose_lease_was_given_to_another_stops_at_its_next_look() -> None:
+    async def scenario(candidates: Candidates) -> None:
+        candidates.start("a")
+        await asyncio.sleep(5)
+        client = Client(candidates.server.transport(UserInfo("admin", groups=("system:masters",))))
+        await client.patch(LEASES, "test", {"spec": {"holderIdentity": "other"}}, "kube-system")
+        await asyncio.sleep(3)
+        assert not candidates.working
+        with pytest.raises(LeadershipLost):
+            await candidates.tasks["a"]
+        assert (await candidates.lease())["holderIdentity"] == "other", "what is not its own is not given up"
+
+    played(scenario)
+
+
+def test_who_comes_back_under_another_name_waits_as_everybody() -> None:
+    async def scenario(candidates: Candidates) -> None:
+        candidates.start("a")
+        await asyncio.sleep(5)
+        candidates.cables["a"].is_cut = True  # it dies without a word
+        candidates.tasks["a"].cancel()
+        await asyncio.gather(candidates.tasks["a"], return_exceptions=True)
+        candidates.start("a again")
+        await asyncio.sleep(10)
+        assert not candidates.working
+        await asyncio.sleep(12)
+        assert candidates.working == ["a again"]
+
+    played(scenario)

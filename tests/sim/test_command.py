@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from sampan.cmd import simulate
-from sampan.sim.command import batch_of
+from sampan.sim.command import _hours, batch_of
 from sampan.sim.scenarios.table import SCENARIOS
 
 
@@ -23,6 +23,12 @@ def test_seeds_times_scenarios() -> None:
 def test_a_time_that_is_none_is_refused_for_nothing_would_be_proven(minutes: float) -> None:
     with pytest.raises(ValueError, match="are no length of time"):
         batch_of("jobs", "1", "light", minutes)
+
+
+@pytest.mark.parametrize("hours", [0.05, 2 / 60, 1 / 3, 24.0, 0.1])
+def test_the_command_that_plays_it_again_names_the_same_time(hours: float) -> None:
+    assert float(_hours(hours * 60)) * 60 == hours * 60
+    assert _hours(3.0) == "0.05"
 
 
 @pytest.mark.parametrize("seeds", ["5-1", "a", "1-x", "-3", ""])

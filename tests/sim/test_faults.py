@@ -185,7 +185,9 @@ def test_a_violation_is_told_and_becomes_a_test_that_fails(tmp_path: Path, monke
     outcome = play(Trial(SCENARIOS["deployments"], 2, "light", minutes=0.5))
     assert outcome.violation is not None
     assert "VIOLATED replica count: there are pods" in timeline(outcome)
+    (tmp_path / "test_deployments_2.py").write_text("another test of the same seed")
     path = save(outcome, tmp_path)
+    assert path == save(outcome, tmp_path) == tmp_path / "test_deployments_2_2.py"
     names: dict[str, object] = {}
     exec(compile(path.read_text(), path, "exec"), names)
     [test] = [value for name, value in names.items() if name.startswith("test_")]

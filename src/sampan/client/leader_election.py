@@ -53,6 +53,7 @@ class LeaderElector:
         self._identity = identity
         self._times = times
         self._recorder = recorder
+        self._lease: Object = {}
         self._seen: Object = {}
         self._seen_at = 0.0
         self.is_leader = False
@@ -72,6 +73,7 @@ class LeaderElector:
             await working
         finally:
             self.is_leader = False
+            self._tell("stopped leading")
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
             lost = renewing.done()
@@ -130,9 +132,13 @@ class LeaderElector:
         return True
 
     def _note(self, lease: Object, at: float) -> None:
-        self._seen, self._seen_at = lease.get("spec") or {}, at
-        if self._recorder is not None and not self.is_leader and self._seen.get("holderIdentity") == self._identity:
-            self._recorder.event(lease, NORMAL, "LeaderElection", f"{self._identity} became leader")
+        self._lease, self._seen, self._seen_at = lease, lease.get("spec") or {}, at
+        if not self.is_leader and self._seen.get("holderIdentity") == self._identity:
+            self._tell("became leader")
+
+    def _tell(self, what: str) -> None:
+        if self._recorder is not None:
+            self._recorder.event(self._lease, NORMAL, "LeaderElection", f"{self._identity} {what}")
 
     def _spec(self, old: Object) -> Object:
         now = effects.micro_timestamp()

@@ -107,12 +107,18 @@ def _explain(trial: Trial, save_test: bool) -> None:
         outcome = shrink(outcome)
     print(f"\nseed {trial.seed} of {trial.scenario.name}, with {len(outcome.plan.faults)} of {struck} faults:\n")
     print(f"{outcome.plan}\n\n{timeline(outcome)}\n")
-    hours = f" --hours {trial.minutes / 60:g}" if trial.minutes else ""
+    hours = f" --hours {_hours(trial.minutes)}" if trial.minutes else ""
     print(f"again:  sampan sim --scenario {trial.scenario.name} --seed {trial.seed} --faults {trial.level}{hours}")
     if save_test:
         print(f"saved:  {save(outcome)}")
     else:
         print("add --save-test to keep it as a test")
+
+
+def _hours(minutes: float) -> str:
+    """The shortest text that is exactly this time again: faults are drawn over it, and would be others over another."""
+    texts = (f"{minutes / 60:.{digits}g}" for digits in range(1, 18))
+    return next((text for text in texts if float(text) * 60 == minutes), repr(minutes / 60))
 
 
 def _scenarios(name: str) -> tuple[str, ...]:

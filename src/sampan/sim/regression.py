@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,7 @@ def test_{function}() -> None:
 
 
 def save(outcome: Outcome, folder: Path = FOLDER) -> Path:
-    """Write the test; its path. It fails until what it shows is mended."""
+    """Write the test; its path. It fails until what it shows is mended. Another test of the same seed stays."""
     assert outcome.violation is not None
     trial = outcome.trial
     invariant = re.sub(r"\W+", "_", outcome.violation.invariant)
@@ -44,6 +45,10 @@ def save(outcome: Outcome, folder: Path = FOLDER) -> Path:
         function=f"{invariant}_in_{scenario}_{trial.seed}", minutes=trial.minutes,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"test_{scenario}_{trial.seed}.py"
-    path.write_text(text.replace("annotations\n\n\n", "annotations\n\n"))
+    text = text.replace("annotations\n\n\n", "annotations\n\n")
+    for number in itertools.count(1):
+        path = folder / f"test_{scenario}_{trial.seed}{f'_{number}' if number > 1 else ''}.py"
+        if not path.exists() or path.read_text() == text:
+            break
+    path.write_text(text)
     return path

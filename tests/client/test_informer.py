@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import PODS
 from sampan.apimachinery import errors
@@ -66,14 +66,13 @@ async def test_a_long_list_comes_in_pages_and_only_what_is_wanted_of_it_is_kept(
     for number in range(7):
         server.put(f"p{number}")
     sink = Names()
-    running = asyncio.create_task(Reflector(Client(server), PODS, sink, page_size=3, reduce=name_of).run())
-    await until(lambda: bool(server.watchers))
-    assert sink.names == [f"p{number}" for number in range(7)]
-    assert [request.param("continue") for request in server.requests[:3]] == ["", "3", "6"]
-    assert server.requests[3].param("resourceVersion") == str(server.revision)
-    server.put("late")
-    await until(lambda: sink.names[-1] == "late")
-    running.cancel()
+    async with meanwhile(Reflector(Client(server), PODS, sink, page_size=3, reduce=name_of).run()):
+        await until(lambda: bool(server.watchers))
+        assert sink.names == [f"p{number}" for number in range(7)]
+        assert [request.param("continue") for request in server.requests[:3]] == ["", "3", "6"]
+        assert server.requests[3].param("resourceVersion") == str(server.revision)
+        server.put("late")
+        await until(lambda: sink.names[-1] == "late")
 
 
 async def test_list_items_get_the_kind_that_servers_leave_out(server, factory) -> None:

@@ -92,7 +92,10 @@ async def main(directory: Path) -> None:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         (directory / "kubeconfig").write_text(yaml.safe_dump(pki.kubeconfig("admin", url, "clients")))
         print("ready", flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        told = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
+        ended, _ = await asyncio.wait({told, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for one in ended:
+            one.result()  # a part that failed is told in the log, which the tests look at in the end
     finally:
         for task in tasks:
             task.cancel()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import runpy
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import CONFIG_MAPS, NAMESPACES
 from sampan.controllers import table
@@ -40,28 +40,25 @@ def test_the_documented_controller_keeps_its_promise() -> None:
     async def scenario() -> None:
         async with SimCluster(1, 1) as cluster:
             client = cluster.client
-            running = asyncio.create_task(example["run"](client))
+            async with meanwhile(example["run"](client)):
+                def says(wanted: str | None):
+                    async def check() -> bool:
+                        maps = (await client.list(CONFIG_MAPS, "team"))["items"]
+                        greeting = [one["data"]["name"] for one in maps if one["metadata"]["name"] == "hello"]
+                        return greeting == ([wanted] if wanted else [])
+                    return check
 
-            def says(wanted: str | None):
-                async def check() -> bool:
-                    maps = (await client.list(CONFIG_MAPS, "team"))["items"]
-                    greeting = [one["data"]["name"] for one in maps if one["metadata"]["name"] == "hello"]
-                    return greeting == ([wanted] if wanted else [])
-                return check
-
-            labels = {"greet": "anna"}
-            await client.create(NAMESPACES, {
-                "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": labels}
-            })
-            await cluster.until(says("anna"))
-            await client.delete(CONFIG_MAPS, "hello", "team")
-            await cluster.until(says("anna"))
-            await client.patch(NAMESPACES, "team", {"metadata": {"labels": {"greet": "berta"}}})
-            await cluster.until(says("berta"))
-            await client.patch(NAMESPACES, "team", {"metadata": {"labels": {"greet": None}}})
-            await cluster.until(says(None))
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+                labels = {"greet": "anna"}
+                await client.create(NAMESPACES, {
+                    "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": labels}
+                })
+                await cluster.until(says("anna"))
+                await client.delete(CONFIG_MAPS, "hello", "team")
+                await cluster.until(says("anna"))
+                await client.patch(NAMESPACES, "team", {"metadata": {"labels": {"greet": "berta"}}})
+                await cluster.until(says("berta"))
+                await client.patch(NAMESPACES, "team", {"metadata": {"labels": {"greet": None}}})
+                await cluster.until(says(None))
 
     loop.run(scenario())
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan
+from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan, up
 
 NAME = "e2e"
 STANDING = os.environ.get("SAMPAN_E2E_CLUSTER", "")
@@ -31,7 +31,7 @@ def cluster() -> Iterator[str]:
         yield STANDING
         return
     sampan("down", "--name", NAME)
-    sampan("up", "--name", NAME)
+    up(NAME)
     for recipe in ("nginx-1.7.9", "nginx-1.9.1", "busybox", "curl"):
         sampan("image", "build", "--name", NAME, str(MANIFESTS / f"{recipe}.yaml"))
     yield NAME

@@ -43,6 +43,11 @@ def sampan(*arguments: str, timeout_s: float = 180.0) -> str:
     return run([str(SAMPAN), *arguments], timeout_s=timeout_s)
 
 
+def up(name: str, *options: str) -> str:
+    """Bring a cluster up; it may take as long as it does on a machine with much else to do."""
+    return sampan("up", "--name", name, "--wait=5m", *options, timeout_s=330)
+
+
 def eventually(condition: Callable[[], Any], timeout_s: float = DEADLINE_S, what: str = "") -> Any:
     """The first true answer of `condition`; what it raises meanwhile, or finds missing in an answer, counts as no."""
     deadline = time.monotonic() + timeout_s

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan
+from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan, up
 
 NAME = "on-etcd"
 STATE = Path("/var/lib/sampan") / NAME
@@ -19,7 +19,7 @@ STATE = Path("/var/lib/sampan") / NAME
 @pytest.fixture(scope="module")
 def kubectl() -> Iterator[Kubectl]:
     sampan("down", "--name", NAME)
-    sampan("up", "--name", NAME, "--store", "etcd")
+    up(NAME, "--store", "etcd")
     sampan("image", "build", "--name", NAME, str(MANIFESTS / "nginx-1.7.9.yaml"))
     config = Path(sampan("kubeconfig", "path", "--name", NAME).strip())
     yield Kubectl(str(Path(os.sys.executable).with_name("kubectl")), config)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan
+from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan, up
 
 from sampan.machines import namespace, traces
 from sampan.machines.layout import Layout
@@ -54,7 +54,7 @@ class Prober(threading.Thread):
 @pytest.fixture(scope="module")
 def separate() -> Iterator[str]:
     sampan("down", "--name", NAME)
-    sampan("up", "--name", NAME, "--separate")
+    up(NAME, "--separate")
     sampan("image", "build", "--name", NAME, str(MANIFESTS / "nginx-1.7.9.yaml"))
     yield NAME
     sampan("down", "--name", NAME)
@@ -135,7 +135,7 @@ def test_the_supervisor_may_be_killed_too(healing: Kubectl) -> None:
     os.kill(before["supervisor"], signal.SIGKILL)
     eventually(lambda: _pids(NAME)["supervisor"] == 0)
     healing("get", "pods")
-    sampan("up", "--name", NAME, "--separate")
+    up(NAME, "--separate")
     after = _pids(NAME)
     assert after["supervisor"] not in (0, before["supervisor"])
     assert {name: after[name] for name in COMPONENTS} == {name: before[name] for name in COMPONENTS}
@@ -151,7 +151,7 @@ def test_after_a_reboot_up_brings_the_same_cluster_back(healing: Kubectl) -> Non
     kubectl("create", "configmap", "kept", "--from-literal=a=b")
     _reboot()
     assert not traces.leftovers(NAME).processes
-    sampan("up", "--name", NAME, "--separate")
+    up(NAME, "--separate")
     back = kubectl.json("get", "service", "nginx-deployment")
     assert back["metadata"]["uid"] == service["metadata"]["uid"]
     assert back["spec"]["clusterIP"] == service["spec"]["clusterIP"]
@@ -172,7 +172,7 @@ def _reboot() -> None:
 
 
 def test_down_removes_every_trace_also_after_a_crash(separate: str) -> None:
-    sampan("up", "--name", NAME, "--separate")
+    up(NAME, "--separate")
     for pid in _pids(NAME).values():
         os.kill(pid, signal.SIGKILL)
     sampan("down", "--name", NAME)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Failed, Kubectl, eventually, sampan
+from tests.e2e.kubectl import MANIFESTS, Failed, Kubectl, eventually, sampan, up
 
 from sampan.machines import traces
 from sampan.machines.layout import Layout
@@ -28,7 +28,7 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 def system(binary: str) -> Iterator[Kubectl]:
     """kubectl in kube-system."""
     sampan("down", "--name", NAME)
-    sampan("up", "--name", NAME, "--static-pods", "--wait=4m", timeout_s=300)
+    up(NAME, "--static-pods")
     sampan("image", "build", "--name", NAME, str(MANIFESTS / "nginx-1.7.9.yaml"))
     yield Kubectl(binary, Path(sampan("kubeconfig", "path", "--name", NAME).strip()), "kube-system")
     sampan("down", "--name", NAME)
@@ -132,7 +132,7 @@ def test_supervisor_and_kubelet_may_die_without_the_control_plane(system: Kubect
     os.kill(pids["supervisor"], signal.SIGKILL)
     os.kill(pids["node-1"], signal.SIGKILL)
     assert _all_ready(system), "nobody there to tell otherwise, and the API answers"
-    sampan("up", "--name", NAME)
+    up(NAME)
     eventually(lambda: _pids()["node-1"] not in (0, pids["node-1"]), what="another kubelet")
     eventually(lambda: _containers(system) == before, what="the same containers, as ready as before")
     os.kill(_pids()["apiserver"], signal.SIGKILL)  # the sockets that its successor gets come from the one before
@@ -144,7 +144,7 @@ def test_after_a_reboot_up_brings_the_same_cluster_back(system: Kubectl) -> None
     uid = system.json("get", "namespace", "kube-system")["metadata"]["uid"]
     os.kill(_pids()["supervisor"], signal.SIGKILL)
     asyncio.run(sweep(NAME, Layout(NAME), keep_state=True, grace_s=2))
-    sampan("up", "--name", NAME)
+    up(NAME)
     eventually(lambda: _all_ready(system))
     assert system.json("get", "namespace", "kube-system")["metadata"]["uid"] == uid
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan
+from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan, up
 
 NAME = "two"
 
@@ -45,10 +45,10 @@ spec:
 @pytest.fixture(scope="module")
 def two(binary: str) -> Iterator[Kubectl]:
     sampan("down", "--name", NAME)
-    sampan("up", "--name", NAME)
+    up(NAME)
     for recipe in ("nginx-1.7.9", "curl"):
         sampan("image", "build", "--name", NAME, str(MANIFESTS / f"{recipe}.yaml"))
-    sampan("up", "--name", NAME, "--nodes", "2")
+    up(NAME, "--nodes", "2")
     yield Kubectl(binary, Path(sampan("kubeconfig", "path", "--name", NAME).strip()))
     sampan("down", "--name", NAME)
 

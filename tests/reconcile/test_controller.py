@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.meanwhile import meanwhile
 
 from sampan.api.resources import CONFIG_MAPS, CORE_EVENTS
 from sampan.apimachinery import errors
@@ -81,19 +83,15 @@ class Scripted:
 
 @pytest.fixture
 async def start(client: Client) -> AsyncIterator[Callable[..., Awaitable[Controller]]]:
-    tasks: list[asyncio.Task[None]] = []
+    async with contextlib.AsyncExitStack() as running:
+        async def begin(script: Scripted) -> Controller:
+            factory = InformerFactory(client)
+            controller = Controller("test", script, client, factory)
+            await running.enter_async_context(meanwhile(Manager(factory, [controller]).run()))
+            await client.create(CONFIG_MAPS, config_map("go"))
+            return controller
 
-    async def begin(script: Scripted) -> Controller:
-        factory = InformerFactory(client)
-        controller = Controller("test", script, client, factory)
-        tasks.append(asyncio.create_task(Manager(factory, [controller]).run()))
-        await client.create(CONFIG_MAPS, config_map("go"))
-        return controller
-
-    yield begin
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        yield begin
 
 
 async def data_of(client: Client, name: str) -> dict[str, str]:
@@ -249,10 +247,8 @@ async def test_the_manager_starts_a_crashed_controller_again(client: Client) -> 
     manager = Manager(factory, [Controller("test", build, client, factory)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sampan.client.backoff.Backoff.next", lambda self: 0.001)
-        task = asyncio.create_task(manager.run())
-        await until(lambda: len(attempts) == 3)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with meanwhile(manager.run()):
+            await until(lambda: len(attempts) == 3)
     assert manager.crashes == {"test": 2}
 
 

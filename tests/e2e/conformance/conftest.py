@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conformance.board import Board, keys_of
-from tests.e2e.kubectl import MANIFESTS, sampan
+from tests.e2e.kubectl import MANIFESTS, sampan, up
 
 NAME = "conformance"
 STANDING = os.environ.get("SAMPAN_CONFORMANCE_CLUSTER", "")
@@ -22,7 +22,7 @@ def two_nodes() -> Iterator[Path]:
     name = STANDING or NAME
     if not STANDING:
         sampan("down", "--name", name)
-        sampan("up", "--name", name, "--nodes", "2")
+        up(name, "--nodes", "2")
         recipes = (Path(__file__).with_name("agnhost.yaml"), MANIFESTS / "nginx-1.7.9.yaml")
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda recipe: sampan("image", "build", "--name", name, str(recipe)), recipes))

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.controllers.lab import LABELS, Lab, on_a_cluster, template, workload
+from tests.controllers.lab import LABELS, NAMESPACE, Lab, on_a_cluster, template, workload
 
 from sampan.api.resources import (
     CONTROLLER_REVISIONS,
@@ -32,6 +32,16 @@ def reference(owner: Object, **fields: Any) -> Object:
     return {
         "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": name_of(owner), "uid": uid_of(owner), **fields
     }
+
+
+async def nodes(lab: Lab, count: int) -> list[str]:
+    """Their names, once there are so many."""
+
+    async def there() -> bool:
+        return len(await lab.list(NODES)) == count
+
+    await lab.until(there)
+    return sorted(map(name_of, await lab.list(NODES)))
 
 
 CONTROLLER = {"controller": True, "blockOwnerDeletion": True}
@@ -220,6 +230,76 @@ def test_a_daemon_that_ends_is_started_again(phase, held, strategy) -> None:
     on_a_cluster(scenario, nodes=3)
 
 
+@pytest.mark.parametrize("strategy", ["RollingUpdate", "OnDelete"])
+def test_daemons_go_where_a_label_or_a_name_sends_them(strategy: str) -> None:
+    """TestDaemonSetWithNodeSelectorLaunchesPods"""
+
+    async def scenario(lab: Lab) -> None:
+        names = await nodes(lab, 6)
+        for name in names[2:4]:
+            await lab.patch(NODES, name, metadata={"labels": {"tier": "test"}})
+        by_label = {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["test"]}]}
+        by_name = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [names[1]]}]}
+        spec = workload(updateStrategy={"type": strategy})
+        spec["template"]["spec"]["affinity"] = {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [by_label, by_name]},
+        }}
+        await lab.create(DAEMON_SETS, "web", spec=spec)
+        await lab.status(DAEMON_SETS, "web", numberReady=3, desiredNumberScheduled=3)
+        assert sorted(pod["spec"]["nodeName"] for pod in (await lab.pods()).values()) == names[1:4]
+
+    on_a_cluster(scenario, nodes=6)
+
+
+def test_daemons_go_to_nodes_that_others_keep_away_from() -> None:
+    """TestNotReadyNodeDaemonDoesLaunchPod, TestUnschedulableNodeDaemonDoesLaunchPod"""
+
+    async def scenario(lab: Lab) -> None:
+        cordoned, down, no_network, well = await nodes(lab, 4)
+        for name in (down, well):
+            await lab.patch(NODES, name, spec={"taints": None})
+        cordon = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+        await lab.patch(NODES, cordoned, spec={"unschedulable": True, "taints": [cordon]})
+        lab.cluster.fleet.stop_node(down)
+        not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        await lab.client.patch(NODES, down, not_ready, type="strategic", subresource="status")
+        unavailable = {"key": "node.kubernetes.io/network-unavailable", "effect": "NoSchedule"}
+        await lab.patch(NODES, no_network, spec={"taints": [unavailable]})
+        spec = workload()
+        spec["template"]["spec"]["hostNetwork"] = True
+        await lab.create(DAEMON_SETS, "web", spec=spec)
+        await lab.status(DAEMON_SETS, "web", desiredNumberScheduled=4, currentNumberScheduled=4, numberReady=3)
+        assert len({pod["spec"]["nodeName"] for pod in (await lab.pods()).values()}) == 4
+
+    on_a_cluster(scenario, nodes=4, controllers="*,-node-lifecycle-controller")  # that one would taint them all
+
+
+def test_a_daemon_that_does_not_fit_waits_for_its_node() -> None:
+    """TestInsufficientCapacityNode"""
+
+    async def scenario(lab: Lab) -> None:
+        full, free = await nodes(lab, 2)
+        cpus = int((await lab.get(NODES, full))["status"]["allocatable"]["cpu"])
+
+        def asking(cpu: int) -> Object:
+            return {"containers": [{"name": "main", "image": "web:1", "resources": {"requests": {"cpu": str(cpu)}}}]}
+
+        await lab.create(PODS, "greedy", spec={**asking(cpus), "nodeName": full})
+        spec = workload()
+        spec["template"]["spec"] = asking(1)
+        await lab.create(DAEMON_SETS, "web", spec=spec)
+        await lab.status(DAEMON_SETS, "web", desiredNumberScheduled=2, currentNumberScheduled=2, numberReady=1)
+        daemons = [pod for name, pod in (await lab.pods()).items() if name != "greedy"]
+        assert sorted(pod["spec"].get("nodeName", "") for pod in daemons) == ["", free]
+        [waiting] = [pod for pod in daemons if "nodeName" not in pod["spec"]]
+        [condition] = [one for one in waiting["status"]["conditions"] if one["type"] == "PodScheduled"]
+        assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
+        await lab.client.delete(PODS, "greedy", NAMESPACE)
+        await lab.status(DAEMON_SETS, "web", numberReady=2)
+
+    on_a_cluster(scenario)
+
+
 def test_the_status_is_told_though_some_pods_are_refused() -> None:
     """TestUpdateStatusDespitePodCreationFailure"""
 
@@ -236,11 +316,7 @@ def test_taints_and_tolerations_move_daemons_with_a_surge() -> None:
     """TestDaemonSetRollingUpdateWithTolerations, TestTaintedNode"""
 
     async def scenario(lab: Lab) -> None:
-        async def all_nodes() -> bool:
-            return len(await lab.list(NODES)) == 6
-
-        await lab.until(all_nodes)
-        names = sorted(map(name_of, await lab.list(NODES)))
+        names = await nodes(lab, 6)
         for name, zone in zip(names, "yyzzcc", strict=True):
             await lab.patch(NODES, name, spec={"taints": [{"key": f"zone-{zone}", "effect": "NoSchedule"}]})
 

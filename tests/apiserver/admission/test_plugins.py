@@ -70,6 +70,8 @@ async def test_namespaces_must_exist_and_live(reader: Any) -> None:
     plugin = NamespaceLifecycle(reader)
     with pytest.raises(NotFound, match='namespaces "ns" not found'):
         await run(plugin, write(PODS, pod()))
+    await run(plugin, write(PODS, pod(), "UPDATE", old=pod()))
+    await run(plugin, write(PODS, None, "DELETE", old=pod()))
     reader.put(NAMESPACES, {"metadata": {"name": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}})
     with pytest.raises(Forbidden) as refused:
         await run(plugin, write(PODS, pod()))

@@ -181,3 +181,28 @@ async def until_gone(lab: Lab, name: str) -> None:
         return False
 
     await lab.until(check, what=f"{name} is gone")
+
+
+def test_what_a_namespace_left_behind_may_be_changed_and_deleted_but_nothing_is_made_there() -> None:
+    """TestUpdateResourceInDeletedNamespace: otherwise a migration of its storage would take it for gone."""
+
+    async def scenario(lab: Lab) -> None:
+        made = await lab.client.create(NAMESPACES, {"metadata": {"name": "n"}})
+        left = await lab.client.create(CONFIG_MAPS, {"metadata": {"name": "left"}, "data": {"key": "one"}}, "n")
+        await lab.client.delete(NAMESPACES, "n")
+        await lab.client.update(NAMESPACES, {**made, "metadata": {"name": "n"}, "spec": {}}, subresource="finalize")
+        with pytest.raises(errors.NotFound):
+            await lab.client.get(NAMESPACES, "n")
+        changed = await lab.client.update(CONFIG_MAPS, {**left, "data": {"key": "two"}})
+        assert changed["data"] == {"key": "two"}
+        await lab.client.patch(CONFIG_MAPS, "left", {"data": {"key": "three"}}, "n", type="merge")
+        new = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new", "namespace": "n"}}
+        with pytest.raises(errors.NotFound, match='namespaces "n" not found'):
+            await lab.client.create(CONFIG_MAPS, new)
+        with pytest.raises(errors.NotFound, match='namespaces "n" not found'):
+            await lab.client.patch(CONFIG_MAPS, "new", new, "n", type="apply")
+        await lab.client.delete(CONFIG_MAPS, "left", "n")
+        with pytest.raises(errors.NotFound):
+            await lab.client.get(CONFIG_MAPS, "left", "n")
+
+    on_a_cluster(scenario, nodes=0, controllers="*,-namespace-controller")

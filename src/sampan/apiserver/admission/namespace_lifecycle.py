@@ -1,4 +1,7 @@
-"""Nothing is created in a namespace that does not exist or is being deleted; the first three namespaces stay."""
+"""Nothing is created in a namespace that does not exist or is being deleted; the first three namespaces stay.
+
+What was left behind by a namespace that is gone may be changed, say by a migration of its storage, and deleted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ LOOK_S = 30.0
 
 class NamespaceLifecycle(Plugin):
     name = "NamespaceLifecycle"
-    operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "UPDATE", "DELETE"})
+    operations: ClassVar[frozenset[Operation]] = frozenset({"CREATE", "DELETE"})
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -43,7 +46,7 @@ class NamespaceLifecycle(Plugin):
         namespace = await self._find(attributes.namespace)
         if namespace is None:
             raise errors.not_found(NAMESPACES, attributes.namespace)
-        if attributes.operation == "CREATE" and _terminating(namespace):
+        if _terminating(namespace):
             raise _being_deleted(attributes)
 
     def _note(self, name: str) -> None:

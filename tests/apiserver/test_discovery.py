@@ -69,6 +69,10 @@ async def test_health_names_its_checks():
         verbose = (await call(server, "GET", "/readyz?verbose")).body.decode()
         assert "[+]ping ok" in verbose and verbose.endswith("readyz check passed\n")
         assert (await call(server, "GET", "/livez/ping")).body == b"ok"
+        figures = (await call(server, "GET", "/metrics/slis")).body.decode()
+        assert 'kubernetes_healthchecks_total{name="ping",status="success",type="readyz"}' in figures
+        assert 'kubernetes_healthcheck{name="etcd-readiness",type="readyz"} 1' in figures
+        assert "kubernetes_build_info{" in (await call(server, "GET", "/metrics")).body.decode()
         assert document(await call(server, "GET", "/version"))["gitVersion"].startswith("v1.37")
 
 

@@ -10,6 +10,7 @@ import pytest
 from sampan.apimachinery.http import Request, Response
 from sampan.client.client import Client
 from sampan.controllers import flags
+from sampan.controllers.component_config import _PLACES, configz
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.flags import FLAGS
 from sampan.controllers.manager import make_manager
@@ -96,3 +97,23 @@ def test_as_many_keys_are_worked_on_at_a_time_as_the_flag_says() -> None:
     config = parsed("--controllers=job,deployment", "--concurrent-job-syncs=9")
     found = {one.name: one.workers for one in make_manager(Client(Nowhere()), config).controllers}
     assert found == {"job-controller": 9, "deployment-controller": 5}
+
+
+def test_names_may_have_underscores() -> None:
+    assert parsed("--concurrent_rc_syncs=3", "--leader_elect").workers == {"replicationcontroller-controller": 3}
+
+
+def test_configz_has_every_setting_where_upstream_has_it() -> None:
+    found = configz(parsed("--concurrent-job-syncs=9", "--controllers=*,-job", "--leader-elect"))
+    config = found["kubecontrollermanager.config.k8s.io"]
+    assert config["Generic"]["Controllers"] == ["*", "-job"]
+    assert config["Generic"]["LeaderElection"] == {
+        "LeaderElect": True, "LeaseDuration": "15s", "RenewDeadline": "10s", "RetryPeriod": "2s",
+        "ResourceLock": "leases", "ResourceName": "kube-controller-manager", "ResourceNamespace": "kube-system",
+    }
+    assert config["JobController"] == {"ConcurrentJobSyncs": 9}
+    assert config["PodGCController"] == {"TerminatedPodGCThreshold": 12500}
+    assert config["HPAController"]["HorizontalPodAutoscalerSyncPeriod"] == "15s"
+    assert config["KubeCloudShared"]["AllocateNodeCIDRs"] is True
+    unplaced = {flag.name for flag in FLAGS} - {name for fields in _PLACES.values() for name in fields}
+    assert unplaced == {"root-ca-file", "concurrent-resource-claim-syncs", "concurrent-device-taint-eviction-syncs"}

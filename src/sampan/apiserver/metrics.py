@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sampan import effects
+from sampan.apimachinery.release import BuildInfo
 from sampan.apiserver.context import RequestContext
 from sampan.apiserver.flowcontrol.limit_metrics import LimitMetrics
 from sampan.apiserver.registry.hub import Hub
@@ -109,6 +110,7 @@ def exposition(metrics: RequestMetrics, reader: Reader) -> Callable[[], bytes]:
     from prometheus_client.process_collector import ProcessCollector
 
     registry = CollectorRegistry()
+    registry.register(BuildInfo())
     registry.register(metrics)
     registry.register(LimitMetrics(reader))
     ProcessCollector(registry=registry)

@@ -102,11 +102,13 @@ class APIServer:
             Identity(self.client, self.config.hostname, self._endpoints.reached_at), self._endpoints,
             *self._maintenance(),
         )
-        endpoints = (Discovery(), OpenAPI(), self._health())
+        health = self._health()
+        endpoints = (Discovery(), OpenAPI(), health)
         self._metrics = RequestMetrics(self.hub)
         pages = ZPages(OWN_PATHS)
         exact = {
-            **paths.exact(*endpoints), "/metrics": self._scrape, "/statusz": pages.statusz, "/flagz": pages.flagz,
+            **paths.exact(*endpoints), "/metrics": self._scrape, "/metrics/slis": health.slis,
+            "/statusz": pages.statusz, "/flagz": pages.flagz,
         }
         dispatcher = Dispatcher(self.backend, exact, paths.below(*endpoints))
         self._chain = chain.build(self, chain.LINKS, self._aggregator.around(dispatcher))

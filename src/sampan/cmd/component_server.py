@@ -1,8 +1,10 @@
 """The HTTPS server of a component that has no API of its own: is it well, and its figures.
 
-    /healthz /livez /readyz    open to everyone; `?verbose` lists the checks, and a failing check makes it 500
-    /metrics                   Prometheus' text, for who may `get` that path (a client certificate or a bearer token)
-    /statusz /flagz            what runs, since when, and how it was told to; for them, too
+    /healthz /livez /readyz    open to everyone; a failing check makes it 500, `?verbose` lists them, `?exclude=NAME`
+                               leaves one out, and each has a path of its own below these
+    /metrics /metrics/slis     Prometheus' text, for who may `get` that path (a client certificate or a bearer token);
+                               the second is what health checks said so far
+    /statusz /flagz /configz   what runs, since when, and how it was told to; for them, too
     others                     documents that the component offers below a path, for who may `get` them, too
 
 Ports are upstream's: 10257 for the controller manager, 10259 for the scheduler. In a local cluster they are on the
@@ -22,8 +24,10 @@ from aiohttp import web
 import sampan
 from sampan import effects
 from sampan.apimachinery import zpages
+from sampan.apimachinery.healthchecks import CONTENT_TYPE, HealthFigures
 from sampan.apimachinery.http import Response, UserInfo
 from sampan.apimachinery.object import Object
+from sampan.apimachinery.release import BuildInfo
 from sampan.client.client import Client
 from sampan.client.reviews import Reviews
 
@@ -54,7 +58,8 @@ class Shown:
     """What a component shows: checks by name, each None or what is wrong; and Prometheus collectors.
 
     `ready` are those that only /readyz asks. `documents` answer by path prefix, each given the rest of the path, with
-    JSON or None if there is nothing under that name. `name` and `flags` are for /statusz and /flagz.
+    JSON or None if there is nothing under that name. `name` and `flags` are for /statusz and /flagz, `config` is what
+    /configz answers: a configuration under the name of its group.
     """
 
     checks: Checks
@@ -63,6 +68,7 @@ class Shown:
     documents: Mapping[str, Callable[[str], Object | None]] = field(default_factory=dict)
     name: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
+    config: Object = field(default_factory=dict)
 
 
 class ComponentServer:
@@ -72,6 +78,7 @@ class ComponentServer:
         self._reviews = Reviews(client)
         self._shown = shown
         self._registry: Any = None
+        self._health_figures = HealthFigures()
         self._began = effects.now()
 
     async def run(self, address: str, port: int, files: ServingFiles) -> None:
@@ -97,7 +104,11 @@ class ComponentServer:
         app = web.Application()
         for path in _HEALTH:
             app.router.add_get(path, self._health)
+            app.router.add_get(path + "/{name}", self._one_check)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/metrics/slis", self._slis)
+        if self._shown.config:
+            app.router.add_get("/configz", self._configz)
         if self._shown.name:
             app.router.add_get("/statusz", self._statusz)
             app.router.add_get("/flagz", self._flagz)
@@ -106,17 +117,33 @@ class ComponentServer:
         return app
 
     async def _health(self, request: web.Request) -> web.Response:
-        name = request.path.strip("/")
-        checks = {**self._shown.checks, **(self._shown.ready if name == "readyz" else {})}
-        wrong = {one: why for one, check in checks.items() if (why := check()) is not None}
-        if not wrong and "verbose" not in request.query:
+        endpoint = request.path.strip("/")
+        excluded = request.query.getall("exclude", [])
+        lines, healthy = [], True
+        for name, check in self._checks(endpoint).items():
+            if name in excluded:
+                lines.append(f"[+]{name} excluded: ok")
+                continue
+            why = check()
+            self._health_figures.note(name, endpoint, well=why is None)
+            healthy = healthy and why is None
+            lines.append(f"[+]{name} ok" if why is None else f"[-]{name} failed: {why}")
+        if healthy and "verbose" not in request.query:
             return web.Response(text="ok")
-        lines = [
-            f"[-]{one} failed: {wrong[one]}" if one in wrong else f"[+]{one} ok"
-            for one in ("ping", *checks)
-        ]
-        lines.append(f"{name} check {'failed' if wrong else 'passed'}")
-        return web.Response(text="\n".join(lines) + "\n", status=500 if wrong else 200)
+        lines.append(f"{endpoint} check {'passed' if healthy else 'failed'}")
+        return web.Response(text="\n".join(lines) + "\n", status=200 if healthy else 500)
+
+    def _checks(self, endpoint: str) -> Checks:
+        ready = self._shown.ready if endpoint == "readyz" else {}
+        return {"ping": lambda: None, **self._shown.checks, **ready}
+
+    async def _one_check(self, request: web.Request) -> web.Response:
+        endpoint, _, name = request.path.strip("/").partition("/")
+        check = self._checks(endpoint).get(name)
+        if check is None:
+            return web.Response(status=404, text="404 page not found\n")
+        why = check()
+        return web.Response(text="ok") if why is None else web.Response(status=500, text=f"{name} failed: {why}\n")
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
         """Why the caller may not have it."""
@@ -142,7 +169,8 @@ class ComponentServer:
 
     async def _statusz(self, request: web.Request) -> web.Response:
         times = self._began, effects.now()
-        paths = (*_HEALTH, "/flagz", "/metrics", "/statusz")
+        configz = ("/configz",) if self._shown.config else ()
+        paths = (*_HEALTH, *configz, "/flagz", "/metrics", "/metrics/slis", "/statusz")
         accept = request.headers.get("accept", "")
         found = zpages.statusz(accept, self._shown.name, sampan.KUBERNETES_VERSION, times, paths)
         return await self._refusal(request) or _passed_on(found)
@@ -150,6 +178,14 @@ class ComponentServer:
     async def _flagz(self, request: web.Request) -> web.Response:
         found = zpages.flagz(request.headers.get("accept", ""), self._shown.name, self._shown.flags)
         return await self._refusal(request) or _passed_on(found)
+
+    async def _configz(self, request: web.Request) -> web.Response:
+        return await self._refusal(request) or web.json_response(self._shown.config)
+
+    async def _slis(self, request: web.Request) -> web.Response:
+        refusal = await self._refusal(request)
+        figures = web.Response(body=self._health_figures.exposition(), headers={"content-type": CONTENT_TYPE})
+        return refusal or figures
 
     async def _metrics(self, request: web.Request) -> web.Response:
         refusal = await self._refusal(request)
@@ -160,6 +196,7 @@ class ComponentServer:
         if self._registry is None:
             self._registry = CollectorRegistry()
             ProcessCollector(registry=self._registry)
+            self._registry.register(BuildInfo())
             for collector in self._shown.collectors:
                 self._registry.register(collector)
         return web.Response(body=generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})

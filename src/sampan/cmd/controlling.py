@@ -29,6 +29,7 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
     async def part() -> None:
         connected = await client()
         from sampan.controllers import flags  # after the API serves: it need not wait
+        from sampan.controllers.component_config import configz
         from sampan.controllers.config import ControllerManagerConfig
         from sampan.controllers.manager import ControllerManager
 
@@ -42,7 +43,8 @@ def controllers(cluster: ClusterLayout, client: GetClient, client_for: ClientFor
         config = flags.parsed(cluster.controller_manager_args, config)
         manager = ControllerManager(connected, config)
         shown = Shown(
-            {"controllers": manager.problem}, (manager,), name="kube-controller-manager", flags=flags.shown(config)
+            {"controllers": manager.problem}, (manager,), name="kube-controller-manager", flags=flags.shown(config),
+            config=configz(config),
         )
         server = ComponentServer(connected, shown)
         async with asyncio.TaskGroup() as group:

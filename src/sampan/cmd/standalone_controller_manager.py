@@ -21,6 +21,7 @@ from sampan.cmd import standalone
 from sampan.cmd.component_server import CONTROLLER_MANAGER_PORT, ComponentServer, ServingFiles, Shown
 from sampan.cmd.controlling import type_warnings
 from sampan.controllers import flags as settings
+from sampan.controllers.component_config import configz
 from sampan.controllers.config import ControllerManagerConfig
 from sampan.controllers.manager import COMPONENT, ControllerManager
 from sampan.controllers.table import CONTROLLERS
@@ -32,7 +33,7 @@ HELP = "Run the controllers alone, against any API server."
 
 def main(arguments: Sequence[str]) -> None:
     """Run until a signal ends it. What a person can mend is one line on standard error and exit code 1."""
-    flags = _parser().parse_args(arguments)
+    flags = _parser().parse_args(settings.normalised(arguments))
     standalone.log_to_stderr(flags.v)
     try:
         config = settings.configured(flags, _base())
@@ -90,6 +91,7 @@ async def _serve(
             if flags.secure_port:
                 server = ComponentServer(client, Shown(
                     {"controllers": manager.problem}, (manager,), name=COMPONENT, flags=settings.shown(config),
+                    config=configz(config),
                 ))
                 files = await standalone.with_client_ca(client, files)
                 group.create_task(server.run(flags.bind_address, flags.secure_port, files), name="health and metrics")

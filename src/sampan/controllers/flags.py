@@ -130,6 +130,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("concurrent-cron-job-syncs", "cronjob-controller", workers, "workers"),
     Flag("concurrent-daemonset-syncs", "daemonset-controller", workers, "workers"),
     Flag("concurrent-deployment-syncs", "deployment-controller", workers, "workers"),
+    Flag("concurrent-device-taint-eviction-syncs", "device-taint-eviction-controller", workers, "workers"),
     Flag("concurrent-endpoint-syncs", "endpoints-controller", workers, "workers"),
     Flag("concurrent-ephemeralvolume-syncs", "ephemeral-volume-controller", workers, "workers"),
     Flag("concurrent-gc-syncs", "garbage-collector-controller", workers, "workers"),
@@ -142,6 +143,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("concurrent-service-endpoint-syncs", "endpointslice-controller", workers, "workers"),
     Flag("concurrent-serviceaccount-token-syncs", "serviceaccount-token-controller", workers, "workers"),
     Flag("concurrent-statefulset-syncs", "statefulset-controller", workers, "workers"),
+    Flag("concurrent-resource-claim-syncs", "resourceclaim-controller", workers, "workers"),
     Flag("concurrent-ttl-after-finished-syncs", "ttl-after-finished-controller", workers, "workers"),
     Flag("concurrent-validating-admission-policy-status-syncs", "validatingadmissionpolicy-status-controller", workers,
          "workers"),
@@ -196,12 +198,21 @@ def parsed(
     """`base` with flags as they stand on a command line. Raises ValueError, with words for who typed them."""
     parser = _Parser(prog="", add_help=False, allow_abbrev=False)
     add_to(parser, leave_out)
-    return configured(parser.parse_args(list(words)), base)
+    return configured(parser.parse_args(normalised(words)), base)
+
+
+def normalised(words: Sequence[str]) -> list[str]:
+    """Names of flags with dashes, where they may have underscores: `--concurrent_rc_syncs=3`."""
+    found = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        found.append((name.replace("_", "-") if name.startswith("--") else name) + equals + value)
+    return found
 
 
 def shown(config: ControllerManagerConfig) -> dict[str, str]:
     """Every flag with what holds. What a file holds is not shown, only whether there is any."""
-    return {flag.name: _text(flag, _value(flag, config)) for flag in FLAGS}
+    return {flag.name: _text(flag, value_of(flag, config)) for flag in FLAGS}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -232,7 +243,12 @@ def _check(config: ControllerManagerConfig) -> None:
         raise ValueError("--leader-elect-renew-deadline must be greater than 1.2 times --leader-elect-retry-period")
 
 
-def _value(flag: Flag, config: ControllerManagerConfig) -> Any:
+def is_duration(flag: Flag) -> bool:
+    return flag.form in (seconds, period, whole_seconds)
+
+
+def value_of(flag: Flag, config: ControllerManagerConfig) -> Any:
+    """What a configuration holds for it."""
     if flag.part == "workers":
         return config.workers.get(flag.field, _WORKERS[flag.field])
     return getattr(getattr(config, flag.part) if flag.part else config, flag.field)
@@ -241,7 +257,7 @@ def _value(flag: Flag, config: ControllerManagerConfig) -> Any:
 def _text(flag: Flag, value: Any) -> str:
     if flag.form is content:
         return "given" if value else ""
-    if flag.form in (seconds, period, whole_seconds):
+    if is_duration(flag):
         return format_go_duration(timedelta(seconds=value))
     if isinstance(value, bool):
         return str(value).lower()

@@ -196,7 +196,7 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "validatingadmissionpolicy-status-controller", "validatingadmissionpolicy-status-controller",
-        lambda wiring, config: ValidatingAdmissionPolicyStatus(wiring, config.check_policy), workers=1,
+        lambda wiring, config: ValidatingAdmissionPolicyStatus(wiring, config.check_policy),
     ),
     Loop(
         "certificatesigningrequest-approving-controller", "certificate-controller",
@@ -249,7 +249,7 @@ CONTROLLERS: tuple[Loop, ...] = (
     ),
     Loop(
         "device-taint-eviction-controller", "device-taint-eviction-controller",
-        lambda wiring, config: DeviceTaintEviction(wiring),
+        lambda wiring, config: DeviceTaintEviction(wiring), workers=8,
     ),
     Loop("ttl-controller", "ttl-controller", lambda wiring, config: NodeTTLReconciler(wiring)),
     Loop(

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sampan import effects
+from sampan.apimachinery.release import BuildInfo
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -77,6 +78,7 @@ async def serving(figures: Figures, address: str, port: int) -> AsyncIterator[No
 
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        registry.register(BuildInfo())
         registry.register(figures)
         return web.Response(body=generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 

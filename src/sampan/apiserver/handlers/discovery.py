@@ -27,8 +27,8 @@ from sampan.apiserver.served import GroupVersion, Served, Subresource, group_ver
 
 _AGGREGATED: Final = "APIGroupDiscoveryList"
 OWN_PATHS: Final = (
-    "/.well-known/openid-configuration", "/api", "/apis", "/flagz", "/healthz", "/livez", "/metrics", "/openapi/v2",
-    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/statusz", "/version",
+    "/.well-known/openid-configuration", "/api", "/apis", "/flagz", "/healthz", "/livez", "/metrics", "/metrics/slis",
+    "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/statusz", "/version",
 )
 
 

@@ -156,6 +156,32 @@ async def test_a_group_of_the_servers_own_cannot_be_taken():
         assert (await call(server, "GET", "/apis/networking.k8s.io/v1/namespaces/default/sails")).status == 404
 
 
+async def test_a_definition_of_definitions_changes_nothing_about_them():
+    """TestOpenAPIApiextensionsOverlapProtection"""
+    async with serving() as (server, client):
+        async def described():
+            paths = document(await call(server, "GET", "/openapi/v2"))
+            return paths["paths"]["/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"]
+
+        before = await described()
+        names = {"plural": "customresourcedefinitions", "kind": "CustomResourceDefinition"}
+        crd = definition(of({"type": "object", "properties": {"onlyToBeFound": {"type": "boolean"}}}), **names)
+        crd["metadata"] = {
+            "name": "customresourcedefinitions.apiextensions.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
+        }
+        crd["spec"]["group"] = "apiextensions.k8s.io"
+        await client.create(CRDS, crd)
+        await conditioned(client, "Established", "False", crd["metadata"]["name"])
+        await establish(client)
+        assert await described() == before
+        text = (await call(server, "GET", "/openapi/v2")).body.decode()
+        assert "crontabs" in text and "onlyToBeFound" not in text
+        assert [one["metadata"]["name"] for one in (await client.list(CRDS))["items"]] == sorted(
+            [NAME, crd["metadata"]["name"]]
+        )
+
+
 async def test_group_plural_and_then_scope_are_fixed():
     async with serving() as (_, client):
         crd = await establish(client)

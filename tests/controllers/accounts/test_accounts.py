@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import jwt
 import pytest
+from tests.controllers.lab import Lab, on_a_cluster
 
-from sampan.api.resources import SECRETS, SERVICE_ACCOUNTS
+from sampan.api.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from sampan.apimachinery import errors
+from sampan.apimachinery.object import name_of, uid_of
 from sampan.client.informer import InformerFactory
 from sampan.controllers.accounts import serviceaccount, serviceaccount_tokens
 from sampan.controllers.accounts.serviceaccount_tokens import TYPE
@@ -172,3 +174,21 @@ def test_a_token_secret_that_goes_is_forgotten_on_a_cluster(tmp_path: Path) -> N
             await asyncio.gather(running, return_exceptions=True)
 
     run(scenario())
+
+
+def test_a_default_account_that_is_deleted_comes_back_as_another() -> None:
+    """TestServiceAccountAutoCreate"""
+
+    async def scenario(lab: Lab) -> None:
+        await lab.client.create(NAMESPACES, {"metadata": {"name": "n"}})
+
+        async def found(other_than: str = "") -> bool:
+            there = {name_of(one): uid_of(one) for one in (await lab.client.list(SERVICE_ACCOUNTS, "n"))["items"]}
+            return there.get("default", other_than) != other_than
+
+        await lab.until(found)
+        first = uid_of(await lab.client.get(SERVICE_ACCOUNTS, "default", "n"))
+        await lab.client.delete(SERVICE_ACCOUNTS, "default", "n")
+        await lab.until(lambda: found(first))
+
+    on_a_cluster(scenario, nodes=0)

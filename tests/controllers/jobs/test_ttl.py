@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.controllers.lab import Lab, on_a_cluster
 
+from sampan.api.resources import NODES
+from sampan.apimachinery.object import annotations_of
 from sampan.controllers.jobs import ttl_after_finished
 from sampan.controllers.nodes import node_ttl
 from sampan.reconcile.plan import NOTHING, Delete
@@ -70,3 +73,35 @@ def test_a_node_says_the_time_that_holds_for_all(make, annotations, ttl_s, patch
         return
     [patch] = decided.steps
     assert patch.patch["metadata"]["annotations"] == {node_ttl.ANNOTATION: str(ttl_s)}
+
+
+def test_on_a_cluster_nodes_say_how_long_for_as_many_as_there_are() -> None:
+    """TestTTLAnnotations"""
+
+    async def scenario(lab: Lab) -> None:
+        async def make(*numbers: int) -> None:
+            for number in numbers:
+                await lab.client.create(NODES, {"metadata": {"name": f"node-{number}"}})
+
+        async def delete(*numbers: int) -> None:
+            for number in numbers:
+                await lab.client.delete(NODES, f"node-{number}")
+
+        async def say(count: int, ttl_s: int) -> None:
+            async def check() -> bool:
+                found = (await lab.client.list(NODES))["items"]
+                told = [annotations_of(node).get(node_ttl.ANNOTATION) for node in found]
+                return told == [str(ttl_s)] * count
+
+            await lab.until(check, what=f"{count} nodes say {ttl_s}")
+
+        await make(*range(100))
+        await say(100, 0)
+        await make(100)
+        await say(101, 15)
+        await delete(*range(90, 101))
+        await say(90, 15)
+        await delete(89)
+        await say(89, 0)
+
+    on_a_cluster(scenario, nodes=0, controllers="ttl-controller")

@@ -66,8 +66,10 @@ class Cache:
         return list(self._indexes[name])
 
     def _move(self, key: str, old: Object, new: Object) -> None:
-        """Most changes of an object change nothing of where it is found."""
+        """Most changes of an object change nothing of where it is found; its namespace is part of its key."""
         for name, function in self._functions.items():
+            if name == NAMESPACE:
+                continue
             before, after = tuple(function(old)), tuple(function(new))
             if before != after:
                 self._leave(name, key, before)

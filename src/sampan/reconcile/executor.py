@@ -68,6 +68,8 @@ class Executor:
 
     async def run(self, key: str, plan: Plan) -> None:
         """Do `plan`. Raises the first error of a step, after `finally_` has been done."""
+        if plan.is_idle:
+            return
         progress = _Progress()
         error: Exception | None = None
         ended = False

@@ -127,6 +127,11 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.steps or self.notes)
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is to be done or told, as after most looks; at the most to look again."""
+        return not (self.steps or self.notes or self.finally_ or self.tell)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -35,6 +35,7 @@ _QUALIFIED_RE = re.compile(_QUALIFIED)
 _DNS1035_RE = re.compile(_DNS1035)
 _ENV_NAME_RE = re.compile("[ -<>-~]+")
 _LONGEST_QUALIFIED: Final = 253 + 1 + 63
+_LONGEST_IP: Final = 45
 
 _LABEL_WORDS: Final = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
@@ -248,6 +249,16 @@ def ip_address(value: str) -> list[str]:
 
 def endpoint_address(value: str) -> list[str]:
     """Where traffic may be sent to: not where each machine only finds itself, or its neighbours on the link."""
+    return [] if len(value) <= _LONGEST_IP and _is_endpoint_address(value) else _unreachable(value)
+
+
+@lru_cache(maxsize=4096)
+def _is_endpoint_address(value: str) -> bool:
+    """All endpoints of a Service are looked at whenever one of them changes."""
+    return not _unreachable(value)
+
+
+def _unreachable(value: str) -> list[str]:
     parsed = _parsed_ip(value)
     if parsed is None:
         return ip_address(value)

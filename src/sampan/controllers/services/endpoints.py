@@ -28,6 +28,7 @@ from sampan.controllers.pods import is_ready
 from sampan.controllers.services.service_backends import (
     HEADLESS_LABEL,
     addresses_of,
+    backend_facts,
     belongs,
     families_of,
     hostname_of,
@@ -131,7 +132,7 @@ class EndpointsReconciler:
 
     def __init__(self, wiring: Wiring) -> None:
         self._services = wiring.watch(SERVICES)
-        self._pods = wiring.watch(PODS, services_of_pod(self._services))
+        self._pods = wiring.watch(PODS, services_of_pod(self._services), backend_facts)
         self._endpoints = wiring.watch(ENDPOINTS)
         self._triggers = TriggerTimes()
         self._seen: set[str] = set()

@@ -35,6 +35,7 @@ from sampan.controllers.pods import is_ready
 from sampan.controllers.services.service_backends import (
     HEADLESS_LABEL,
     addresses_of,
+    backend_facts,
     belongs,
     families_of,
     hostname_of,
@@ -363,7 +364,7 @@ class EndpointSliceReconciler:
 
     def __init__(self, wiring: Wiring) -> None:
         self._services = wiring.watch(SERVICES)
-        self._pods = wiring.watch(PODS, services_of_pod(self._services))
+        self._pods = wiring.watch(PODS, services_of_pod(self._services), backend_facts)
         informer = wiring.factory.informer(ENDPOINT_SLICES)
         wiring.follow(informer, _service_of_slice)
         self._slices = informer.lister

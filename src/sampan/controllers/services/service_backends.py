@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sampan.apimachinery import selectors
 from sampan.apimachinery.object import Object, dig, is_being_deleted, key_of, labels_of, name_of, namespace_of, uid_of
 from sampan.client.lister import Lister
-from sampan.controllers.pods import is_finished
+from sampan.controllers.pods import condition, is_finished
 from sampan.reconcile.controller import Keys
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -71,6 +71,17 @@ def belongs(pod: Object, *, terminating: bool) -> bool:
     """Whether the pod may be a backend at all; `terminating`: also while it is being deleted."""
     has_address = bool(dig(pod, "status", "podIP") or dig(pod, "status", "podIPs"))
     return has_address and not is_finished(pod) and (terminating or not is_being_deleted(pod))
+
+
+def backend_facts(pod: Object) -> object:
+    """What of a pod endpoints are made of, and the time that a change of it goes back to."""
+    if not belongs(pod, terminating=True):
+        return None
+    status = pod["status"]
+    return (
+        is_being_deleted(pod), condition(pod, "Ready"), status.get("podIP"), status.get("podIPs"), labels_of(pod),
+        pod.get("spec"),
+    )
 
 
 def port_of(pod: Object, service_port: Object) -> int | None:

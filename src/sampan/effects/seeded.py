@@ -21,7 +21,8 @@ class SeededSource:
     """See `effects.Source`. `clock()` gives seconds; the wall clock shows `epoch` plus them plus `clock_offset`."""
 
     def __init__(self, seed: int, clock: Callable[[], float], epoch: datetime = EPOCH) -> None:
-        self._clock = clock
+        self.monotonic = clock
+        """It is asked a dozen times for each write, so it is the clock itself."""
         self._epoch = epoch
         self._rng = random.Random(f"{seed}/decisions")
         self._uids = random.Random(f"{seed}/uids")
@@ -33,14 +34,11 @@ class SeededSource:
         """The wall clock as it was asked last: on virtual time it is asked often at the same moment."""
 
     def now(self) -> datetime:
-        moment = self._clock(), self.clock_offset
+        moment = self.monotonic(), self.clock_offset
         if moment != self._moment:
             self._moment = moment
             self._now = self._epoch + timedelta(seconds=moment[0]) + moment[1]
         return self._now
-
-    def monotonic(self) -> float:
-        return self._clock()
 
     def rng(self) -> random.Random:
         return self._rng

@@ -29,8 +29,9 @@ RECOVERY_S: Final = 30.0
 SLACK_S: Final = 3.0
 """Between what a component has seen and the write that it decides lies up to this much, without any fault."""
 SETTLE_S: Final = 300.0
-COLLECTED_EVERY: Final = (200_000, 20, 1000)
-"""Most of what is made stays until the end of a trial: looking for cycles all the time is a tenth of the work."""
+COLLECTED_EVERY: Final = (1_000_000, 5, 1000)
+"""Most of what is made stays until the end of a trial, and of a hundred thousand objects a thousand are in cycles that
+nobody needs: looking for them all the time is a tenth of the work."""
 REST_S: Final = 5.0
 """At rest is what stays so for as long."""
 

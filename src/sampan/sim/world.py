@@ -172,13 +172,15 @@ class World:
             self._index_pod(change)
 
     def _remember(self, change: Change) -> None:
-        if change.old is not None and (change.new is None or uid_of(change.new) != uid_of(change.old)):
-            gone = self.known.get(uid_of(change.old))
-            if gone is not None:
-                gone.gone_at_s = change.at_s
-        if change.new is not None and (change.old is None or uid_of(change.new) != uid_of(change.old)):
-            known = Known(change.resource, change.key, change.cause, change.at_s)
-            self.known.setdefault(uid_of(change.new), known)
+        before = None if change.old is None else uid_of(change.old)
+        after = None if change.new is None else uid_of(change.new)
+        if before == after:
+            return
+        gone = None if before is None else self.known.get(before)
+        if gone is not None:
+            gone.gone_at_s = change.at_s
+        if after is not None:
+            self.known.setdefault(after, Known(change.resource, change.key, change.cause, change.at_s))
 
     def _index_pod(self, change: Change) -> None:
         old, new = change.old, change.new

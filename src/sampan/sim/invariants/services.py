@@ -51,8 +51,9 @@ class Endpoints:
             state = (False, False) if new is None else (is_ready(new) and not is_finished(new), is_being_deleted(new))
             world.note(uid_of(change.obj), "serves", state)
         elif new is not None and change.cause.by in ("endpointslice-controller", "endpoint-controller"):
+            informed = world.informed_until_s(change.cause)
             for uid, name, ready, terminating in _listed(new):
-                states = world.lately(uid, "serves", world.informed_until_s(change.cause))
+                states = world.lately(uid, "serves", informed)
                 if states and not any(serves and not goes for serves, goes in states) and ready:
                     yield f"{title(new)} says that {name} is ready, and it is not, or goes"
                 if terminating is not None and states and all(goes is not terminating for _, goes in states):

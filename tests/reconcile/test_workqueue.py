@@ -52,6 +52,27 @@ async def test_of_two_delays_the_earlier_holds() -> None:
     queue.close()
 
 
+async def test_a_key_whose_delay_is_over_may_rest_on() -> None:
+    queue = Workqueue()
+    answers: list[float | None] = [0.001, 0.002, None, None]
+    asked: list[str] = []
+
+    def rests(key: str) -> float | None:
+        asked.append(key)
+        return answers.pop(0)
+
+    queue.rests = rests
+    queue.add_after("a", 0.001)
+    assert await asyncio.wait_for(queue.get(), 60) == "a"
+    assert asked == ["a", "a", "a"]
+    queue.add_after("a", 0.001)  # while it is worked on, nobody can say that there is nothing to do
+    queue.add_after("b", 0.002)
+    assert await asyncio.wait_for(queue.get(), 60) == "b"
+    queue.done("a")
+    assert await asyncio.wait_for(queue.get(), 60) == "a"
+    assert asked == ["a", "a", "a", "b"]
+
+
 async def test_failures_come_back_later_each_time(monkeypatch) -> None:
     queue = Workqueue()
     delays: list[float] = []

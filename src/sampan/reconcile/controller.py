@@ -107,6 +107,12 @@ class Wiring:
 
             self._handlers.append((informer, informer.add_handler(changed, updated, changed)))
 
+    def pass_over(self, rests: Callable[[str], float | None]) -> None:
+        """Ask this of a key whose time to be looked at again has come, once the copies show what was written for it:
+        for how many seconds more there is nothing to do, or None."""
+        satisfied = self.expectations.satisfied
+        self.queue.rests = lambda key: rests(key) if satisfied(key, effects.monotonic()) else None
+
     def add_background(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` beside the workers, as long as the controller runs."""
         self.background.append(work)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from sampan import effects
 from sampan.reconcile.metrics import QueueMetrics
@@ -29,6 +30,9 @@ class Workqueue:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._queued_at: dict[str, float] = {}
         self.metrics = QueueMetrics()
+        self.rests: Callable[[str], float | None] = lambda key: None
+        """Asked when a delay is over: for how many seconds more there is nothing to do; None: `key` is to be worked
+        on. Whoever looks at thousands of keys again and again, mostly in vain, spares the workers that."""
 
     def __len__(self) -> int:
         """Keys that wait, without those that are delayed or worked on."""
@@ -110,7 +114,11 @@ class Workqueue:
 
     def _due(self, key: str) -> None:
         self._timers.pop(key, None)
-        self.add(key)
+        rests_s = None if key in self._dirty or key in self._working else self.rests(key)
+        if rests_s is None:
+            self.add(key)
+        else:
+            self.add_after(key, rests_s)
 
     def _push(self, key: str) -> None:
         self._queue.append(key)

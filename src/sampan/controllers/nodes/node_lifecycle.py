@@ -38,7 +38,7 @@ from sampan.controllers.nodes.node_zones import (
     zones_of,
 )
 from sampan.controllers.pods import condition, is_ready
-from sampan.reconcile.controller import Wiring, own_key
+from sampan.reconcile.controller import Wiring, no_key, own_key
 from sampan.reconcile.measures import Tally
 from sampan.reconcile.plan import NOTHING, Note, Parallel, Patch, Plan, Step, Update, Write
 
@@ -203,11 +203,10 @@ class NodeLifecycleReconciler:
 
     def __init__(self, wiring: Wiring, config: ControllerManagerConfig) -> None:
         self._config = config
-        self._look_again = Plan(requeue_after_s=config.node_monitor_period_s)
         self._nodes = wiring.watch(NODES, self._changed)
         self._zones: dict[str, Zone] | None = None
         leases = wiring.factory.informer(LEASES, LEASE_NAMESPACE)
-        wiring.follow(leases, lambda lease: ())
+        wiring.follow(leases, no_key)
         self._leases = leases.lister
         self._pods = wiring.read(PODS)
         self._pods.add_index(BY_NODE, node_of_pod)
@@ -224,14 +223,15 @@ class NodeLifecycleReconciler:
         )
         wiring.measure(self._evictions, *zone_readings(self._present_zones))
         wiring.observe(self._count)
+        wiring.pass_over(self._is_well_for)
 
     async def reconcile(self, key: str) -> Plan:
         node = self._nodes.get(key)
         if node is None:
             return self._removed(key)
+        if (again_s := self._is_well_for(key)) is not None:
+            return Plan(requeue_after_s=again_s)
         now = effects.monotonic()
-        if self._well.get(key) is node and self._silence(node, now) <= self._config.node_monitor_grace_s:
-            return self._look_again
         notes: tuple[Note, ...] = ()
         if key not in self._health:
             text = f"Node {key} event: Registered Node {key} in Controller"
@@ -246,6 +246,14 @@ class NodeLifecycleReconciler:
             self._begun[key] = zone_of(node)
         again_s = min(decided.requeue_after_s or self._config.node_monitor_period_s, wait_s or math.inf)
         return Plan(decided.steps, (*notes, *decided.notes), again_s)
+
+    def _is_well_for(self, key: str) -> float | None:
+        """After how many seconds to look at a node again that is well; None for any other."""
+        node = self._nodes.get(key)
+        if node is None or self._well.get(key) is not node:
+            return None
+        silent_s = self._silence(node, effects.monotonic())
+        return self._config.node_monitor_period_s if silent_s <= self._config.node_monitor_grace_s else None
 
     def _turn(self, node: Object, now: float) -> float:
         """For how long the node has to wait until its pods may begin to go, if they are to."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.controllers.lab import Lab, on_a_cluster
 
 from sampan.api.resources import CONFIG_MAPS, CORE_EVENTS, NAMESPACES, NODES, PODS, REPLICA_SETS
+from sampan.apimachinery.resource import Resource
+from sampan.client.discovery import Discovered, Discovery
+from sampan.controllers.objects import garbage_collector
 from sampan.controllers.objects.garbage_collector import Observed, State, plan, plan_orphaning
 from sampan.controllers.objects.gc_graph import Graph, Work
 from sampan.reconcile.plan import NOTHING, Delete, Patch
@@ -226,6 +231,40 @@ def test_dependents_of_a_resource_that_is_served_no_more_are_looked_at(make) -> 
     graph.observe(PODS, make.pod("a", rs))
     assert graph.forget_resource(REPLICA_SETS) == [work("delete", "a")]
 
+
+
+async def test_a_group_that_does_not_answer_is_still_followed_and_one_that_is_gone_is_not(monkeypatch) -> None:
+    """GetDeletableResources, GarbageCollectorSync"""
+    ended: list[Resource] = []
+
+    class Still:
+        def __init__(self, client: object, resource: Resource, collector: object) -> None:
+            self.synced = asyncio.Event()
+            self.synced.set()
+            self.task = SimpleNamespace(cancel=lambda: ended.append(resource))
+
+    verbs = frozenset({"delete", "list", "watch"})
+    config_maps = Discovered(CONFIG_MAPS, verbs)
+    widgets = Discovered(Resource("gc.example.com", "v1", "widgets", "Widget"), verbs)
+    answers = [
+        Discovery((config_maps, widgets, Discovered(PODS, frozenset({"get", "list"}))), {}),
+        Discovery((config_maps,), {"gc.example.com/v1": "503"}),
+        Discovery((config_maps,), {"other.example.com/v1": "503"}),
+    ]
+
+    async def discover() -> Discovery:
+        return answers.pop(0)
+
+    monkeypatch.setattr(garbage_collector, "_Monitor", Still)
+    wiring: Any = SimpleNamespace(client=None, queue=None, measure=lambda *_: None, add_background=lambda _: None)
+    collector = garbage_collector.GarbageCollector(wiring)
+    collector._discoverer = SimpleNamespace(discover=discover)
+    followed = []
+    for _ in range(3):
+        await collector._resync()
+        followed.append([resource.plural for resource in collector._monitors])
+    assert followed == [["configmaps", "widgets"], ["configmaps", "widgets"], ["configmaps"]]
+    assert ended == [widgets.resource]
 
 
 def test_a_child_of_an_owner_elsewhere_goes_and_an_event_says_why() -> None:

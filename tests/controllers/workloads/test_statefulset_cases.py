@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.controllers.workloads.stateful_sets import created, decided, members, revisions, rolled, stateful_set
+from tests.controllers.workloads.stateful_sets import (
+    created,
+    decided,
+    deleted,
+    members,
+    revisions,
+    rolled,
+    stateful_set,
+)
 
 from sampan.apimachinery.object import Object, name_of
 from sampan.controllers.ownership import reference_to
@@ -56,6 +64,19 @@ def test_a_pod_of_the_new_template_that_is_broken_stops_the_update(make) -> None
     owner = stateful_set(make, podManagementPolicy="Parallel")
     pods = members(make, owner, 0, 1, revision="web-old") + members(make, owner, 2, ready=False)
     assert rolled(make, owner, pods) == []
+
+
+@pytest.mark.parametrize(("fresh", "gone"), [((), 3), ((3,), 3), ((2,), 3), ((2, 3), None), ((0, 3), None)])
+def test_a_surplus_pod_that_is_not_available_yet_is_not_waited_for_unless_one_below_is_not_either(
+    make, flat, fresh: tuple[int, ...], gone: int | None
+) -> None:
+    """kubernetes/kubernetes#123918"""
+    owner = stateful_set(make, replicas=2, minReadySeconds=30)
+    pods = [
+        members(make, owner, number, since=make.now_text if number in fresh else "2026-01-02T03:00:00Z")[0]
+        for number in range(4)
+    ]
+    assert deleted(flat(decided(owner, pods, make))) == ([] if gone is None else [f"web-{gone}"])
 
 
 CLAIM = {"metadata": {"name": "data"}, "spec": {}}

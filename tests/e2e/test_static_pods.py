@@ -134,7 +134,12 @@ def test_supervisor_and_kubelet_may_die_without_the_control_plane(system: Kubect
     assert _all_ready(system), "nobody there to tell otherwise, and the API answers"
     up(NAME)
     eventually(lambda: _pids()["node-1"] not in (0, pids["node-1"]), what="another kubelet")
-    eventually(lambda: _containers(system) == before, what="the same containers, as ready as before")
+
+    def as_before() -> bool:
+        assert _containers(system) == before
+        return True
+
+    eventually(as_before, what="the same containers, as ready as before")
     os.kill(_pids()["apiserver"], signal.SIGKILL)  # the sockets that its successor gets come from the one before
     eventually(lambda: _containers(system)["kube-apiserver"][1] > before["kube-apiserver"][1] and _all_ready(system))
 

@@ -48,6 +48,12 @@ def up(name: str, *options: str) -> str:
     return sampan("up", "--name", name, "--wait=5m", *options, timeout_s=330)
 
 
+def kill(pid: int) -> None:
+    """SIGKILL. 0, which a status shows for a process that does not run, would mean this one and all of its group."""
+    assert pid > 0
+    os.kill(pid, signal.SIGKILL)
+
+
 def eventually(condition: Callable[[], Any], timeout_s: float = DEADLINE_S, what: str = "") -> Any:
     """The first true answer of `condition`; what it raises meanwhile, or finds missing in an answer, counts as no."""
     deadline = time.monotonic() + timeout_s

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan, up
+from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, kill, sampan, up
 
 NAME = "on-etcd"
 STATE = Path("/var/lib/sampan") / NAME
@@ -37,7 +36,7 @@ def test_everything_is_kept_in_etcd_and_survives_its_death(kubectl: Kubectl) -> 
     kubectl("rollout", "status", "deployment/nginx-deployment", "--timeout=140s")
     before = kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}")
     pid = _etcd_pid()
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     kubectl("create", "configmap", "written-meanwhile", "--from-literal=a=b")
     eventually(lambda: _etcd_pid() not in (0, pid), what="another etcd")
     assert kubectl("get", "configmap", "written-meanwhile", "-o", "jsonpath={.data.a}") == "b"

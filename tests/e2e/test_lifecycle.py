@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import threading
 import time
 import urllib.request
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, sampan, up
+from tests.e2e.kubectl import MANIFESTS, Kubectl, eventually, kill, sampan, up
 
 from sampan.machines import namespace, traces
 from sampan.machines.layout import Layout
@@ -100,7 +99,7 @@ def test_the_cluster_heals_after_kill_9_of_each_process_and_nothing_acknowledged
     try:
         for component in COMPONENTS:
             before = _pids(NAME)
-            os.kill(before[component], signal.SIGKILL)
+            kill(before[component])
             name = f"after-{component}"
             eventually(lambda n=name: kubectl("create", "configmap", n), what=f"a write without {component}")
             acknowledged.append(name)
@@ -132,7 +131,7 @@ def _answers(address: str) -> bool:
 
 def test_the_supervisor_may_be_killed_too(healing: Kubectl) -> None:
     before = _pids(NAME)
-    os.kill(before["supervisor"], signal.SIGKILL)
+    kill(before["supervisor"])
     eventually(lambda: _pids(NAME)["supervisor"] == 0)
     healing("get", "pods")
     up(NAME, "--separate")
@@ -167,14 +166,14 @@ def _reboot() -> None:
     from sampan.machines.sweep import sweep
 
     pid = _pids(NAME)["supervisor"]
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     asyncio.run(sweep(NAME, Layout(NAME), keep_state=True, grace_s=2))
 
 
 def test_down_removes_every_trace_also_after_a_crash(separate: str) -> None:
     up(NAME, "--separate")
-    for pid in _pids(NAME).values():
-        os.kill(pid, signal.SIGKILL)
+    for pid in filter(None, _pids(NAME).values()):
+        kill(pid)
     sampan("down", "--name", NAME)
     found = traces.leftovers(NAME)
     assert not found, str(found)

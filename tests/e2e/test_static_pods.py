@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.kubectl import MANIFESTS, Failed, Kubectl, eventually, sampan, up
+from tests.e2e.kubectl import MANIFESTS, Failed, Kubectl, eventually, kill, sampan, up
 
 from sampan.machines import traces
 from sampan.machines.layout import Layout
@@ -87,7 +85,7 @@ def test_while_the_api_server_is_replaced_requests_wait_and_none_is_lost(system:
     writer.start()
     try:
         before = _pids()["apiserver"]
-        os.kill(before, signal.SIGKILL)
+        kill(before)
         eventually(lambda: _pids()["apiserver"] not in (0, before) and _all_ready(system), what="another is ready")
         count = len(written)
         eventually(lambda: len(written) > count + 2, what="writes go on")
@@ -129,8 +127,8 @@ def test_supervisor_and_kubelet_may_die_without_the_control_plane(system: Kubect
     eventually(lambda: _all_ready(system))
     before = _containers(system)
     pids = _pids()
-    os.kill(pids["supervisor"], signal.SIGKILL)
-    os.kill(pids["node-1"], signal.SIGKILL)
+    kill(pids["supervisor"])
+    kill(pids["node-1"])
     assert _all_ready(system), "nobody there to tell otherwise, and the API answers"
     up(NAME)
     eventually(lambda: _pids()["node-1"] not in (0, pids["node-1"]), what="another kubelet")
@@ -140,14 +138,14 @@ def test_supervisor_and_kubelet_may_die_without_the_control_plane(system: Kubect
         return True
 
     eventually(as_before, what="the same containers, as ready as before")
-    os.kill(_pids()["apiserver"], signal.SIGKILL)  # the sockets that its successor gets come from the one before
+    kill(_pids()["apiserver"])  # the sockets that its successor gets come from the one before
     eventually(lambda: _containers(system)["kube-apiserver"][1] > before["kube-apiserver"][1] and _all_ready(system))
 
 
 def test_after_a_reboot_up_brings_the_same_cluster_back(system: Kubectl) -> None:
     eventually(lambda: _all_ready(system))
     uid = system.json("get", "namespace", "kube-system")["metadata"]["uid"]
-    os.kill(_pids()["supervisor"], signal.SIGKILL)
+    kill(_pids()["supervisor"])
     asyncio.run(sweep(NAME, Layout(NAME), keep_state=True, grace_s=2))
     up(NAME)
     eventually(lambda: _all_ready(system))

@@ -12,11 +12,13 @@ import pytest
 
 from sampan.api.resources import CONFIG_MAPS
 from sampan.apimachinery import errors
+from sampan.apimachinery.http import UserInfo
+from sampan.client.client import Client
 from sampan.sim import shrink
 from sampan.sim.cluster import SimCluster, SimConfig
 from sampan.sim.documents import document
 from sampan.sim.faults import kinds
-from sampan.sim.faults.kinds import BrokenWatch, Crash, Lossy, Partition, ServerCrash, Slow, StoreDown
+from sampan.sim.faults.kinds import BrokenWatch, Crash, Lossy, Partition, RepeatedWatch, ServerCrash, Slow, StoreDown
 from sampan.sim.faults.plan import FaultPlan, Field, draw
 from sampan.sim.loop import run
 from sampan.sim.node import node_specs
@@ -161,6 +163,49 @@ def test_a_broken_watch_comes_back_without_a_gap() -> None:
         await cluster.until(lambda: not cluster.network.link("scheduler").expires, within_s=30)
 
     with_network(scenario)
+
+
+def test_events_come_twice_while_a_link_repeats_them() -> None:
+    async def scenario(cluster: SimCluster) -> None:
+        link = cluster.network.link("watcher")
+        life = cluster.components["scheduler"].life
+        client = Client(cluster.network.connect(life, UserInfo("u", groups=("system:masters",)), "watcher"))
+        seen: list[str] = []
+
+        async def watch() -> None:
+            version = (await client.list(CONFIG_MAPS, "default"))["metadata"]["resourceVersion"]
+            async for event in client.watch(CONFIG_MAPS, "default", resource_version=version):
+                seen.append(f"{event.type} {event.object['metadata']['name']}")  # noqa: PERF401 - it is looked at meanwhile
+
+        watching = asyncio.ensure_future(watch())
+        await asyncio.sleep(2)
+        fault = RepeatedWatch(0, 1, "watcher", share=1.0)
+        fault.begin(cluster)
+        assert link.troubles == [fault]
+        await cluster.client.create(CONFIG_MAPS, config_map("a"))
+        await asyncio.sleep(2)
+        fault.end(cluster)
+        await cluster.client.create(CONFIG_MAPS, config_map("b"))
+        await asyncio.sleep(2)
+        watching.cancel()
+        assert seen == ["ADDED a", "ADDED a", "ADDED b"]
+
+    with_network(scenario)
+
+
+@pytest.mark.parametrize("name", ["jobs", "deployments", "statefulsets"])
+def test_controllers_do_the_same_on_events_that_come_twice(name: str) -> None:
+    plan = FaultPlan((RepeatedWatch(0.0, 120.0, "*", share=0.7),))
+    outcome = play(Trial(SCENARIOS[name], 5, plan=plan, minutes=1.0))
+    assert outcome.violation is None, timeline(outcome)
+    assert outcome.faults == 1
+
+
+def test_later_seeds_have_repeated_events_and_earlier_ones_stay_as_they_were() -> None:
+    def repeated(seed: int) -> bool:
+        return any(isinstance(fault, RepeatedWatch) for fault in draw(seed, "heavy", 600.0, FIELD).faults)
+
+    assert not any(repeated(seed) for seed in range(1, 17)) and all(repeated(seed) for seed in range(17, 30))
 
 
 def test_a_plan_shrinks_to_the_faults_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:

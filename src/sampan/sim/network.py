@@ -41,6 +41,7 @@ class Trouble(Protocol):
     def loses_answer(self, rng: Generator) -> bool: ...
     def cuts(self) -> bool: ...
     def holds(self, path: str) -> bool: ...
+    def repeats(self, rng: Generator) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,10 @@ class Network:
         usual = self.rng.uniform(*BASE_LATENCY_S) + late
         return usual + sum(trouble.latency_s(self.rng) for trouble in link.troubles) if link.troubles else usual
 
+    def repeats(self, link: Link) -> bool:
+        """Whether an event that is sent now comes twice."""
+        return any(trouble.repeats(self.rng) for trouble in link.troubles)
+
 
 class SimTransport:
     """See `apimachinery.http.Transport`. Belongs to one life: when that is over, nothing is sent any more."""
@@ -268,7 +273,9 @@ class SimTransport:
                     link.expires.remove(ending)
                     inner = _gone(inner)
                     break
-        stream = SimStream(inner, lambda: network.latency_s(link), lambda: link.held(path))
+        stream = SimStream(
+            inner, lambda: network.latency_s(link), lambda: link.held(path), lambda: network.repeats(link),
+        )
         link.streams[stream] = Carried(path, server)
         chunks = _registered(stream, link)
         if network.reads is not None:

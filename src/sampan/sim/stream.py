@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -20,16 +21,22 @@ from sampan.apimachinery.http import Pushing
 BUFFER_CHUNKS: Final = 64
 """As many chunks may be on their way."""
 RECHECK_S: Final = 0.25
+_EVENT: Final = re.compile(rb'\{"type":"(?:ADDED|MODIFIED|DELETED)"[^\n]*\n?')
+"""Of an object. Several in a chunk are no event: repeated as they stand, the first would undo the last."""
 
 
 class SimStream:
     """Carries `inner`; is the sink that it pushes to. `delay_s()` draws a chunk's delay, `held()` says whether
-    deliveries are held back now."""
+    deliveries are held back now, `repeats()` whether a chunk that is one event of an object comes twice."""
 
-    def __init__(self, inner: AsyncIterator[bytes], delay_s: Callable[[], float], held: Callable[[], bool]) -> None:
+    def __init__(
+        self, inner: AsyncIterator[bytes], delay_s: Callable[[], float], held: Callable[[], bool],
+        repeats: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._inner = inner
         self._delay_s = delay_s
         self._held = held
+        self._repeats = repeats
         self._loop = asyncio.get_running_loop()
         self._due: deque[tuple[float, bytes]] = deque()
         self._last_s = 0.0
@@ -53,9 +60,12 @@ class SimStream:
     def write(self, chunk: bytes) -> None:
         """See `apimachinery.http.Sink`."""
         self._last_s = max(self._last_s, self._loop.time() + self._delay_s())
+        first = not self._due
         self._due.append((self._last_s, chunk))
+        if _EVENT.fullmatch(chunk) and self._repeats():
+            self._due.append((self._last_s, chunk))
         self.is_open = len(self._due) < BUFFER_CHUNKS
-        if self._waiter is not None and len(self._due) == 1:
+        if self._waiter is not None and first:
             self._loop.call_at(self._last_s, self._wake)
 
     async def opened(self) -> None:

@@ -80,6 +80,9 @@ class LinkFault(Fault):
     def holds(self, path: str) -> bool:
         return False
 
+    def repeats(self, rng: Generator) -> bool:
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class StoreFault(Fault):

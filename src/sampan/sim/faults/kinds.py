@@ -117,6 +117,16 @@ class StaleWatch(LinkFault):
 
 
 @dataclass(frozen=True, slots=True)
+class RepeatedWatch(LinkFault):
+    """A share of events of watches is delivered twice, one right after the other."""
+
+    share: float = 0.3
+
+    def repeats(self, rng: Generator) -> bool:
+        return rng.random() < self.share
+
+
+@dataclass(frozen=True, slots=True)
 class BrokenWatch(LinkFault):
     """Watches break with what was on its way; `expired`: the server has forgotten the version they come back with."""
 

@@ -18,6 +18,7 @@ from sampan.sim.faults.kinds import (
     NodeReboot,
     OlderServer,
     Partition,
+    RepeatedWatch,
     Restart,
     ServerCrash,
     Slow,
@@ -104,6 +105,10 @@ def _broken(rng: Generator, at: float, most: float, field: Field) -> Fault:
     return BrokenWatch(at, 1.0, rng.choice(field.components), rng.choice(RESOURCES), rng.random() < 0.5)
 
 
+def _repeated(rng: Generator, at: float, most: float, field: Field) -> Fault:
+    return RepeatedWatch(at, _tenths(rng.uniform(1, most)), rng.choice(field.components), rng.choice((0.1, 1.0)))
+
+
 def _server(rng: Generator, at: float, most: float, field: Field) -> Fault:
     return ServerCrash(at, _tenths(rng.uniform(0.5, most)))
 
@@ -159,6 +164,9 @@ SERVER_DRAWS: Final[tuple[tuple[int, Draw], ...]] = (
     (3, _stale_server), (4, _moved), (10, _older_server), (2, _one_server),
 )
 """What comes to these where there are several API servers."""
+REPEATED_FROM: Final = 17
+"""The first seed with repeated events. Plans of those before stay as they are: mutants are known to be found by them,
+as many as each states."""
 
 
 def draw(seed: int, level: str, duration_s: float, field: Field) -> FaultPlan:
@@ -179,6 +187,10 @@ def draw(seed: int, level: str, duration_s: float, field: Field) -> FaultPlan:
         if type(fault).__name__ not in field.without:
             faults.append(fault)
         at += rng.expovariate(1 / bad.every_s)
+    if seed >= REPEATED_FROM and RepeatedWatch.__name__ not in field.without:
+        again = generator(seed, "repeated events", level)
+        faults.append(_repeated(again, _tenths(again.uniform(0.0, duration_s)), bad.most_s * 2, field))
+        faults.sort(key=lambda fault: fault.at_s)
     return FaultPlan(tuple(faults))
 
 

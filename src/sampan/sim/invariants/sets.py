@@ -23,8 +23,9 @@ RETENTION_S: Final = 30.0
 class StatefulSetOrder:
     """A pod is made when those before it are ready, and taken when none after it is left or still to come back.
 
-    Only a rolling update takes pods to make them anew: from its partition on, while no more than `maxUnavailable` are
-    not ready. What is made again below the partition is of the revision that the set had before.
+    Only a rolling update takes pods to make them anew: from its partition on, those that are not ready at any time, the
+    others while no more than `maxUnavailable` are not ready. What is made again below the partition is of the revision
+    that the set had before.
     """
 
     name = "stateful set order"
@@ -87,9 +88,8 @@ class StatefulSetOrder:
                     one for one in range(plan.start, plan.end)
                     if one != ordinal and not any(world.lately(uid, f"ready {one}", informed))
                 ]
-                counted = missed if all(world.lately(uid, f"ready {ordinal}", informed)) else []
-                if len(counted) < plan.unavailable and len([one for one in missed if one > ordinal]) < plan.unavailable:
-                    return  # to be made anew, and enough of the others are well
+                if not all(world.lately(uid, f"ready {ordinal}", informed)) or len(missed) < plan.unavailable:
+                    return  # to be made anew: it was of no use anyway, or enough of the others are well
         yield f"{title(change.obj)} was taken though neither its turn to go nor to be made anew had come"
 
 

@@ -68,15 +68,15 @@ class Expressions:
             "authorizer.requestResource": authorizer.authorizer_for(_resource(attributes)),
         }
         self._decisions = authorizer.Decisions()
-        self._activations: dict[int, Activation] = {}
+        self._activations: dict[Environment, Activation] = {}
 
     def activation(self, env: Environment, more: Mapping[str, Any] | None = None) -> Activation:
         """The data converted; without `more`, only once."""
         if more is not None:
             return env.activation({**self.data, **more})
-        found = self._activations.get(id(env))
+        found = self._activations.get(env)
         if found is None:
-            found = self._activations[id(env)] = env.activation(self.data)
+            found = self._activations[env] = env.activation(self.data)
         return found
 
     async def value(self, program: Program, activation: Activation, budget: Budget) -> Any:

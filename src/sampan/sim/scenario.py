@@ -24,6 +24,8 @@ from sampan.sim.world import World
 
 RETRY_S: Final = 1.0
 TRIES: Final = 180
+OTHER: Final = "Precondition failed: UID"
+"""What a deletion is told whose object is gone while another has its name."""
 
 
 @dataclass(slots=True)
@@ -46,13 +48,16 @@ class Stage:
         return self.cluster.client
 
     async def persist(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
-        """Do it even though the API server is away for a while. What exists or is gone already is fine."""
+        """Do it even though the API server is away for a while. What exists or is gone already is fine, also if another
+        has its name by now."""
         for _ in range(TRIES):
             try:
                 return await attempt()
             except (errors.AlreadyExists, errors.NotFound):
                 return None
-            except (errors.ServiceUnavailable, errors.Conflict, errors.TooManyRequests, errors.InternalError):
+            except (errors.ServiceUnavailable, errors.Conflict, errors.TooManyRequests, errors.InternalError) as error:
+                if isinstance(error, errors.Conflict) and OTHER in error.message:
+                    return None
                 await asyncio.sleep(RETRY_S)
         raise TimeoutError(f"the API server did not answer for {TRIES * RETRY_S:.0f} s")
 

@@ -32,13 +32,11 @@ from sampan.kubelet.volumes import mounting
 
 @dataclass
 class Script:
-    """How a container behaves: it takes `starts_in_s` to start and `dies_after_s` to stop; it ends by itself after
-    `seconds` with `exit_code`."""
+    """How a container behaves: it ends by itself after `seconds` with `exit_code`; it takes `dies_after_s` to stop."""
 
     seconds: float | None = None
     exit_code: int = 0
     dies_after_s: float = 0.0
-    starts_in_s: float = 0.0
 
 
 @dataclass
@@ -187,14 +185,8 @@ class FakeRuntime:
     async def start_container(self, container_id: str) -> None:
         run = self.runs[container_id]
         self.calls.append(f"start {run.item.name}#{run.item.attempt}")
-        script = self.scripts.get(run.item.name, Script())
-        try:
-            if script.starts_in_s:
-                await asyncio.sleep(script.starts_in_s)
-        except asyncio.CancelledError:  # as containerd: what has begun it is killed
-            self._finish(container_id, 128)
-            raise
         run.item, run.started_ns = replace(run.item, state="RUNNING"), _now_ns()
+        script = self.scripts.get(run.item.name, Script())
         if script.seconds is not None:
             loop = asyncio.get_running_loop()
             run.timer = loop.call_later(script.seconds, self._finish, container_id, script.exit_code)

@@ -52,24 +52,6 @@ def test_a_deleted_pod_gets_its_grace_and_its_hook_and_is_gone(tmp_path: Path) -
     simulate(story)
 
 
-def test_a_container_that_is_being_started_when_its_pod_is_deleted_is_not_one_that_could_not_be_started(
-    tmp_path: Path,
-) -> None:
-    async def story() -> None:
-        async with World(tmp_path, FakeRuntime(scripts={"main": Script(starts_in_s=2.0, dies_after_s=1.0)})) as world:
-            world.add(pod())
-            await world.until(lambda: "start main#0" in world.runtime.calls, 5)
-            world.api.remove("pods", "web")
-            await world.until(lambda: not world.api.objects["pods"], 40)
-            last = [body for plural, _, body in world.api.writes if plural == "pods"][-1]
-            [status] = last["status"]["containerStatuses"]
-            assert status["state"]["terminated"]["exitCode"] == 143
-            assert [call.split()[0] for call in world.runtime.calls[2:4]] == ["start", "stop"]
-            assert world.api.events("Started") == ["Container started"]
-
-    simulate(story)
-
-
 def test_a_shorter_grace_period_overtakes_a_longer_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with World(tmp_path, FakeRuntime(scripts={"main": Script(dies_after_s=1000)})) as world:

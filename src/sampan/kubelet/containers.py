@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -154,17 +153,14 @@ class Containers:
             self.record(pod, container, "Warning", "Failed", f"Error: {error.message}")
             raise StartError("CreateContainerError", error.message) from error
         self.record(pod, container, "Normal", "Created", "Container created")
-        await _to_its_end(self._started(pod, container, container_id))
-        await self._post_start(context, container, container_id)
-        return container_id
-
-    async def _started(self, pod: Object, container: Object, container_id: str) -> None:
         try:
             await self._runtime.start_container(container_id)
         except CRIError as error:
             self.record(pod, container, "Warning", "Failed", f"Error: {error.message}")
             raise StartError("RunContainerError", error.message) from error
         self.record(pod, container, "Normal", "Started", "Container started")
+        await self._post_start(context, container, container_id)
+        return container_id
 
     async def _mount_images(self, context: StartContext, container: Object) -> None:
         """The image volumes that the container mounts. Raises StartError, with the reasons of any image."""
@@ -388,17 +384,6 @@ async def _gone(pending: Awaitable[None]) -> None:
     except CRIError as error:
         if error.code != "NOT_FOUND":
             raise
-
-
-async def _to_its_end(call: Coroutine[Any, Any, None]) -> None:
-    """The call comes to its end also when this is cancelled: a container whose start is abandoned half way counts as
-    one that could not be started, and cannot be removed for a while."""
-    running = asyncio.create_task(call)
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.gather(running, return_exceptions=True)
-        raise
 
 
 def _next_attempt(context: StartContext, name: str) -> int:

@@ -336,7 +336,7 @@ async def test_statuses_never_go_back(space: Space) -> None:
             assert not (ended and not over), (name, shown["status"])
             ended = bool(over)
             if over:
-                # 128: it was deleted while the runtime was starting it, which upstream's test lets pass too.
+                # 128: deleted while the runtime was starting it; upstream's test lets that pass for some messages.
                 began = (over["exitCode"], over["reason"]) != (128, "StartError")
                 assert not began or over["exitCode"] in (1, 137), (name, over)
             if shown["spec"].get("initContainers"):

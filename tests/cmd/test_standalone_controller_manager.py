@@ -3,90 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
-import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
-import orjson
 import pytest
+from tests.cmd.alone import SAMPAN, Served, running, served, until
 from tests.ports import free_port
 
 from sampan.api.resources import DEPLOYMENTS, LEASES, NODES, PODS
 from sampan.apimachinery.object import Object, dig
-from sampan.apiserver.config import APIServerConfig
-from sampan.apiserver.listener import TLSFiles, serve
-from sampan.apiserver.server import ITSELF, APIServer
-from sampan.client.client import Client
-from sampan.pki.cluster import ClusterPKI
-from sampan.storage.memory import MemoryStore
 
-SAMPAN = Path(sys.executable).with_name("sampan")
 FLAGS = (
     "--use-service-account-credentials", "--controllers=*,-job", "--allocate-node-cidrs", "--cluster-cidr=10.9.0.0/16",
     "--node-monitor-period=500ms", "--node-startup-grace-period=2s", "--concurrent-deployment-syncs=3",
 )
 
 
-@dataclass
-class Cluster:
-    """A server, an administrator's client, and the file with which an administrator reaches it."""
-
-    client: Client
-    files: Path
-    kubeconfig: Path
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    try:
-        async with asyncio.timeout(60):
-            while not await condition():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        pytest.fail(f"it never came about that {what}")
-
-
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    files = tmp_path / "pki"
-    pki = ClusterPKI.ensure(files)
-    server = APIServer(MemoryStore(), APIServerConfig(
-        client_ca_file=str(files / "ca.crt"), service_account_key_files=(str(files / "sa.pub"),),
-        service_account_signing_key_file=str(files / "sa.key"),
-    ))
-    await server.start()
-    listener = socket.create_server(("127.0.0.1", 0))
-    tls = TLSFiles(str(files / "apiserver.crt"), str(files / "apiserver.key"), str(files / "ca.crt"))
-    listeners = await serve(server, [listener], tls)
-    config = tmp_path / "admin.conf"
-    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-    config.write_bytes(orjson.dumps(pki.kubeconfig("admin", url, "test")))
-    try:
-        yield Cluster(Client(server.transport(ITSELF)), files, config)
-    finally:
-        await listeners.close()
-        await server.stop()
+async def cluster(tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(tmp_path, "admin") as found:
+        yield found
 
 
-@contextlib.asynccontextmanager
-async def manager(cluster: Cluster, *flags: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        SAMPAN, "controller-manager", f"--kubeconfig={cluster.kubeconfig}", "--bind-address=127.0.0.1", *flags,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+def manager(cluster: Served, *flags: str) -> AbstractAsyncContextManager[Process]:
+    return running("controller-manager", cluster, *flags)
 
 
-async def ask(cluster: Cluster, port: int, path: str) -> str:
+async def ask(cluster: Served, port: int, path: str) -> str:
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     tls.load_cert_chain(cluster.files / "admin.crt", cluster.files / "admin.key")
@@ -104,7 +52,7 @@ def deployment() -> Object:
     }
 
 
-async def test_it_controls_as_its_flags_say_and_says_so(cluster: Cluster) -> None:
+async def test_it_controls_as_its_flags_say_and_says_so(cluster: Served) -> None:
     port, client = free_port(), cluster.client
     await client.create(NODES, {"metadata": {"name": "silent"}})
     async with manager(cluster, f"--secure-port={port}", f"--client-ca-file={cluster.files / 'ca.crt'}", *FLAGS) as one:

@@ -8,40 +8,27 @@ import os
 import signal
 import socket
 import ssl
-import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
-import orjson
 import pytest
+from tests.cmd.alone import SAMPAN, Served, running, served, until
 from tests.ports import free_port
 
 from sampan.api.resources import LEASES, NODES, PODS
 from sampan.apimachinery.object import Object, dig
-from sampan.apiserver.config import APIServerConfig
-from sampan.apiserver.listener import TLSFiles, serve
-from sampan.apiserver.server import ITSELF, APIServer
 from sampan.client import kubeconfig
-from sampan.client.client import Client
 from sampan.cmd.last_attempt import NoAnswer, SchedulerPort
 from sampan.cmd.why import why
-from sampan.pki.cluster import ClusterPKI
-from sampan.storage.memory import MemoryStore
 
-SAMPAN = Path(sys.executable).with_name("sampan")
 QUICK_LEASE = ("--leader-elect-lease-duration=8s", "--leader-elect-renew-deadline=6s", "--leader-elect-retry-period=1s")
 
 
-@dataclass
-class Cluster:
-    """A server, an administrator's client, and the file with which a scheduler reaches it."""
-
-    client: Client
-    pki: ClusterPKI
-    kubeconfig: Path
+class Cluster(Served):
+    """With pods to be placed."""
 
     async def node_of(self, name: str) -> str:
         pod = await self.client.get(PODS, name, "default")
@@ -60,38 +47,12 @@ class Cluster:
         await until(bound, f"{name} is bound")
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    try:
-        async with asyncio.timeout(60):
-            while not await condition():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        pytest.fail(f"it never came about that {what}")
-
-
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    pki = ClusterPKI.ensure(tmp_path / "pki")
-    files = tmp_path / "pki"
-    server = APIServer(MemoryStore(), APIServerConfig(
-        client_ca_file=str(files / "ca.crt"), service_account_key_files=(str(files / "sa.pub"),),
-        service_account_signing_key_file=str(files / "sa.key"), disable_admission=("ServiceAccount",),
-    ))
-    await server.start()
-    listener = socket.create_server(("127.0.0.1", 0))
-    tls = TLSFiles(str(files / "apiserver.crt"), str(files / "apiserver.key"), str(files / "ca.crt"))
-    listeners = await serve(server, [listener], tls)
-    config = tmp_path / "scheduler.conf"
-    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-    config.write_bytes(orjson.dumps(pki.kubeconfig("scheduler", url, "test")))
-    client = Client(server.transport(ITSELF))
-    await client.create(NODES, node("n1"))
-    await client.patch(NODES, "n1", {"spec": {"taints": None}})
-    try:
-        yield Cluster(client, pki, config)
-    finally:
-        await listeners.close()
-        await server.stop()
+    async with served(tmp_path, "scheduler", disable_admission=("ServiceAccount",)) as found:
+        await found.client.create(NODES, node("n1"))
+        await found.client.patch(NODES, "n1", {"spec": {"taints": None}})
+        yield Cluster(found.client, found.pki, found.files, found.kubeconfig)
 
 
 def node(name: str) -> Object:
@@ -99,17 +60,8 @@ def node(name: str) -> Object:
     return {"metadata": {"name": name}, "status": {"allocatable": offered, "capacity": offered}}
 
 
-@contextlib.asynccontextmanager
-async def scheduler(cluster: Cluster, *flags: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        SAMPAN, "scheduler", f"--kubeconfig={cluster.kubeconfig}", "--bind-address=127.0.0.1", *flags,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+def scheduler(cluster: Cluster, *flags: str) -> AbstractAsyncContextManager[Process]:
+    return running("scheduler", cluster, *flags)
 
 
 async def test_it_schedules_and_says_how_it_is(cluster: Cluster, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sampan.cli.main import run
-from sampan.cmd import controller_manager_command, scheduler_command, simulate
+from sampan.cmd import component_commands, simulate
 from sampan.cmd.local_cluster import LocalClusters
 
 
 def main() -> None:
-    run(LocalClusters(), simulate.add, scheduler_command.add, controller_manager_command.add)
+    run(LocalClusters(), simulate.add, component_commands.add)
 
 
 if __name__ == "__main__":
